@@ -1,0 +1,48 @@
+"""Clips on disk -> batches on the device.  Knows no network and no loss.
+
+Adding a data set in a known layout is a line of config.json; another layout is a file here and a line of LOADERS.
+"""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+from utils.errors import MisuseError, UserError
+
+DEFAULT_LOADER = "loaders.freesound_loader:FreesoundLoader"
+LOADERS = {"freesound": DEFAULT_LOADER, "demo": DEFAULT_LOADER}
+CONFIG = Path("config.json")
+
+
+def get_loader(name: str) -> type:
+    """The loader class of a data set.  One that only config.json knows has the layouts of FreesoundLoader."""
+    module, cls = LOADERS.get(name, DEFAULT_LOADER).split(":")
+    return getattr(import_module(module), cls)  # imported when asked for: merge.py reads CSVs without torch
+
+
+def get_data_path(name: str) -> Path:
+    """Folder of the data set's audio and CSVs."""
+    return Path(_entry(name)["data_path"])
+
+
+def get_features_path(name: str) -> Path:
+    """Folder of the data set's features: `features_path` of config.json, else `features` beside the audio."""
+    entry = _entry(name)
+    return Path(entry.get("features_path") or Path(entry["data_path"]) / "features")
+
+
+def _entry(name: str) -> dict[str, str]:
+    try:
+        config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"there is no config.json in {Path.cwd()}; run this from the repository's root") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"config.json is not valid JSON: {error}") from None
+    if name not in config:
+        raise MisuseError(f"--dataset {name}: not in config.json, which has {', '.join(config)}; add it there")
+    entry = config[name]
+    if not isinstance(entry, dict) or not isinstance(entry.get("data_path"), str):
+        raise UserError(f'config.json: {name} needs {{"data_path": "FOLDER"}}')
+    if not set(entry) <= {"data_path", "features_path"}:
+        raise UserError(f"config.json: {name} may have data_path and features_path, not {', '.join(entry)}")
+    return entry

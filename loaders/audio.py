@@ -1,0 +1,83 @@
+"""A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+RATES = (1_000, 768_000)  # Hz; what a header claims outside of this is an error, not a recording
+LONGEST = 2 * 3600.0  # seconds; bounds the memory that one clip can ask for
+BLOCK = 1 << 18  # values read at a time
+FRAME, HOP = 2048, 512  # of the loudness that decides what is silence
+
+
+class UnusableClipError(Exception):
+    """Why a file cannot be turned into features."""
+
+
+def read_mono(path: Path, sampling_rate: int) -> np.ndarray:
+    """Samples (n,) float32 in about [-1, 1] of a wav, FLAC, Ogg or other file that libsndfile reads.
+
+    Channels are averaged; another rate is resampled (soxr, high quality).  Reads block by block, so many channels
+    cost no memory.  Raises UnusableClipError with the reason.
+    """
+    if not path.is_file():
+        raise UnusableClipError("no such file")
+    if path.stat().st_size == 0:
+        raise UnusableClipError("the file is empty (0 bytes)")
+    try:
+        with sf.SoundFile(path) as file:
+            _check_header(file)
+            samples = _read_blocks(file, sampling_rate)
+    except sf.LibsndfileError as error:
+        raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}") from None
+    if len(samples) == 0:
+        raise UnusableClipError("holds no samples")
+    if not np.isfinite(samples).all():
+        raise UnusableClipError("holds samples that are not finite")
+    return samples
+
+
+def _check_header(file: sf.SoundFile) -> None:
+    if not RATES[0] <= file.samplerate <= RATES[1]:
+        raise UnusableClipError(f"claims a sampling rate of {file.samplerate} Hz")
+    if file.frames / file.samplerate > LONGEST:
+        raise UnusableClipError(f"longer than {LONGEST / 3600:.0f} hours; cut it into clips")
+
+
+def _read_blocks(file: sf.SoundFile, sampling_rate: int) -> np.ndarray:
+    resampler = None
+    if file.samplerate != sampling_rate:
+        resampler = soxr.ResampleStream(file.samplerate, sampling_rate, 1, dtype="float32")
+    parts, seen = [], 0
+    while len(block := file.read(max(BLOCK // file.channels, 1), dtype="float32", always_2d=True)):
+        mono = block[:, 0] if file.channels == 1 else block.mean(axis=1)
+        seen += len(mono)
+        if seen / file.samplerate > LONGEST:  # the header said less
+            raise UnusableClipError(f"longer than {LONGEST / 3600:.0f} hours; cut it into clips")
+        parts.append(resampler.resample_chunk(np.ascontiguousarray(mono)) if resampler else mono)
+    if resampler and parts:
+        parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def trim_silence(samples: np.ndarray, top_db: float = 60.0) -> np.ndarray:
+    """Cut what is more than `top_db` below the loudest frame off both ends; pure silence is left whole.
+
+    The same frames and thresholds as `librosa.effects.trim` (RMS over 2048 samples every 512, floor 1e-5), but
+    each sample is squared once, not four times.
+    """
+    half = FRAME // 2
+    padded = np.pad(samples, (half, half + -len(samples) % HOP))
+    blocks = padded.reshape(-1, HOP)
+    energy = np.einsum("ij,ij->i", blocks, blocks, dtype=np.float64)
+    power = np.convolve(energy, np.ones(FRAME // HOP), mode="valid")[: 1 + len(samples) // HOP] / FRAME
+    floor = 1e-10
+    loud = np.flatnonzero(np.maximum(power, floor) > max(power.max(), floor) * 10 ** (-top_db / 10))
+    return samples[loud[0] * HOP : (loud[-1] + 1) * HOP]
+
+
+def wrap(samples: np.ndarray, shortest: int) -> np.ndarray:
+    """Repeat a clip from its start until it is `shortest` samples long; a longer one is returned as it is."""
+    return samples if len(samples) >= shortest else np.resize(samples, shortest)

@@ -1,0 +1,245 @@
+"""Sound files -> the flat array of features of one subset, in parallel, and safe to interrupt.
+
+Finished clips go to a journal (`SPLIT.part`, its index `SPLIT.part.jsonl`).  When all are there, the array is put
+together in the order of the CSV under a name of its own, and the index `SPLIT.json`, renamed into place last, makes
+it the valid one.  Whoever reads the old array meanwhile keeps it.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, parallel_config
+from tqdm import tqdm
+
+from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
+from loaders.layouts import Subset
+from loaders.pcen import AudioSettings, pcen_mel
+from loaders.store import FORMAT, read_index
+from utils.atomic import atomic_write, sync_folder
+from utils.errors import UserError
+
+SYNC_SECONDS = 2.0  # a kill costs at most this much work
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a subset's clips."""
+
+    computed: int
+    up_to_date: int
+    unusable: dict[str, str]  # fname -> reason
+
+
+def make_features(subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int) -> Report:
+    """Bring the features of a subset up to date in `folder`; clips that are so already are not computed again."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f".{split}.lock", split):
+            return _make(subset, split, folder, settings, jobs)
+    except PermissionError as error:
+        raise UserError(f"{error.filename} cannot be written; set features_path in config.json") from None
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
+
+
+def clip_features(path: Path, settings: AudioSettings) -> np.ndarray:
+    """Features of one file, (frames, n_mels) float16.  Raises UnusableClipError with the reason."""
+    samples = read_mono(path, settings.sampling_rate)
+    samples = wrap(trim_silence(samples, settings.trim_db), round(settings.shortest * settings.sampling_rate))
+    features = pcen_mel(samples, settings).astype(np.float16)
+    if not np.isfinite(features).all():
+        raise UnusableClipError("its features are not finite")
+    return features
+
+
+def locate(folder: Path, fname: str) -> Path:
+    """Where a clip lies.  Raises UnusableClipError on a name that leads out of the folder."""
+    name = PurePosixPath(fname)
+    if name.is_absolute() or ".." in name.parts or "\0" in fname:
+        raise UnusableClipError("its name points outside of the data folder")
+    return folder / name
+
+
+def _make(subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int) -> Report:
+    signatures = {fname: _signature(subset.folder, fname) for fname in subset.fnames}
+    index = read_index(folder / f"{split}.json")
+    old = _reusable(index, settings, signatures)
+    journal = _Journal(folder / f"{split}.part", settings)
+    done = {fname: clip for fname, clip in journal.clips.items() if clip[3:] == signatures.get(fname)}
+    todo = [fname for fname in subset.fnames if fname not in old and fname not in done]
+    unusable, computed = {}, 0
+    if todo:
+        with journal:
+            for fname, features in _compute(subset.folder, todo, settings, jobs, split):
+                if isinstance(features, str):
+                    unusable[fname] = features
+                else:
+                    computed += 1
+                    done[fname] = journal.add(fname, features, signatures[fname])
+    clips = {fname: done.get(fname) or old[fname] for fname in subset.fnames if fname not in unusable}
+    if not clips:
+        fname, reason = next(iter(unusable.items()))
+        raise UserError(f"none of the {len(unusable)} clips of {split} can be used; {fname}: {reason}")
+    if done or list(clips) != list(old) or index is None or dict(index["unusable"]) != unusable:
+        _commit(folder, split, settings, clips, unusable)
+    journal.delete()
+    return Report(computed, len(clips) - computed, unusable)
+
+
+def _signature(folder: Path, fname: str) -> list[int]:
+    """Size and time of the sound file, which tell whether features are up to date."""
+    try:
+        stat = locate(folder, fname).stat()
+    except (OSError, ValueError, UnusableClipError):  # its reason is given when it is read
+        return [-1, -1]
+    return [stat.st_size, stat.st_mtime_ns]
+
+
+def _reusable(index: dict | None, settings: AudioSettings, signatures: dict[str, list[int]]) -> dict[str, list]:
+    if index is None or index["digest"] != settings.digest:
+        return {}
+    return {clip[0]: [index["array"], *clip[1:]] for clip in index["clips"] if clip[3:] == signatures.get(clip[0])}
+
+
+def _compute(
+    folder: Path, fnames: list[str], settings: AudioSettings, jobs: int, split: str
+) -> Iterator[tuple[str, np.ndarray | str]]:
+    """(fname, features or the reason why there are none), in order, from all cores."""
+    if not fnames:
+        return
+    # one BLAS thread a process: with more they fight for the cores
+    with parallel_config(backend="loky", n_jobs=min(jobs, len(fnames)), inner_max_num_threads=1):
+        results = Parallel(return_as="generator")(delayed(_try_clip)(folder, fname, settings) for fname in fnames)
+        bar = tqdm(results, desc=split, total=len(fnames), unit="clip", disable=None)
+        yield from zip(fnames, bar, strict=True)
+
+
+def _try_clip(folder: Path, fname: str, settings: AudioSettings) -> np.ndarray | str:
+    try:
+        return clip_features(locate(folder, fname), settings)
+    except UnusableClipError as error:
+        return str(error)
+
+
+class _Journal:
+    """Features of the clips finished so far; what its index lists is on disk whatever happens."""
+
+    def __init__(self, path: Path, settings: AudioSettings) -> None:
+        self.path, self.index = path, path.with_name(path.name + ".jsonl")
+        self.digest, self.row_bytes = settings.digest, 2 * settings.n_mels
+        self.clips: dict[str, list] = {}
+        self.rows = 0
+        self._read()
+        self.pending: list[str] = []
+        self.synced = time.monotonic()
+
+    def _read(self) -> None:
+        """Take over what an interrupted run left, up to the first line that is torn or has lost its data."""
+        if not self.index.exists() or not self.path.exists():
+            return
+        held = self.path.stat().st_size // self.row_bytes
+        for line in self.index.read_bytes().splitlines():
+            try:
+                digest, fname, start, frames, *signature = json.loads(line)
+            except ValueError:
+                return
+            if digest != self.digest or start != self.rows or start + frames > held:
+                return
+            self.clips[fname] = [self.path.name, start, frames, *signature]
+            self.rows = start + frames
+
+    def __enter__(self) -> "_Journal":
+        self.data = open(self.path, "ab")
+        self.data.truncate(self.rows * self.row_bytes)
+        lines = [self._line(fname, clip) for fname, clip in self.clips.items()]
+        with atomic_write(self.index, "w") as file:
+            file.writelines(lines)
+        self.lines = open(self.index, "a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            self._sync()
+        finally:
+            self.data.close()
+            self.lines.close()
+
+    def add(self, fname: str, features: np.ndarray, signature: list[int]) -> list:
+        clip = [self.path.name, self.rows, len(features), *signature]
+        self.data.write(features.tobytes())
+        self.rows += len(features)
+        self.pending.append(self._line(fname, clip))
+        if time.monotonic() - self.synced > SYNC_SECONDS:
+            self._sync()
+        return clip
+
+    def _line(self, fname: str, clip: list) -> str:
+        return json.dumps([self.digest, fname, *clip[1:]]) + "\n"
+
+    def _sync(self) -> None:
+        for file in (self.data, self.lines):  # the data first: a line in the index promises them
+            if file is self.lines:
+                file.writelines(self.pending)
+                self.pending.clear()
+            file.flush()
+            os.fsync(file.fileno())
+        self.synced = time.monotonic()
+
+    def delete(self) -> None:
+        self.index.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def _commit(
+    folder: Path, split: str, settings: AudioSettings, clips: dict[str, list], unusable: dict[str, str]
+) -> None:
+    """Put the array together from the journal and the old array, then make it the valid one."""
+    tag = hashlib.sha256(json.dumps([settings.digest, [[f, *c[2:]] for f, c in clips.items()]]).encode()).hexdigest()
+    array = f"{split}.{tag[:8]}.npy"
+    sources = {name: _rows(folder / name, settings.n_mels) for name in {clip[0] for clip in clips.values()}}
+    if not (folder / array).exists():
+        with atomic_write(folder / array) as file:
+            shape = (sum(clip[2] for clip in clips.values()), settings.n_mels)
+            np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+            for source, start, frames, *_ in clips.values():
+                file.write(sources[source][start : start + frames].tobytes())
+    starts = np.cumsum([0, *(clip[2] for clip in clips.values())])
+    rows = [[fname, int(start), *clip[2:]] for start, (fname, clip) in zip(starts, clips.items(), strict=False)]
+    index = {"format": FORMAT, "digest": settings.digest, "array": array, "clips": rows}
+    with atomic_write(folder / f"{split}.json", "w") as file:
+        json.dump(index | {"unusable": list(unusable.items())}, file)
+    report = pd.DataFrame(unusable.items(), columns=["fname", "reason"])
+    with atomic_write(folder / f"{split}_unusable.csv", "w") as file:
+        report.to_csv(file, index=False)
+    for old in folder.glob(f"{split}.*.npy"):
+        if old.name != array:
+            old.unlink()
+    sync_folder(folder)
+
+
+def _rows(path: Path, n_mels: int) -> np.ndarray:
+    """The rows (frames, n_mels) of a journal or of an array, memory-mapped."""
+    if path.suffix == ".npy":
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    return np.memmap(path, np.float16, "r").reshape(-1, n_mels)
+
+
+@contextmanager
+def _locked(path: Path, split: str) -> Iterator[None]:
+    """Hold the subset for this process; the kernel frees it when the process ends, however it ends."""
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{split}: another run is computing these features; waiting for it", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

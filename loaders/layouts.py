@@ -1,0 +1,196 @@
+"""A data set's folder -> class names and, per subset, file names and labels.  Three layouts (README, "Your own data").
+
+Reads CSVs and folder listings only, never audio; the class list always comes from the data.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from utils.errors import UserError
+
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
+ZENODO = "FSDKaggle2019."
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The clips of one folder: N file names relative to it, and what is known about them."""
+
+    folder: Path
+    fnames: list[str]
+    truth: np.ndarray | None = None  # (N, C) bool; None where the labels are not known
+    usage: np.ndarray | None = None  # (N,) "Public" or "Private", of a competition's test set
+
+    def truth_of(self, fnames: list[str]) -> np.ndarray:
+        """The labels (n, C) of the named clips, in this order."""
+        row = {fname: i for i, fname in enumerate(self.fnames)}
+        return self.truth[[row[fname] for fname in fnames]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A data set: its classes in submission order and its subsets, of `train_curated`, `train_noisy` and `test`."""
+
+    class_names: list[str]
+    subsets: dict[str, Subset] = field(default_factory=dict)
+
+    def subset(self, name: str) -> Subset:
+        """The subset of that name.  Raises UserError if the data set has none."""
+        if name not in self.subsets:
+            raise UserError(f"this data set has no {name} clips; it has {', '.join(self.subsets)}")
+        return self.subsets[name]
+
+
+def read_corpus(data_path: Path) -> Corpus:
+    """Read a data set in whichever layout it has.  Raises UserError that names the file and what is wrong with it."""
+    if not data_path.is_dir():
+        raise UserError(f"the data folder {data_path} does not exist; set data_path in config.json")
+    for mark, read in LAYOUTS.items():
+        if (data_path / mark).exists():
+            corpus = read(data_path)
+            break
+    else:
+        raise UserError(
+            f"{data_path} holds none of {', '.join(LAYOUTS)}; the layouts that can be read are in the README"
+        )
+    _check_classes(corpus, data_path)
+    return corpus
+
+
+def _read_kaggle(root: Path) -> Corpus:
+    sample = _read_csv(root / "sample_submission.csv", ["fname"])
+    class_names = [column for column in sample.columns if column != "fname"]
+    subsets = {
+        name: _subset(root / f"{name}.csv", root / name, class_names)
+        for name in ("train_curated", "train_noisy")
+        if (root / f"{name}.csv").exists()
+    }
+    test = Subset(root / "test", _unique(sample.fname, root / "sample_submission.csv"))
+    answers = root / "test_post_competition.csv"
+    subsets["test"] = _with_answers(test, answers, class_names) if answers.exists() else test
+    return Corpus(class_names, subsets)
+
+
+def _read_zenodo(root: Path) -> Corpus:
+    meta = root / f"{ZENODO}meta"
+    class_names = _read_vocabulary(meta / "vocabulary.csv")
+    subsets = {
+        name: _subset(meta / f"{name}_post_competition.csv", root / f"{ZENODO}audio_{name}", class_names)
+        for name in ("train_curated", "train_noisy", "test")
+        if (meta / f"{name}_post_competition.csv").exists()
+    }
+    return Corpus(class_names, subsets)
+
+
+def _read_folders(root: Path) -> Corpus:
+    """`train/LABEL/*.wav` and `test/*.wav`: a label is a folder's name."""
+    class_names = sorted(folder.name for folder in (root / "train").iterdir() if folder.is_dir())
+    fnames = _list_audio(root / "train")
+    labels = [PurePosixPath(fname).parts[0] for fname in fnames]
+    loose = [fname for fname in fnames if "/" not in fname]
+    if loose:
+        raise UserError(f"{root / 'train' / loose[0]} lies in no label's folder; move it to {root / 'train'}/LABEL/")
+    truth = np.array(labels)[:, None] == np.array(class_names) if fnames else np.zeros((0, len(class_names)), bool)
+    subsets = {"train_curated": Subset(root / "train", fnames, truth)}
+    if (root / "test").is_dir():
+        subsets["test"] = Subset(root / "test", _list_audio(root / "test"))
+    return Corpus(class_names, subsets)
+
+
+LAYOUTS: dict[str, Callable[[Path], Corpus]] = {
+    "train_curated.csv": _read_kaggle,
+    f"{ZENODO}meta": _read_zenodo,
+    "train": _read_folders,
+}
+
+
+def _subset(csv: Path, folder: Path, class_names: list[str]) -> Subset:
+    table = _read_csv(csv, ["fname", "labels"])
+    usage = table.usage.to_numpy(dtype=str) if "usage" in table else None
+    return Subset(folder, _unique(table.fname, csv), _parse_labels(table, class_names, csv), usage)
+
+
+def _with_answers(test: Subset, csv: Path, class_names: list[str]) -> Subset:
+    """Put the answers in the order of the sample submission."""
+    answers = _subset(csv, test.folder, class_names)
+    row = {fname: i for i, fname in enumerate(answers.fnames)}
+    missing = [fname for fname in test.fnames if fname not in row]
+    if missing:
+        raise UserError(f"{csv}: has no answer for {missing[0]} of sample_submission.csv")
+    order = [row[fname] for fname in test.fnames]
+    return Subset(
+        test.folder, test.fnames, answers.truth[order], None if answers.usage is None else answers.usage[order]
+    )
+
+
+def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
+    """All columns as strings; a byte-order mark and either kind of line end are fine."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except (ValueError, pd.errors.ParserError) as error:  # UnicodeDecodeError and EmptyDataError are ValueErrors
+        raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise UserError(f"{path}: has no column {missing[0]!r} among {', '.join(map(str, table.columns[:8]))}")
+    return table
+
+
+def _read_vocabulary(path: Path) -> list[str]:
+    """Labels of a vocabulary with or without a header, an index column and further columns."""
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, header=None, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
+    column = 1 if table.shape[1] > 1 and table[0].iloc[-1].isdigit() else 0
+    names = table[column].tolist()
+    return names[1:] if names[0].lower() in ("label", "labels", "class", "name", "display_name") else names
+
+
+def _parse_labels(table: pd.DataFrame, class_names: list[str], csv: Path) -> np.ndarray:
+    """Comma-separated labels -> (N, C) bool."""
+    column = {name: i for i, name in enumerate(class_names)}
+    rows = table.labels.str.split(",")
+    pairs = [(row, label.strip()) for row, labels in enumerate(rows) for label in labels]
+    for row, label in pairs:
+        if label not in column:
+            problem = f"the label {label!r} is not in the class list" if label else "a label is empty"
+            raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
+    truth = np.zeros((len(table), len(class_names)), bool)
+    if pairs:
+        truth[[row for row, _ in pairs], [column[label] for _, label in pairs]] = True
+    return truth
+
+
+def _unique(fnames: pd.Series, csv: Path) -> list[str]:
+    doubled = fnames[fnames.duplicated()]
+    if len(doubled):
+        raise UserError(f"{csv}: lists {doubled.iloc[0]} more than once; delete all but one of its lines")
+    if (fnames == "").any():
+        raise UserError(f"{csv}: line {int((fnames == '').argmax()) + 2} has no file name")
+    return fnames.tolist()
+
+
+def _list_audio(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
+    )
+
+
+def _check_classes(corpus: Corpus, data_path: Path) -> None:
+    if len(corpus.class_names) < 2:
+        raise UserError(f"{data_path}: a tagger needs at least 2 classes; found {corpus.class_names}")
+    if len(set(corpus.class_names)) < len(corpus.class_names):
+        raise UserError(f"{data_path}: the class list names a class twice")
+    labelled = [corpus.subsets[name].truth for name in ("train_curated", "train_noisy") if name in corpus.subsets]
+    examples = sum((truth.sum(axis=0) for truth in labelled), np.zeros(len(corpus.class_names), int))
+    if labelled and (examples == 0).any():
+        empty = corpus.class_names[int(np.argmin(examples))]
+        raise UserError(f"{data_path}: the class {empty!r} has no training clip; add clips or take it off the list")

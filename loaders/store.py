@@ -1,0 +1,135 @@
+"""Features on disk -> crops on the device.
+
+A subset's features are one flat array, (frames of all clips, n_mels) float16, beside an index that says where each
+clip starts.  Time comes first, so a crop is one contiguous read, and a batch of crops is one gather.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from loaders.pcen import AudioSettings
+from utils.errors import UserError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Clips:
+    """N clips within one or more flat arrays of features, and the crops that can be cut from them."""
+
+    fnames: list[str]
+    packs: tuple[Tensor, ...]  # each (frames, n_mels) float16
+    pack_of: np.ndarray  # (N,) which pack a clip lies in
+    starts: np.ndarray  # (N,) its first row there
+    lengths: np.ndarray  # (N,) its frames
+
+    def __len__(self) -> int:
+        return len(self.fnames)
+
+    def __add__(self, other: "Clips") -> "Clips":
+        return Clips(
+            self.fnames + other.fnames,
+            self.packs + other.packs,
+            np.concatenate([self.pack_of, other.pack_of + len(self.packs)]),
+            np.concatenate([self.starts, other.starts]),
+            np.concatenate([self.lengths, other.lengths]),
+        )
+
+    def select(self, keep: np.ndarray) -> "Clips":
+        """The clips at these indices, on the same arrays."""
+        fnames = [self.fnames[i] for i in keep]
+        return Clips(fnames, self.packs, self.pack_of[keep], self.starts[keep], self.lengths[keep])
+
+    def to(self, device: torch.device) -> "Clips":
+        """Keep the features on a GPU if they fill at most 60 % of what is free there, else where they are."""
+        size = sum(pack.nbytes for pack in self.packs)
+        if device.type != "cuda" or size > 0.6 * torch.cuda.mem_get_info(device)[0]:
+            return self
+        offsets = np.cumsum([0, *(len(pack) for pack in self.packs)])[:-1]
+        resident = torch.empty(sum(map(len, self.packs)), self.packs[0].shape[1], dtype=torch.half, device=device)
+        for offset, pack in zip(offsets, self.packs, strict=True):
+            resident[offset : offset + len(pack)] = pack
+        starts = self.starts + offsets[self.pack_of]
+        return replace(self, packs=(resident,), pack_of=np.zeros_like(self.pack_of), starts=starts)
+
+    def crops(self, clips: np.ndarray, first: np.ndarray, width: int, device: torch.device) -> Tensor:
+        """Crops (B, 1, n_mels, width) float32 on the device.
+
+        clips, first: (B,) indices of clips and the frame each crop starts at.  A crop that reaches beyond its
+        clip's end goes on at its start.
+        """
+        frames = (first[:, None] + np.arange(width)) % self.lengths[clips, None]
+        rows = torch.from_numpy(self.starts[clips, None] + frames)  # (B, width)
+        if len(self.packs) == 1:
+            gathered = self.packs[0][_beside(rows, self.packs[0])]  # (B, width, n_mels)
+        else:
+            gathered = torch.empty(*rows.shape, self.packs[0].shape[1], dtype=torch.half)
+            for number, pack in enumerate(self.packs):
+                mine = torch.from_numpy(self.pack_of[clips] == number)
+                gathered[mine] = pack[rows[mine]]
+        inputs = _beside(gathered, device).transpose(1, 2).unsqueeze(1)  # (B, 1, n_mels, width)
+        return inputs.to(torch.float32, memory_format=torch.contiguous_format)
+
+
+def _beside(tensor: Tensor, place: Tensor | torch.device) -> Tensor:
+    """Send a tensor of the host to where it is needed, without waiting for it."""
+    device = place.device if isinstance(place, Tensor) else place
+    if device.type == "cpu" or tensor.device == device:
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def features_dir(features_path: Path, settings: AudioSettings) -> Path:
+    """Where features of these settings lie; those of other rates and mel counts lie beside."""
+    return features_path / f"{settings.sampling_rate}_{settings.n_mels}"
+
+
+def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy: str) -> tuple[Clips, dict[str, str]]:
+    """All clips of a subset, memory-mapped, and the reason for each clip that could not be used.
+
+    Raises UserError, ending with the remedy, where there are none or they were made with other audio settings.
+    """
+    folder = features_dir(features_path, settings)
+    for attempt in range(3):  # a feature run beside us may have replaced both files between our two reads
+        index = read_index(folder / f"{split}.json")
+        if index is None:
+            raise UserError(f"the features of {split} are not in {folder}; {remedy}")
+        if index["digest"] != settings.digest:
+            raise UserError(f"the features of {split} in {folder} were made with other audio settings; {remedy}")
+        try:
+            # copy-on-write, because torch warns about arrays that it may not write to
+            frames = np.load(folder / index["array"], mmap_mode="c", allow_pickle=False)
+            break
+        except FileNotFoundError:
+            if attempt == 2:
+                raise UserError(f"{folder / index['array']} is missing; {remedy}") from None
+        except ValueError as error:
+            raise UserError(f"{folder / index['array']}: {error}; delete it, then {remedy}") from None
+    table = np.array([clip[1:3] for clip in index["clips"]], int).reshape(-1, 2)
+    if frames.shape != (table[:, 1].sum(), settings.n_mels) or frames.dtype != np.float16:
+        raise UserError(f"{folder / index['array']} is not what {split}.json describes; delete both, then {remedy}")
+    fnames = [clip[0] for clip in index["clips"]]
+    clips = Clips(fnames, (torch.from_numpy(frames),), np.zeros(len(fnames), int), table[:, 0], table[:, 1])
+    return clips, dict(index["unusable"])
+
+
+def read_index(path: Path) -> dict | None:
+    """An index that a feature run wrote, or None.
+
+    It holds format, digest, array (the file's name), clips [[fname, first row, frames, bytes, mtime_ns]] and
+    unusable [[fname, reason]].
+    """
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise UserError(f"{path} is damaged; delete it and compute the features again") from None
+    if index.get("format") != FORMAT:
+        raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
+    return index

@@ -1,0 +1,28 @@
+"""Loss terms and the only place that sums them."""
+
+from collections.abc import Callable
+from functools import partial
+
+from torch import Tensor
+
+from losses.focal_bce import focal_bce
+from losses.lovasz import lovasz_hinge
+
+LOSSES = {"bce": focal_bce, "lovasz": lovasz_hinge}
+
+
+def get_loss(names: str, gamma: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
+    """The sum of the terms in `names`, such as "bce+lovasz": (logits (B, C), targets (B, C) in [0, 1]) -> scalar.
+
+    gamma: focal modulation of the BCE.  Raises ValueError on a name that is not in LOSSES.
+    """
+    unknown = [name for name in names.split("+") if name not in LOSSES]
+    if unknown:
+        raise ValueError(f"unknown loss {unknown[0]!r}; terms to join with '+': {', '.join(LOSSES)}")
+    terms = [partial(focal_bce, gamma=gamma) if name == "bce" else LOSSES[name] for name in names.split("+")]
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        logits = logits.float()  # bf16 is too coarse to rank margins or to add up 10,000 cross-entropies
+        return sum(term(logits, targets) for term in terms)
+
+    return loss

@@ -1,0 +1,126 @@
+"""Predict a split with one checkpoint: overlapping crops of each clip -> the probability of each class."""
+
+import argparse
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+
+from loaders import get_data_path
+from loaders.freesound_loader import usable_clips
+from loaders.layouts import Corpus, read_corpus
+from loaders.pcen import AudioSettings
+from models import get_model
+from utils.checkpoint import checkpoint_args, load_checkpoint, load_weights
+from utils.cli import make_parser, natural_int, positive_int
+from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.errors import MisuseError, UserError, run
+from utils.metric import lwlrap
+from utils.names import prediction_path
+from utils.predict import predict
+from utils.predictions import Predictions, save_predictions
+from utils.scores import describe, score_parts
+
+TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
+
+
+def main() -> int:
+    args = parse_args()
+    state = load_checkpoint(args.model_path)
+    trained = checkpoint_args(state)
+    refuse_contradictions(args, trained)
+    settings = AudioSettings(trained.sampling_rate, trained.img_rows)
+    corpus = read_corpus(get_data_path(trained.dataset))
+    if set(corpus.class_names) != set(state["class_names"]):
+        odd = sorted(set(corpus.class_names) ^ set(state["class_names"]))
+        raise UserError(f"{args.model_path} was trained on another class list than {trained.dataset} has: see {odd[0]}")
+
+    device = choose_device(args.use_cuda)
+    precision = pick_precision(args.precision, device)
+    set_determinism(deterministic=False)
+    keep_freed_memory()
+    model = get_model(trained.arch, len(state["class_names"]), use_cbam=trained.use_cbam)
+    load_weights(model, state, args.model_path)
+    model.to(device, memory_format=torch.channels_last)
+
+    subset = "test" if args.split == "test" else "train_curated"
+    fnames = corpus.subset("test").fnames if args.split == "test" else state["held_out"]
+    clips = usable_clips(trained.dataset, subset, fnames, settings)
+    scored = predict(
+        model, clips.to(device), trained.img_cols, args.batch_size, device,
+        tta=args.tta, slack=settings.edge_frames, precision=precision, label=f"fold {trained.fold_num}",
+    )  # fmt: skip
+    probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
+    kept = {"checkpoint_step": state["step"], "tta": args.tta, "split": args.split, "precision": str(precision)}
+    predictions = Predictions(probabilities, fnames, state["class_names"], {**vars(trained), **kept})
+    path = prediction_path(trained, args.prediction_dir, args.split)
+    save_predictions(path, predictions)
+    print_score(args.split, corpus, predictions)
+    print(f"{len(fnames)} clips: {path} and .csv")
+    return 0
+
+
+def refuse_contradictions(args: argparse.Namespace, trained: argparse.Namespace) -> None:
+    """A flag repeats what the checkpoint knows or is an error."""
+    for name in TRAINED:
+        given, true = getattr(args, name), getattr(trained, name)
+        if given is not None and given != true:
+            flag = f"--{'' if given is not False else 'no-'}{name}" + ("" if isinstance(given, bool) else f" {given}")
+            raise MisuseError(f"{flag}: {args.model_path} was trained with {name} {true}; leave the flag out")
+
+
+def choose_device(use_cuda: bool | None) -> torch.device:
+    if use_cuda and not torch.cuda.is_available():
+        print("--use_cuda: there is no usable GPU here; going on on the CPU", file=sys.stderr)
+    return pick_device("cpu" if use_cuda is False else "auto")
+
+
+def fill_in(fnames: list[str], scored: list[str], probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """A row for every clip (N, C): those that cannot be heard get the classes' share of the training targets."""
+    rows = dict(zip(scored, probabilities, strict=True))
+    for fname in fnames:
+        if fname not in rows:
+            print(f"{fname} cannot be used; it gets the training set's mean", file=sys.stderr)
+    return np.stack([rows.get(fname, prior) for fname in fnames]).astype(np.float32)
+
+
+def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
+    scores = predictions.aligned(predictions.fnames, corpus.class_names)
+    if split == "val":
+        curated = corpus.subset("train_curated")
+        row = {fname: i for i, fname in enumerate(curated.fnames)}
+        print(
+            f"lwlrap of the held-out clips: {lwlrap(curated.truth[[row[f] for f in predictions.fnames]], scores):.4f}"
+        )
+    elif parts := score_parts(corpus.subset("test"), scores):
+        print(f"lwlrap: {describe(parts)}")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(
+        "Predict a split with one checkpoint; the network is rebuilt from what the checkpoint holds.",
+        "python test.py --model_path checkpoints/resnet18_freesound_best_128x197_44100_0-5_model.pth --tta 8",
+    )
+    on_off: dict[str, Any] = {"action": argparse.BooleanOptionalAction, "default": None}
+    what = parser.add_argument_group("what")
+    what.add_argument("--model_path", required=True, help="checkpoint of one fold")
+    what.add_argument("--split", default="test", choices=["test", "val"], help="val: the clips that the fold held out")
+    what.add_argument("--prediction_dir", default="predictions", help="where the probabilities go")
+    how = parser.add_argument_group("how")
+    how.add_argument("--tta", type=natural_int, default=8, help="crops per clip; 0: the whole clip in one pass")
+    how.add_argument("--batch_size", type=positive_int, default=32, help="crops of a forward pass")
+    how.add_argument("--use_cuda", **on_off, help="on a GPU; without the flag, if there is one")
+    how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
+    known = parser.add_argument_group("known from the checkpoint (a flag that contradicts it is an error)")
+    known.add_argument("--dataset", help="a name in config.json")
+    known.add_argument("--img_rows", type=positive_int, help="mel bands")
+    known.add_argument("--img_cols", type=positive_int, help="frames of a crop")
+    known.add_argument("--sampling_rate", type=positive_int, help="Hz")
+    known.add_argument("--seed", type=natural_int, help="of the training")
+    known.add_argument("--use_cbam", **on_off, help="attention at the end of each residual branch")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,191 @@
+"""Train one fold of an audio tagger from scratch.  `python train.py -h` tells all flags."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import trange
+
+from loaders import get_loader
+from loaders.pcen import AudioSettings
+from losses import get_loss
+from models import ARCHS, get_model
+from utils.augment import mixup, spec_augment
+from utils.checkpoint import load_checkpoint
+from utils.cli import given_flags, make_parser, natural_float, natural_int, positive_int, share
+from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.errors import MisuseError, run
+from utils.interrupts import Interrupts
+from utils.names import checkpoint_path
+from utils.predict import predict
+from utils.schedule import learning_rate
+from utils.training_run import HERE_ONLY, TrainingRun
+
+
+def main() -> int:
+    args, resumed = parse_args()
+    device = pick_device(args.device)
+    precision = pick_precision(args.precision, device)
+    set_determinism(args.deterministic)
+    keep_freed_memory()
+    torch.manual_seed(args.seed)
+
+    settings = AudioSettings(args.sampling_rate, args.img_rows)
+    loader = get_loader(args.dataset)(
+        args.dataset, args.split, settings, args.img_cols, args.batch_size, args.seed, device,
+        args.fold_num, args.num_folds, args.fold_split, args.noisy_weight,
+    )  # fmt: skip
+    model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(parameter_groups(model, args.weight_decay), args.l_rate, args.momentum)
+    criterion = get_loss(args.loss, args.gamma_fl)
+    training = TrainingRun(args, loader, model, optimizer, resumed)
+
+    def scores() -> np.ndarray:
+        probabilities = predict(
+            model, loader.held_out, args.img_cols, args.batch_size, device,
+            slack=settings.edge_frames, precision=precision, label="validation",
+        )  # fmt: skip
+        model.train()
+        return probabilities
+
+    print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device}", flush=True)
+    model.train()
+    with Interrupts() as interrupts:
+        for step in trange(training.step, args.n_iter, initial=training.step, total=args.n_iter, disable=None):
+            set_rate(optimizer, learning_rate(step, args.n_iter, args.l_rate, args.num_cycles))
+            total = torch.zeros((), device=device)
+            for number in range(step * args.iter_size, (step + 1) * args.iter_size):
+                rng = np.random.default_rng([args.seed, 1, number])
+                inputs, targets = loader.batch(number, rng)
+                if args.use_mix_up:
+                    inputs, targets = mixup(inputs, targets, rng)
+                if args.use_spec_aug:
+                    inputs = spec_augment(inputs, rng)
+                with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+                    logits = model(inputs)
+                loss = criterion(logits, targets) / args.iter_size
+                loss.backward()
+                total += loss.detach()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            training.after_step(total, scores)
+            if interrupts.received and training.step < args.n_iter:
+                path = training.save()
+                print(f"stopped after step {training.step}; to go on: python train.py --resume {path}", flush=True)
+                return 128 + interrupts.received
+    report(training)
+    return 0
+
+
+def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
+    try:
+        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate)
+    except ValueError as error:
+        raise MisuseError(str(error)) from None
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """No decay on biases and norms: pulling them to zero fits nothing less and only moves the operating point."""
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    free = [p for p in model.parameters() if p.ndim <= 1]
+    return [{"params": decay, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def report(training: TrainingRun) -> None:
+    record = next(record for record in training.log if record["step"] == training.best_step)
+    counts = dict(zip(training.loader.class_names, training.loader.held_out_truth.sum(axis=0), strict=True))
+    print(f"\nlwlrap per class at step {training.best_step}, weakest first:")
+    for name, value in sorted(record["per_class"].items(), key=lambda item: item[1]):
+        print(f"  {value:.3f}  {name} ({counts[name]} clips)")
+    print(f"best lwlrap {training.best_score:.4f} at step {training.best_step}: "
+          f"{checkpoint_path(training.args, 'best')}")  # fmt: skip
+
+
+def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
+    """The run's arguments, those of a resumed run included, and its checkpoint."""
+    parser = build_parser()
+    args = parser.parse_args()
+    resumed = None
+    if args.resume:
+        resumed = load_checkpoint(args.resume)
+        for name, value in given_flags(parser).items():
+            if name not in HERE_ONLY and value != resumed["args"].get(name, value):
+                raise MisuseError(f"--{name} {value}: {args.resume} was trained with {resumed['args'][name]}")
+        args = argparse.Namespace(**{**vars(args), **resumed["args"]})
+    if args.fold_num >= args.num_folds:
+        raise MisuseError(
+            f"--fold_num {args.fold_num}: folds of --num_folds {args.num_folds} are 0 to {args.num_folds - 1}"
+        )
+    try:
+        get_loss(args.loss)
+    except ValueError as error:
+        raise MisuseError(f"--loss: {error}") from None
+    return args, resumed
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        __doc__.split("\n")[0],
+        "python train.py --arch resnet18 --use_cbam --use_mix_up --use_spec_aug --dataset freesound --fold_num 0",
+    )
+    on_off = {"action": argparse.BooleanOptionalAction, "default": False}
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", default="freesound", help="a name in config.json")
+    data.add_argument(
+        "--split",
+        default="train",
+        choices=["train", "train_curated", "train_noisy"],
+        help="clips to train on; train: this fold's curated ones and all noisy ones",
+    )
+    data.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
+    data.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop, 10 ms each")
+    data.add_argument("--sampling_rate", type=positive_int, default=44100, help="Hz")
+    data.add_argument("--fold_num", type=natural_int, default=0, help="which fold to hold out")
+    data.add_argument("--num_folds", type=positive_int, default=5, help="folds of the curated clips")
+    data.add_argument("--fold_split", default="stratified", choices=["stratified", "random"], help="how to make folds")
+    data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
+    net = parser.add_argument_group("network")
+    net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
+    net.add_argument("--use_cbam", **on_off, help="attention at the end of each residual branch")
+    net.add_argument("--dropout_rate", type=share, default=0.5, help="before the last layer")
+    loss = parser.add_argument_group("loss")
+    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up: bce, lovasz")
+    loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal modulation of the BCE; 0: none")
+    augment = parser.add_argument_group("augmentation")
+    augment.add_argument("--use_mix_up", **on_off, help="mix pairs of clips")
+    augment.add_argument("--use_spec_aug", **on_off, help="blank bands and spans")
+    steps = parser.add_argument_group("optimization")
+    steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
+    steps.add_argument("--batch_size", type=positive_int, default=128, help="clips of a forward pass")
+    steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes of a step")
+    steps.add_argument("--l_rate", type=natural_float, default=0.1, help="base learning rate")
+    steps.add_argument("--momentum", type=share, default=0.9, help="of SGD")
+    steps.add_argument("--weight_decay", type=natural_float, default=1e-4, help="not on biases and norms")
+    steps.add_argument(
+        "--num_cycles",
+        type=natural_int,
+        default=0,
+        help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
+    )
+    steps.add_argument("--seed", type=natural_int, default=1234, help="of everything random")
+    work = parser.add_argument_group("run")
+    work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
+    work.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
+    work.add_argument("--deterministic", **on_off, help="same bits each time on a GPU too, slower")
+    work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between lines")
+    work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
+    work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
+    work.add_argument("--resume", metavar="PATH", help="go on from this checkpoint exactly where it stopped")
+    work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
+    return parser
+
+
+if __name__ == "__main__":
+    run(main)

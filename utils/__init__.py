@@ -1,0 +1,1 @@
+"""What several scripts share: augmentation, schedule, metric, checkpoints, prediction, run names, errors."""

@@ -1,0 +1,61 @@
+"""Command lines: help that shows defaults and an example, types that refuse nonsense, flags given by hand."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=36, width=110)
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def make_parser(description: str, example: str) -> argparse.ArgumentParser:
+    """A parser that takes no abbreviated flags, so that a misspelt one is an error and not another flag."""
+    return argparse.ArgumentParser(
+        description=description, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False
+    )
+
+
+def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict[str, Any]:
+    """Only the flags that stand on the command line, by destination, without defaults."""
+    defaults = {action.dest: action.default for action in parser._actions}
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    given = vars(parser.parse_args(argv))
+    for action in parser._actions:
+        action.default = defaults[action.dest]
+    return given
+
+
+def positive_int(text: str) -> int:
+    """Argument type: a whole number from 1."""
+    return _number(text, int, lambda value: value >= 1, "a whole number from 1")
+
+
+def natural_int(text: str) -> int:
+    """Argument type: a whole number from 0."""
+    return _number(text, int, lambda value: value >= 0, "a whole number from 0")
+
+
+def natural_float(text: str) -> float:
+    """Argument type: a finite number from 0."""
+    return _number(text, float, lambda value: 0 <= value < float("inf"), "a number from 0")
+
+
+def share(text: str) -> float:
+    """Argument type: a number from 0 to 1."""
+    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
+
+
+def _number(text: str, kind: type, holds: Callable[[Any], bool], wanted: str) -> Any:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not holds(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
+    return value

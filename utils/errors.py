@@ -1,0 +1,37 @@
+"""One clear line for a user's mistake, and the exit code that scripts and shells can act on."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Something the user can mend: a file that is broken or absent.  Exit code 1."""
+
+    exit_code = 1
+
+
+class MisuseError(UserError):
+    """A command line that cannot mean anything.  Exit code 2, as argparse does."""
+
+    exit_code = 2
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a script's main(); a UserError or an error of the operating system becomes one line on stderr."""
+    script = Path(sys.argv[0]).name
+    try:
+        sys.exit(main())
+    except UserError as error:
+        print(f"{script}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"{script}: {error.strerror or error}{where}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{script}: interrupted; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)

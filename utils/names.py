@@ -1,0 +1,25 @@
+"""File names of a run, in one place.  Nothing reads a setting out of them."""
+
+import argparse
+from pathlib import Path
+
+Settings = argparse.Namespace  # a run's arguments
+
+
+def checkpoint_path(args: Settings, kind: str) -> Path:
+    """Where a fold's checkpoint lies; kind is "best" or "last"."""
+    return Path(args.checkpoint_dir) / f"{args.arch}_{args.dataset}_{kind}_{_fold(args)}_model.pth"
+
+
+def log_path(args: Settings) -> Path:
+    """A fold's log: one JSON line per validation."""
+    return Path(args.checkpoint_dir) / f"{args.arch}_{args.dataset}_{_fold(args)}_log.jsonl"
+
+
+def prediction_path(args: Settings, folder: str, split: str) -> Path:
+    """A fold's probabilities of a split (.npz; the CSV beside has the same stem)."""
+    return Path(folder) / f"{args.arch}_{args.dataset}_{split}_{_fold(args)}.npz"
+
+
+def _fold(args: Settings) -> str:
+    return f"{args.img_rows}x{args.img_cols}_{args.sampling_rate}_{args.fold_num}-{args.num_folds}"

@@ -1,0 +1,155 @@
+"""What a training run does besides its steps: go on from a checkpoint, validate, log, save, refuse bad numbers."""
+
+import argparse
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from utils.atomic import atomic_write
+from utils.checkpoint import load_weights, save_checkpoint
+from utils.errors import UserError
+from utils.metric import lwlrap, per_class_lwlrap
+from utils.names import checkpoint_path, log_path
+from utils.schedule import learning_rate
+from utils.versions import versions
+
+HERE_ONLY = ("resume", "device", "checkpoint_dir", "print_train_freq", "save_freq")  # do not change the result
+
+
+class TrainingRun:
+    """The state of a run between steps; `step` is the number of optimizer steps done."""
+
+    def __init__(
+        self, args: argparse.Namespace, loader: Any, model: nn.Module, optimizer: Any, resumed: dict[str, Any] | None
+    ) -> None:
+        """loader: knows class_names, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from."""
+        self.args, self.loader, self.model, self.optimizer = args, loader, model, optimizer
+        self.step, self.best_score, self.best_step = 0, -1.0, 0
+        self.log: list[dict[str, Any]] = []
+        device = next(model.parameters()).device
+        self.losses = torch.zeros(args.n_iter, device=device)
+        self.printed, self.began = 0, (0, time.monotonic())
+        if resumed:
+            self._restore(resumed, device)
+
+    def _restore(self, state: dict[str, Any], device: torch.device) -> None:
+        if (state["class_names"], state["held_out"]) != (self.loader.class_names, self.loader.held_out.fnames):
+            raise UserError(f"{self.args.resume}: the data set's classes or clips have changed since; train anew")
+        load_weights(self.model, state, self.args.resume)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.log = state["step"], state["log"]
+        self.best_score, self.best_step = state["best_score"], state["best_step"]
+        self.losses.copy_(state["losses"])
+        torch.set_rng_state(state["generators"]["cpu"])
+        if device.type == "cuda" and "cuda" in state["generators"]:
+            torch.cuda.set_rng_state(state["generators"]["cuda"], device)
+        self.printed, self.began = self.step, (self.step, time.monotonic())
+        self._write_log()
+        if self.best_step == self.step:  # the run may have been killed between the two saves
+            self._save("best")
+        print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
+
+    def after_step(self, loss: torch.Tensor, scores: Any) -> None:
+        """Count a step and do what is due after it.
+
+        loss: scalar on the device; it is looked at only where a line is printed or something is saved.
+        scores: () -> probabilities of the held-out clips (n, C).
+        """
+        self.losses[self.step] = loss
+        self.step += 1
+        last = self.step == self.args.n_iter
+        if last or self.step % self.args.print_train_freq == 0:
+            self._print_progress()
+        if last or (self.args.eval_freq and self.step % self.args.eval_freq == 0):
+            self._check_finite()
+            self._validate(scores())
+            self.save()
+            if self.best_step == self.step:
+                self._save("best")
+        elif self.args.save_freq and self.step % self.args.save_freq == 0:
+            self.save()
+
+    def save(self) -> Path:
+        """Save `last`, unless a loss or a weight is not finite (UserError; what was saved before stays)."""
+        self._check_finite()
+        return self._save("last")
+
+    def _validate(self, scores: np.ndarray) -> None:
+        truth, names = self.loader.held_out_truth, self.loader.class_names
+        score, (per_class, _) = lwlrap(truth, scores), per_class_lwlrap(truth, scores)
+        since = self.log[-1]["step"] if self.log else 0
+        if score > self.best_score:
+            self.best_score, self.best_step = score, self.step
+        record = {
+            "step": self.step,
+            "learning_rate": learning_rate(self.step - 1, self.args.n_iter, self.args.l_rate, self.args.num_cycles),
+            "train_loss": float(self.losses[since : self.step].double().mean()),
+            "lwlrap": score,
+            "best_lwlrap": self.best_score,
+            "per_class": {name: float(value) for name, value in zip(names, per_class, strict=True) if value == value},
+        }
+        self.log.append(record)
+        self._write_log()
+        best = "  best so far" if self.best_step == self.step else ""
+        tqdm.write(f"step {self.step}  validation lwlrap {score:.4f}{best}")
+
+    def _print_progress(self) -> None:
+        self._check_finite()
+        loss = float(self.losses[self.printed : self.step].mean())
+        steps, seconds = self.step - self.began[0], time.monotonic() - self.began[1]
+        clips = steps * self.args.batch_size * self.args.iter_size / seconds
+        left = timedelta(seconds=round((self.args.n_iter - self.step) * seconds / steps))
+        rate = self.optimizer.param_groups[0]["lr"]
+        tqdm.write(
+            f"step {self.step}/{self.args.n_iter}  loss {loss:.4f}  rate {rate:.2g}  {clips:.0f} clips/s  {left} left"
+        )
+        self.printed = self.step
+
+    def _check_finite(self) -> None:
+        bad = ~self.losses[: self.step].isfinite()
+        if bad.any():
+            step = int(bad.int().argmax()) + 1
+            raise UserError(f"the loss of step {step} is not finite; {self._kept()}; try a smaller --l_rate")
+        if not all(torch.stack([weight.isfinite().all() for weight in self.model.state_dict().values()]).tolist()):
+            raise UserError(f"a weight is not finite after step {self.step}; {self._kept()}; try a smaller --l_rate")
+
+    def _kept(self) -> str:
+        path = checkpoint_path(self.args, "last")
+        return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+
+    def _write_log(self) -> None:
+        with atomic_write(log_path(self.args), "w") as file:
+            file.writelines(json.dumps(record) + "\n" for record in self.log)
+
+    def _save(self, kind: str) -> Path:
+        generators = {"cpu": torch.get_rng_state()}
+        if self.losses.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.losses.device)
+        path = checkpoint_path(self.args, kind)
+        state = {
+            "args": {name: value for name, value in vars(self.args).items() if name not in HERE_ONLY},
+            "class_names": self.loader.class_names,
+            "step": self.step,
+            "best_score": self.best_score,
+            "best_step": self.best_step,
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "generators": generators,
+            "losses": self.losses.cpu(),
+            "log": self.log,
+            "held_out": self.loader.held_out.fnames,
+            "prior": torch.from_numpy(self.loader.prior),
+            "versions": versions(),
+        }
+        try:
+            save_checkpoint(path, state)
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}; {self._kept()}") from None
+        return path
