@@ -149,6 +149,10 @@ def print_test_scores(runs: dict[str, Folds], corpus: Corpus, probabilities: np.
             parts = score_parts(test, align(path, fold, test.fnames, corpus))
             singles.append(parts["overall"])
             print(f"{name} fold {fold.args['fold_num']}: lwlrap {describe(parts)}")
+    guess = sum(
+        corpus.subsets[name].truth.sum(axis=0) for name in ("train_curated", "train_noisy") if name in corpus.subsets
+    )
+    print(f"guess by label frequency: lwlrap {describe(score_parts(test, np.tile(guess, (len(test.fnames), 1))))}")
     print(f"mean of {len(singles)} folds: lwlrap overall {np.mean(singles):.4f}")
     print(f"merged: lwlrap {describe(score_parts(test, probabilities))}")
 

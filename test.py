@@ -40,7 +40,10 @@ def main() -> int:
     precision = pick_precision(args.precision, device)
     set_determinism(deterministic=False)
     keep_freed_memory()
-    model = get_model(trained.arch, len(state["class_names"]), use_cbam=trained.use_cbam)
+    try:
+        model = get_model(trained.arch, len(state["class_names"]), use_cbam=trained.use_cbam)
+    except ValueError as error:
+        raise UserError(f"{args.model_path}: {error}") from None
     load_weights(model, state, args.model_path)
     model.to(device, memory_format=torch.channels_last)
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm import trange
 
 from loaders import get_loader
 from loaders.pcen import AudioSettings
-from losses import get_loss
+from losses import Criterion, get_loss
 from models import ARCHS, get_model
 from utils.augment import mixup, spec_augment
 from utils.checkpoint import load_checkpoint
@@ -54,29 +54,51 @@ def main() -> int:
     model.train()
     with Interrupts() as interrupts:
         for step in trange(training.step, args.n_iter, initial=training.step, total=args.n_iter, disable=None):
-            set_rate(optimizer, learning_rate(step, args.n_iter, args.l_rate, args.num_cycles))
-            total = torch.zeros((), device=device)
-            for number in range(step * args.iter_size, (step + 1) * args.iter_size):
-                rng = np.random.default_rng([args.seed, 1, number])
-                inputs, targets = loader.batch(number, rng)
-                if args.use_mix_up:
-                    inputs, targets = mixup(inputs, targets, rng)
-                if args.use_spec_aug:
-                    inputs = spec_augment(inputs, rng)
-                with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-                    logits = model(inputs)
-                loss = criterion(logits, targets) / args.iter_size
-                loss.backward()
-                total += loss.detach()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            training.after_step(total, scores)
+            loss = train_step(args, step, loader, model, optimizer, criterion, device, precision)
+            training.after_step(loss, scores)
             if interrupts.received and training.step < args.n_iter:
                 path = training.save()
                 print(f"stopped after step {training.step}; to go on: python train.py --resume {path}", flush=True)
                 return 128 + interrupts.received
     report(training)
     return 0
+
+
+def train_step(
+    args: argparse.Namespace,
+    step: int,
+    loader: Any,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    criterion: Criterion,
+    device: torch.device,
+    precision: torch.dtype,
+) -> Tensor:
+    """One optimizer step; returns its loss, a scalar on the device that nobody has waited for; NaN if the loss or
+    a gradient is not finite.
+
+    Whatever is random in it but dropout is a function of the seed and the step alone.
+    """
+    total = torch.zeros((), device=device)
+    for number in range(step * args.iter_size, (step + 1) * args.iter_size):
+        rng = np.random.default_rng([args.seed, 1, number])
+        inputs, targets = loader.batch(number, rng)
+        if args.use_mix_up:
+            inputs, targets = mixup(inputs, targets, rng)
+        if args.use_spec_aug:
+            inputs = spec_augment(inputs, rng)
+        with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+            logits = model(inputs)
+        loss = criterion(logits, targets) / args.iter_size
+        loss.backward()
+        total += loss.detach()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    total = torch.where(nn.utils.get_total_norm(gradients).isfinite(), total, torch.nan)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(step, args.n_iter, args.l_rate, args.num_cycles)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return total
 
 
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
@@ -91,11 +113,6 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     decay = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": decay, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def report(training: TrainingRun) -> None:

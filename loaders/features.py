@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
@@ -47,6 +48,11 @@ def make_features(subset: Subset, split: str, folder: Path, settings: AudioSetti
             return _make(subset, split, folder, settings, jobs)
     except PermissionError as error:
         raise UserError(f"{error.filename} cannot be written; set features_path in config.json") from None
+    except TerminatedWorkerError:
+        raise UserError(
+            f"a process that computed features of {split} died, for want of memory perhaps; the clips that were "
+            "finished are kept: run this again, with fewer --jobs"
+        ) from None
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
 

@@ -59,21 +59,28 @@ def pcen_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     Reference: `librosa.pcen(librosa.feature.melspectrogram(power=1), ...)`.  The smoother starts once, at the clip's
     first frame, from librosa's initial state.
     """
-    half, hop = settings.n_fft // 2, settings.hop_length
-    n_frames = 1 + len(samples) // hop
-    padded = np.pad(samples, half)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[::hop]
+    n_frames = 1 + len(samples) // settings.hop_length
     window, bank = _window(settings.n_fft), _mel_bank(settings)
     b = _smoothing(settings)
     state = np.full((1, settings.n_mels), 1 - b)
     out = np.empty((n_frames, settings.n_mels), np.float32)
     for at in range(0, n_frames, BLOCK):
         # in single precision the rounding of loud bands, 1e-7 of them, would drown quiet ones
-        spectra = np.abs(scipy.fft.rfft(frames[at : at + BLOCK] * window, axis=1)).astype(np.float32)
+        frames = _frames(samples, at, min(at + BLOCK, n_frames), settings)
+        spectra = np.abs(scipy.fft.rfft(frames * window, axis=1)).astype(np.float32)
         mel = spectra @ bank  # (block, n_mels)
         smooth, state = scipy.signal.lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
         out[at : at + BLOCK] = _compress(mel, smooth.astype(np.float32), settings)
     return out
+
+
+def _frames(samples: np.ndarray, first: int, last: int, settings: AudioSettings) -> np.ndarray:
+    """Windows first..last-1 of a centred STFT, (last - first, n_fft), with zeros beyond the clip's ends."""
+    half, hop = settings.n_fft // 2, settings.hop_length
+    start, stop = first * hop - half, (last - 1) * hop + half
+    inner = samples[max(start, 0) : stop]
+    padded = np.pad(inner, (max(-start, 0), stop - max(start, 0) - len(inner)))
+    return np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[::hop]
 
 
 def _smoothing(settings: AudioSettings) -> float:

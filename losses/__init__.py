@@ -8,10 +8,11 @@ from torch import Tensor
 from losses.focal_bce import focal_bce
 from losses.lovasz import lovasz_hinge
 
-LOSSES = {"bce": focal_bce, "lovasz": lovasz_hinge}
+Criterion = Callable[[Tensor, Tensor], Tensor]  # (logits (B, C), targets (B, C)) -> scalar
+LOSSES: dict[str, Criterion] = {"bce": focal_bce, "lovasz": lovasz_hinge}
 
 
-def get_loss(names: str, gamma: float = 0.0) -> Callable[[Tensor, Tensor], Tensor]:
+def get_loss(names: str, gamma: float = 0.0) -> Criterion:
     """The sum of the terms in `names`, such as "bce+lovasz": (logits (B, C), targets (B, C) in [0, 1]) -> scalar.
 
     gamma: focal modulation of the BCE.  Raises ValueError on a name that is not in LOSSES.

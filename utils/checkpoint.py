@@ -1,6 +1,7 @@
 """Checkpoints: everything that a run needs to go on exactly where it stopped, and nothing that can run code."""
 
 import argparse
+import io
 import pickle
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,25 @@ KEYS = {
     "prior": torch.Tensor,  # (C,) share of each class in the training targets
     "versions": dict,
 }
+ARGS = {  # what the network, its input and the names of its outputs are rebuilt from
+    "arch": str,
+    "dataset": str,
+    "img_rows": int,
+    "img_cols": int,
+    "sampling_rate": int,
+    "fold_num": int,
+    "num_folds": int,
+    "seed": int,
+    "use_cbam": bool,
+}
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint that is complete or absent."""
+    buffer = io.BytesIO()  # torch does not report a full disk as such
+    torch.save({"format": FORMAT, **state}, buffer)
     with atomic_write(path) as file:
-        torch.save({"format": FORMAT, **state}, file)
+        file.write(buffer.getbuffer())
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -51,8 +65,9 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     if state["format"] > FORMAT:
         raise UserError(f"{path} has format {state['format']}; this version reads up to {FORMAT}; update the code")
     wrong = [key for key, kind in KEYS.items() if not isinstance(state.get(key), kind)]
+    wrong += [f"args {key}" for key, kind in ARGS.items() if type(state.get("args", {}).get(key)) is not kind]
     if wrong:
-        raise UserError(f"{path} lacks a valid {wrong[0]!r}; it is not a whole checkpoint of train.py")
+        raise UserError(f"{path} lacks a valid {wrong[0]}; it is not a whole checkpoint of train.py")
     return state
 
 

@@ -52,9 +52,14 @@ class TrainingRun:
             torch.cuda.set_rng_state(state["generators"]["cuda"], device)
         self.printed, self.began = self.step, (self.step, time.monotonic())
         self._write_log()
-        if self.best_step == self.step:  # the run may have been killed between the two saves
+        if self.best_step == self.step and self._best_is_older():
             self._save("best")
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
+
+    def _best_is_older(self) -> bool:
+        """Whether the run was killed after it saved `last` and before it saved the same as `best`."""
+        best, last = checkpoint_path(self.args, "best"), checkpoint_path(self.args, "last")
+        return not best.exists() or (last.exists() and best.stat().st_mtime_ns < last.stat().st_mtime_ns)
 
     def after_step(self, loss: torch.Tensor, scores: Any) -> None:
         """Count a step and do what is due after it.
@@ -116,7 +121,9 @@ class TrainingRun:
         bad = ~self.losses[: self.step].isfinite()
         if bad.any():
             step = int(bad.int().argmax()) + 1
-            raise UserError(f"the loss of step {step} is not finite; {self._kept()}; try a smaller --l_rate")
+            raise UserError(
+                f"the loss or a gradient of step {step} is not finite; {self._kept()}; try a smaller --l_rate"
+            )
         if not all(torch.stack([weight.isfinite().all() for weight in self.model.state_dict().values()]).tolist()):
             raise UserError(f"a weight is not finite after step {self.step}; {self._kept()}; try a smaller --l_rate")
 
@@ -151,5 +158,5 @@ class TrainingRun:
         try:
             save_checkpoint(path, state)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; {self._kept()}") from None
+            raise UserError(f"{path}: {error.strerror}; {self._kept()}; make room, then --resume it") from None
         return path

@@ -1,0 +1,35 @@
+# make demo: the whole loop on an embedded corpus.   make test: the tests.   make lint: style.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_FLAGS := --arch resnet18 --use_cbam --img_rows 64 --img_cols 128 --batch_size 16 --n_iter 400 --eval_freq 200 \
+	--l_rate 0.1 --use_mix_up --use_spec_aug --dropout_rate 0.2 --print_train_freq 50
+
+.PHONY: demo test lint install clean
+
+demo: .venv/installed
+	$(BIN)/python loaders/demo_corpus.py --out datasets/demo --seed 0
+	PYTHON=$(CURDIR)/$(BIN)/python ./run.sh demo 2 $(DEMO_FLAGS)
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+install: .venv/installed
+
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "make: $(PYTHON) is older than Python 3.11; name another one with PYTHON=..."; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv datasets predictions checkpoints/*.pth checkpoints/*.jsonl submission.csv oof.csv
