@@ -14,9 +14,9 @@ from losses import Criterion, get_loss
 from models import ARCHS, get_model
 from utils.augment import mixup, spec_augment
 from utils.checkpoint import load_checkpoint
-from utils.cli import given_flags, make_parser, natural_float, natural_int, positive_int, share
+from utils.cli import can_be, given_flags, make_parser, natural_float, natural_int, positive_int, share
 from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
-from utils.errors import MisuseError, run
+from utils.errors import MisuseError, UserError, run
 from utils.interrupts import Interrupts
 from utils.names import checkpoint_path
 from utils.predict import predict
@@ -38,7 +38,9 @@ def main() -> int:
         args.fold_num, args.num_folds, args.fold_split, args.noisy_weight,
     )  # fmt: skip
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(parameter_groups(model, args.weight_decay), args.l_rate, args.momentum)
+    optimizer = torch.optim.SGD(parameter_groups(model, args.weight_decay), args.l_rate, args.momentum, fused=True)
+    if args.compile:
+        model.compile()
     criterion = get_loss(args.loss, args.gamma_fl)
     training = TrainingRun(args, loader, model, optimizer, resumed)
 
@@ -81,8 +83,8 @@ def train_step(
     """
     total = torch.zeros((), device=device)
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
-        rng = np.random.default_rng([args.seed, 1, number])
-        inputs, targets = loader.batch(number, rng)
+        rng = np.random.default_rng([args.seed, 2, number])
+        inputs, targets = loader.batch(number)
         if args.use_mix_up:
             inputs, targets = mixup(inputs, targets, rng)
         if args.use_spec_aug:
@@ -135,7 +137,13 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
         for name, value in given_flags(parser).items():
             if name not in HERE_ONLY and value != resumed["args"].get(name, value):
                 raise MisuseError(f"--{name} {value}: {args.resume} was trained with {resumed['args'][name]}")
-        args = argparse.Namespace(**{**vars(args), **resumed["args"]})
+        trained = {name: value for name, value in resumed["args"].items() if name not in HERE_ONLY}
+        for action in parser._actions:
+            if action.dest in trained and not can_be(action, trained[action.dest]):
+                raise UserError(
+                    f"{args.resume} was trained with {action.dest} {trained[action.dest]!r}, which no run can have"
+                )
+        args = argparse.Namespace(**{**vars(args), **trained})
     if args.fold_num >= args.num_folds:
         raise MisuseError(
             f"--fold_num {args.fold_num}: folds of --num_folds {args.num_folds} are 0 to {args.num_folds - 1}"
@@ -143,7 +151,7 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     try:
         get_loss(args.loss)
     except ValueError as error:
-        raise MisuseError(f"--loss: {error}") from None
+        raise (UserError(f"{args.resume}: {error}") if resumed else MisuseError(f"--loss: {error}")) from None
     return args, resumed
 
 
@@ -196,6 +204,7 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
     work.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
     work.add_argument("--deterministic", **on_off, help="same bits each time on a GPU too, slower")
+    work.add_argument("--compile", **on_off, help="torch.compile the network: a minute of waiting, then faster steps")
     work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between lines")
     work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
     work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")

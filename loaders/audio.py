@@ -1,5 +1,6 @@
 """A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
 
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soxr
 
 RATES = (1_000, 768_000)  # Hz; what a header claims outside of this is an error, not a recording
 LONGEST = 3600.0  # seconds; bounds the memory that one clip can ask for: 1.3 GB
+LOUDEST = 1e10  # times full scale: what is beyond is damage, and its energy overflows
 BLOCK = 1 << 18  # values read at a time
 FRAME, HOP = 2048, 512  # of the loudness that decides what is silence
 
@@ -22,10 +24,7 @@ def read_mono(path: Path, sampling_rate: int) -> np.ndarray:
     Channels are averaged; another rate is resampled (soxr, high quality).  Reads block by block, so many channels
     cost no memory.  Raises UnusableClipError with the reason.
     """
-    if not path.is_file():
-        raise UnusableClipError("there is no such file")
-    if path.stat().st_size == 0:
-        raise UnusableClipError("the file is empty (0 bytes)")
+    _check_file(path)
     try:
         with sf.SoundFile(path) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
@@ -35,9 +34,27 @@ def read_mono(path: Path, sampling_rate: int) -> np.ndarray:
         raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}") from None
     if len(samples) == 0:
         raise UnusableClipError("holds no samples")
-    if not np.isfinite(samples).all():
+    peak = max(samples.max(), -samples.min())  # NaN if any sample is
+    if not np.isfinite(peak):
         raise UnusableClipError("holds samples that are not finite")
+    if peak > LOUDEST:
+        raise UnusableClipError(f"holds samples as large as {peak:.2g}, where 1 is full scale")
     return samples
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise UnusableClipError("there is no such file") from None
+    except OSError as error:  # a link that leads to itself, a name that is too long, no permission
+        raise UnusableClipError(f"cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UnusableClipError("is a folder, a pipe or a device")
+    if status.st_size == 0:
+        raise UnusableClipError("the file is empty (0 bytes)")
+    if path.suffix.lower() == ".raw":
+        raise UnusableClipError("has no header, so that nobody can tell its rate")
 
 
 def _read_blocks(file: sf.SoundFile, sampling_rate: int) -> np.ndarray:

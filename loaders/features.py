@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,10 +21,11 @@ from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
+from loaders.audio import UnusableClipError
+from loaders.clip_features import locate, try_clip
+from loaders.index import FORMAT, read_index
 from loaders.layouts import Subset
-from loaders.pcen import AudioSettings, pcen_mel
-from loaders.store import FORMAT, read_index
+from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
 from utils.errors import UserError
 
@@ -55,24 +56,6 @@ def make_features(subset: Subset, split: str, folder: Path, settings: AudioSetti
         ) from None
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
-
-
-def clip_features(path: Path, settings: AudioSettings) -> np.ndarray:
-    """Features of one file, (frames, n_mels) float16.  Raises UnusableClipError with the reason."""
-    samples = read_mono(path, settings.sampling_rate)
-    samples = wrap(trim_silence(samples, settings.trim_db), round(settings.shortest * settings.sampling_rate))
-    features = pcen_mel(samples, settings).astype(np.float16)
-    if not np.isfinite(features).all():
-        raise UnusableClipError("its features are not finite")
-    return features
-
-
-def locate(folder: Path, fname: str) -> Path:
-    """Where a clip lies.  Raises UnusableClipError on a name that leads out of the folder."""
-    name = PurePosixPath(fname)
-    if name.is_absolute() or ".." in name.parts or "\0" in fname:
-        raise UnusableClipError("its name points outside of the data folder")
-    return folder / name
 
 
 def _make(subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int) -> Report:
@@ -124,16 +107,9 @@ def _compute(
         return
     # one BLAS thread a process: with more they fight for the cores
     with parallel_config(backend="loky", n_jobs=min(jobs, len(fnames)), inner_max_num_threads=1):
-        results = Parallel(return_as="generator")(delayed(_try_clip)(folder, fname, settings) for fname in fnames)
+        results = Parallel(return_as="generator")(delayed(try_clip)(folder, fname, settings) for fname in fnames)
         bar = tqdm(results, desc=split, total=len(fnames), unit="clip", disable=None)
         yield from zip(fnames, bar, strict=True)
-
-
-def _try_clip(folder: Path, fname: str, settings: AudioSettings) -> np.ndarray | str:
-    try:
-        return clip_features(locate(folder, fname), settings)
-    except UnusableClipError as error:
-        return str(error)
 
 
 class _Journal:

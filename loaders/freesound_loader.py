@@ -22,11 +22,14 @@ from torch import Tensor
 from loaders import get_data_path, get_features_path
 from loaders.features import make_features
 from loaders.folds import assign_folds, uncovered
+from loaders.index import features_dir
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
-from loaders.store import Clips, features_dir, open_clips
+from loaders.prefetch import OneAhead
+from loaders.store import Clips, as_inputs, open_clips
 from utils.cli import make_parser, positive_int
-from utils.errors import UserError, run
+from utils.devices import send
+from utils.errors import UserError, one_line, run
 
 SUBSETS = {
     "train": ["train_curated", "train_noisy"],
@@ -79,17 +82,22 @@ class FreesoundLoader:
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
         self.clips, self.targets = clips.to(device), torch.from_numpy(targets).to(device)
         self.width, self.batch_size, self.seed, self.device = width, batch_size, seed, device
+        on_the_way = self.clips.packs[0].device.type != device.type  # too large for the GPU
+        self.gather = OneAhead(self._gather) if on_the_way else self._gather
 
-    def batch(self, number: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """The batch of that number: inputs (B, 1, n_mels, width) and targets (B, C) in [0, 1].
 
-        Which clips are in it depends on the seed and the number alone; rng draws where the crops start.
+        Which clips are in it and where their crops start depends on the seed and the number alone.
         """
+        chosen, gathered = self.gather(number)
+        return as_inputs(gathered, self.device), self.targets[send(torch.from_numpy(chosen), self.device)]
+
+    def _gather(self, number: int) -> tuple[np.ndarray, Tensor]:
         chosen = self._sample(np.arange(number * self.batch_size, (number + 1) * self.batch_size))
         slack = np.maximum(self.clips.lengths[chosen] - self.width, 0)
-        inputs = self.clips.crops(chosen, rng.integers(0, slack + 1), self.width, self.device)
-        rows = torch.from_numpy(chosen).to(self.device, non_blocking=True)
-        return inputs, self.targets[rows]
+        first = np.random.default_rng([self.seed, 1, number]).integers(0, slack + 1)
+        return chosen, self.clips.gather(chosen, first, self.width)
 
     def _sample(self, positions: np.ndarray) -> np.ndarray:
         """Clips at these positions of an endless sequence of shuffled epochs."""
@@ -101,7 +109,7 @@ class FreesoundLoader:
 
 @lru_cache(maxsize=2)
 def _epoch(seed: int, epoch: int, n_clips: int) -> np.ndarray:
-    return np.random.default_rng([seed, epoch]).permutation(n_clips)
+    return np.random.default_rng([seed, 0, epoch]).permutation(n_clips)
 
 
 def soften(truth: np.ndarray, weight: float) -> np.ndarray:
@@ -175,7 +183,7 @@ def main() -> int:
         print(f"{split}: {report.computed} clips computed, {report.up_to_date} up to date, ", end="")
         print(f"{len(report.unusable)} cannot be used", flush=True)
         for fname, reason in report.unusable.items():
-            print(f"  {fname}: {reason}")
+            print(f"  {one_line(fname, 100)}: {one_line(reason)}")
         unusable += len(report.unusable)
     print(f"features are in {folder}")
     return int(args.strict and unusable > 0)

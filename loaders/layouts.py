@@ -72,7 +72,7 @@ def _read_kaggle(root: Path) -> Corpus:
     test = Subset(root / "test", _unique(sample.fname, root / "sample_submission.csv"))
     answers = root / "test_post_competition.csv"
     subsets["test"] = _with_answers(test, answers, class_names) if answers.exists() else test
-    return Corpus(class_names, subsets)
+    return Corpus(class_names, _with_clips(subsets))
 
 
 def _read_zenodo(root: Path) -> Corpus:
@@ -83,7 +83,12 @@ def _read_zenodo(root: Path) -> Corpus:
         for name in ("train_curated", "train_noisy", "test")
         if (meta / f"{name}_post_competition.csv").exists()
     }
-    return Corpus(class_names, subsets)
+    return Corpus(class_names, _with_clips(subsets))
+
+
+def _with_clips(subsets: dict[str, Subset]) -> dict[str, Subset]:
+    """Those that are not empty, as a table is that consists of a header."""
+    return {name: subset for name, subset in subsets.items() if subset.fnames}
 
 
 def _read_folders(root: Path) -> Corpus:
@@ -135,6 +140,8 @@ def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
         raise UserError(f"{path} does not exist") from None
     except (ValueError, pd.errors.ParserError) as error:  # UnicodeDecodeError and EmptyDataError are ValueErrors
         raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # which is how pandas takes the surplus
+        raise UserError(f"{path}: has rows with more fields than its header names")
     missing = [column for column in columns if column not in table]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]!r} among {', '.join(map(str, table.columns[:8]))}")

@@ -4,7 +4,6 @@ A subset's features are one flat array, (frames of all clips, n_mels) float16, b
 clip starts.  Time comes first, so a crop is one contiguous read, and a batch of crops is one gather.
 """
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from loaders.index import features_dir, read_index
 from loaders.pcen import AudioSettings
+from utils.devices import send
 from utils.errors import UserError
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,11 @@ class Clips:
         return replace(self, packs=(resident,), pack_of=np.zeros_like(self.pack_of), starts=starts)
 
     def crops(self, clips: np.ndarray, first: np.ndarray, width: int, device: torch.device) -> Tensor:
-        """Crops (B, 1, n_mels, width) float32 on the device.
+        """Crops (B, 1, n_mels, width) float32 on the device; clips, first and width as in `gather`."""
+        return as_inputs(self.gather(clips, first, width), device)
+
+    def gather(self, clips: np.ndarray, first: np.ndarray, width: int) -> Tensor:
+        """Crops (B, width, n_mels) float16, on the device that the features are on.
 
         clips, first: (B,) indices of clips and the frame each crop starts at.  A crop that reaches beyond its
         clip's end goes on at its start.
@@ -66,27 +69,18 @@ class Clips:
         frames = (first[:, None] + np.arange(width)) % self.lengths[clips, None]
         rows = torch.from_numpy(self.starts[clips, None] + frames)  # (B, width)
         if len(self.packs) == 1:
-            gathered = self.packs[0][_beside(rows, self.packs[0])]  # (B, width, n_mels)
-        else:
-            gathered = torch.empty(*rows.shape, self.packs[0].shape[1], dtype=torch.half)
-            for number, pack in enumerate(self.packs):
-                mine = torch.from_numpy(self.pack_of[clips] == number)
-                gathered[mine] = pack[rows[mine]]
-        inputs = _beside(gathered, device).transpose(1, 2).unsqueeze(1)  # (B, 1, n_mels, width)
-        return inputs.to(torch.float32, memory_format=torch.contiguous_format)
+            return self.packs[0][send(rows, self.packs[0].device)]
+        gathered = torch.empty(*rows.shape, self.packs[0].shape[1], dtype=torch.half)
+        for number, pack in enumerate(self.packs):
+            mine = torch.from_numpy(self.pack_of[clips] == number)
+            gathered[mine] = pack[rows[mine]]
+        return gathered
 
 
-def _beside(tensor: Tensor, place: Tensor | torch.device) -> Tensor:
-    """Send a tensor of the host to where it is needed, without waiting for it."""
-    device = place.device if isinstance(place, Tensor) else place
-    if device.type == "cpu" or tensor.device == device:
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def features_dir(features_path: Path, settings: AudioSettings) -> Path:
-    """Where features of these settings lie; those of other rates and mel counts lie beside."""
-    return features_path / f"{settings.sampling_rate}_{settings.n_mels}"
+def as_inputs(gathered: Tensor, device: torch.device) -> Tensor:
+    """Crops (B, width, n_mels) float16 -> what a network takes: (B, 1, n_mels, width) float32 on the device."""
+    inputs = send(gathered, device).transpose(1, 2).unsqueeze(1)
+    return inputs.to(torch.float32, memory_format=torch.contiguous_format)
 
 
 def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy: str) -> tuple[Clips, dict[str, str]]:
@@ -116,20 +110,3 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
     fnames = [clip[0] for clip in index["clips"]]
     clips = Clips(fnames, (torch.from_numpy(frames),), np.zeros(len(fnames), int), table[:, 0], table[:, 1])
     return clips, dict(index["unusable"])
-
-
-def read_index(path: Path) -> dict | None:
-    """An index that a feature run wrote, or None.
-
-    It holds format, digest, array (the file's name), clips [[fname, first row, frames, bytes, mtime_ns]] and
-    unusable [[fname, reason]].
-    """
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise UserError(f"{path} is damaged; delete it and compute the features again") from None
-    if index.get("format") != FORMAT:
-        raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
-    return index

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.devices import send
+
 MIXUP_ALPHA = 0.4
 MASKS, MASK_SHARE = 2, 0.2  # masks per axis and sample; the widest one's share of the axis
 
@@ -19,8 +21,8 @@ def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Te
     max(lambda, 1 - lambda), so that a sample keeps the larger part of itself.
     """
     share = rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(inputs))
-    lam = to_device(np.maximum(share, 1 - share).astype(np.float32), inputs.device)
-    partner = to_device(rng.permutation(len(inputs)), inputs.device)
+    lam = send(torch.from_numpy(np.maximum(share, 1 - share).astype(np.float32)), inputs.device)
+    partner = send(torch.from_numpy(rng.permutation(len(inputs))), inputs.device)
     mixed = torch.lerp(inputs[partner], inputs, lam.view(-1, 1, 1, 1))
     return mixed, torch.lerp(targets[partner], targets, lam.view(-1, 1))
 
@@ -31,8 +33,8 @@ def spec_augment(inputs: Tensor, rng: np.random.Generator) -> Tensor:
     inputs (B, 1, n_mels, T).  Each mask is 0 to 20 % of its axis wide and filled with the sample's mean.
     """
     batch, _, n_mels, frames = inputs.shape
-    bands = to_device(draw_masks(rng, batch, n_mels), inputs.device)  # (B, n_mels)
-    spans = to_device(draw_masks(rng, batch, frames), inputs.device)  # (B, T)
+    bands = send(torch.from_numpy(draw_masks(rng, batch, n_mels)), inputs.device)  # (B, n_mels)
+    spans = send(torch.from_numpy(draw_masks(rng, batch, frames)), inputs.device)  # (B, T)
     masked = bands[:, None, :, None] | spans[:, None, None, :]
     return torch.where(masked, inputs.mean(dim=(1, 2, 3), keepdim=True), inputs)
 
@@ -43,9 +45,3 @@ def draw_masks(rng: np.random.Generator, batch: int, size: int) -> np.ndarray:
     start = rng.integers(0, size - width + 1)
     position = np.arange(size)
     return ((position >= start) & (position < start + width)).any(axis=1)
-
-
-def to_device(array: np.ndarray, device: torch.device) -> Tensor:
-    """Copy a small array to the device without waiting for it."""
-    tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

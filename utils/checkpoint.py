@@ -3,6 +3,7 @@
 import argparse
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from utils.atomic import atomic_write
-from utils.errors import UserError
+from utils.errors import UserError, one_line
 
 FORMAT = 1
 KEYS = {
@@ -32,12 +33,12 @@ KEYS = {
 ARGS = {  # what the network, its input and the names of its outputs are rebuilt from
     "arch": str,
     "dataset": str,
-    "img_rows": int,
-    "img_cols": int,
-    "sampling_rate": int,
-    "fold_num": int,
-    "num_folds": int,
-    "seed": int,
+    "img_rows": range(1, 10_000),  # numbers with their bounds: a stranger's may ask for all memory
+    "img_cols": range(1, 360_001),  # an hour
+    "sampling_rate": range(100, 1_000_000),
+    "fold_num": range(10_000),
+    "num_folds": range(1, 10_001),
+    "seed": range(1 << 63),
     "use_cbam": bool,
 }
 
@@ -53,22 +54,59 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     """Read and check a checkpoint; never runs code that it may hold.  Raises UserError."""
     try:
+        _refuse_compressed(path)
         state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train.py writes them") from None
     except pickle.UnpicklingError:
         raise UserError(f"{path} is not a checkpoint of train.py, or holds code; it was not loaded") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise UserError(f"{path} is damaged or not a checkpoint: {str(error).splitlines()[0][:120]}") from None
+    except UserError:
+        raise
+    except Exception as error:  # a broken file can make the reader fail in any way
+        text = one_line(str(error).partition("\n")[0] or type(error).__name__, 120)
+        raise UserError(f"{path} is damaged or not a checkpoint: {text}") from None
     if not isinstance(state, dict) or not isinstance(state.get("format"), int):
         raise UserError(f"{path} is not a checkpoint of train.py")
     if state["format"] > FORMAT:
         raise UserError(f"{path} has format {state['format']}; this version reads up to {FORMAT}; update the code")
     wrong = [key for key, kind in KEYS.items() if not isinstance(state.get(key), kind)]
-    wrong += [f"args {key}" for key, kind in ARGS.items() if type(state.get("args", {}).get(key)) is not kind]
-    if wrong:
+    if wrong := wrong or _wrong_args(state["args"]) or _wrong_state(state):
         raise UserError(f"{path} lacks a valid {wrong[0]}; it is not a whole checkpoint of train.py")
     return state
+
+
+def _refuse_compressed(path: str | Path) -> None:
+    """torch stores what it saves as it is; who compressed it may have packed a gigabyte into a kilobyte."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):
+                raise UserError(f"{path} is not a checkpoint of train.py: it is compressed")
+
+
+def _wrong_args(args: dict[str, Any]) -> list[str]:
+    def fits(value: Any, kind: type | range) -> bool:
+        return type(value) is int and value in kind if isinstance(kind, range) else type(value) is kind
+
+    wrong = [f"args {key}" for key, kind in ARGS.items() if not fits(args.get(key), kind)]
+    return wrong or (["args fold_num"] if args["fold_num"] >= args["num_folds"] else [])
+
+
+def _wrong_state(state: dict[str, Any]) -> list[str]:
+    """What does not go together in a checkpoint whose parts are of the right types."""
+    names, log, losses = state["class_names"], state["log"], state["losses"]
+    if not all(isinstance(name, str) for name in names + state["held_out"]):
+        return ["list of names"]
+    logged = [record.get("step") for record in log if isinstance(record, dict) and "per_class" in record]
+    flaws = {
+        "class_names": len(set(names)) < max(len(names), 1),
+        "prior": state["prior"].shape != (len(names),) or not state["prior"].isfinite().all(),
+        "losses": losses.ndim != 1,
+        "step": not 0 <= state["step"] <= losses.numel(),
+        "log": len(logged) < len(log) or logged != sorted(set(logged) & set(range(state["step"] + 1))),
+        "best_step": state["best_step"] not in [*logged, 0][: max(len(logged), 1)],
+        "generators": not isinstance(state["generators"].get("cpu"), torch.Tensor),
+    }
+    return [key for key, flawed in flaws.items() if flawed]
 
 
 def checkpoint_args(state: dict[str, Any]) -> argparse.Namespace:
@@ -86,6 +124,13 @@ def load_weights(model: nn.Module, state: dict[str, Any], path: str | Path) -> N
         for name in own
         if name in weights and getattr(weights[name], "shape", None) != own[name].shape
     ]
+    problems += [
+        f"has {name} with values that are not finite" for name in own if not problems and not _finite(weights[name])
+    ]
     if problems:
         raise UserError(f"{path} does not fit the network that its arguments describe: it {problems[0]}")
     model.load_state_dict(weights)
+
+
+def _finite(weight: torch.Tensor) -> bool:
+    return bool(weight.isfinite().all())

@@ -31,6 +31,16 @@ def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
     return given
 
 
+def can_be(action: argparse.Action, value: Any) -> bool:
+    """Whether a flag could have given that value."""
+    if action.nargs == 0:
+        return isinstance(value, bool)
+    try:
+        return (action.type or str)(str(value)) == value and (action.choices is None or value in action.choices)
+    except argparse.ArgumentTypeError:
+        return False
+
+
 def positive_int(text: str) -> int:
     """Argument type: a whole number from 1."""
     return _number(text, int, lambda value: value >= 1, "a whole number from 1")

@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 
 import torch
+from torch import Tensor
 
 from utils.errors import MisuseError
 
@@ -31,6 +32,13 @@ def set_determinism(deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor of the host to a device without waiting for it; one that is there stays as it is."""
+    if tensor.device.type == device.type:
+        return tensor
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def keep_freed_memory() -> None:

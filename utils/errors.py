@@ -17,20 +17,29 @@ class MisuseError(UserError):
     exit_code = 2
 
 
+def one_line(text: str, longest: int = 400) -> str:
+    """Text fit for a terminal: line breaks and control characters spelt out, and cut off where it gets long.
+
+    File names come from strangers.
+    """
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return plain if len(plain) <= longest else f"{plain[: longest - 3]}..."
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Run a script's main(); a UserError or an error of the operating system becomes one line on stderr."""
     script = Path(sys.argv[0]).name
     try:
         sys.exit(main())
     except UserError as error:
-        print(f"{script}: {error}", file=sys.stderr)
+        print(f"{script}: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
-        print(f"{script}: {error.strerror or error}{where}", file=sys.stderr)
+        print(f"{script}: {one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"{script}: interrupted; run the same command again to go on", file=sys.stderr)

@@ -43,13 +43,19 @@ class TrainingRun:
         if (state["class_names"], state["held_out"]) != (self.loader.class_names, self.loader.held_out.fnames):
             raise UserError(f"{self.args.resume}: the data set's classes or clips have changed since; train anew")
         load_weights(self.model, state, self.args.resume)
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.losses.copy_(state["losses"])
+            torch.set_rng_state(state["generators"]["cpu"])
+            if device.type == "cuda" and "cuda" in state["generators"]:
+                torch.cuda.set_rng_state(state["generators"]["cuda"], device)
+        except Exception as error:  # what strangers put there can be wrong in any way
+            text = (
+                f"{self.args.resume} does not fit the run that its arguments describe: {type(error).__name__} {error}"
+            )
+            raise UserError(text) from None
         self.step, self.log = state["step"], state["log"]
         self.best_score, self.best_step = state["best_score"], state["best_step"]
-        self.losses.copy_(state["losses"])
-        torch.set_rng_state(state["generators"]["cpu"])
-        if device.type == "cuda" and "cuda" in state["generators"]:
-            torch.cuda.set_rng_state(state["generators"]["cuda"], device)
         self.printed, self.began = self.step, (self.step, time.monotonic())
         self._write_log()
         if self.best_step == self.step and self._best_is_older():

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The benchmarks that need no GPU, under ten minutes on two cores: benchmarks/results.md.   Environment: PYTHON.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python} results=benchmarks/results.md
+rm -f $results.part
+echo "Written by \`make bench\` on $(date -u +%F); ratios are of medians, with the range over all rounds." >$results.part
+bench() { echo "== $1"; "$python" "benchmarks/$1.py" "${@:2}" --output $results.part; }
+
+bench step --batch_sizes 32 --steps 2 --repeats 5
+bench step --batch_sizes 128 --steps 1 --repeats 3
+bench features --clips 300 --repeats 3
+bench predict --clips 12 --repeats 3
+bench scale --repeats 5
+bench precision --n_iter 60
+mv $results.part $results

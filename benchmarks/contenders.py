@@ -1,0 +1,133 @@
+"""What can be timed as a training step.  Each builder returns a function that does the number of steps it is given.
+
+They run in a folder that synthetic.write_dataset() filled.
+"""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import torch
+from torch import nn
+
+from benchmarks import plain, synthetic
+from loaders import get_loader
+from loaders.pcen import AudioSettings
+from losses import get_loss
+from train import build_model, build_parser, parameter_groups, train_step
+from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
+
+Work = Callable[[int], None]
+
+
+def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
+    """train.py's own step, everything on, set up as its main() does."""
+    stand_in_for_audio_packages()
+    (device, precision), run_args = settle(args), training_args(args, fold_split)
+    settings = AudioSettings(run_args.sampling_rate, run_args.img_rows)
+    loader = get_loader(run_args.dataset)(
+        run_args.dataset, run_args.split, settings, run_args.img_cols, run_args.batch_size, run_args.seed, device,
+        run_args.fold_num, run_args.num_folds, run_args.fold_split, run_args.noisy_weight,
+    )  # fmt: skip
+    model = network(run_args, args.compile, device)
+    groups = parameter_groups(model, run_args.weight_decay)
+    optimizer = torch.optim.SGD(groups, run_args.l_rate, run_args.momentum, fused=True)
+    criterion = get_loss(run_args.loss, run_args.gamma_fl)
+    done = 0
+
+    def work(steps: int) -> None:
+        nonlocal done
+        for _ in range(steps):
+            train_step(run_args, done, loader, model, optimizer, criterion, device, precision)
+            done += 1
+        wait_for(device)
+
+    return work
+
+
+def bare_network(args: argparse.Namespace, memory_format: torch.memory_format = torch.channels_last) -> Work:
+    """Forward, the sum of the logits as loss, backward and SGD on one batch: what no step can be faster than."""
+    (device, precision), run_args = settle(args), training_args(args)
+    model = network(run_args, args.compile, device, memory_format)
+    groups = parameter_groups(model, run_args.weight_decay)
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=run_args.momentum, fused=True)  # a rate of 0 costs the same
+    inputs = torch.rand(run_args.batch_size, 1, run_args.img_rows, run_args.img_cols, device=device)
+
+    def work(steps: int) -> None:
+        for _ in range(steps):
+            with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+                logits = model(inputs)
+            logits.float().sum().backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        wait_for(device)
+
+    return work
+
+
+def contiguous_network(args: argparse.Namespace) -> Work:
+    """The bare network in the other memory format, to see which of the two is the faster here."""
+    return bare_network(args, torch.contiguous_format)
+
+
+def plain_pipeline(args: argparse.Namespace) -> Work:
+    """The per-sample pipeline of plain.py, always in float32, never compiled."""
+    device = pick_device(args.device)
+    clips = plain.ClipFiles(Path(), args.img_cols)
+    model = build_model(training_args(args), len(clips.class_names))
+    train = plain.trainer(model, clips, args.batch_sizes[0], device, args.workers)
+
+    def work(steps: int) -> None:
+        train(steps)
+        wait_for(device)
+
+    return work
+
+
+def settle(args: argparse.Namespace) -> tuple[torch.device, torch.dtype]:
+    """What train.py's main() sets for the whole process."""
+    device = pick_device(args.device)
+    set_determinism(deterministic=False)
+    keep_freed_memory()
+    torch.manual_seed(0)
+    return device, pick_precision(args.precision, device)
+
+
+def training_args(args: argparse.Namespace, fold_split: str = "random") -> argparse.Namespace:
+    """The arguments of train.py for a benchmark's."""
+    sizes = {"arch": args.arch, "batch_size": args.batch_sizes[0], "img_rows": args.img_rows, "img_cols": args.img_cols}
+    command = ["--dataset", synthetic.NAME, "--fold_split", fold_split, "--use_mix_up", "--use_spec_aug"]
+    command += ["--use_cbam"] if args.arch.startswith("resnet") else []
+    command += [text for name, value in sizes.items() for text in (f"--{name}", str(value))]
+    return build_parser().parse_args(command)
+
+
+def network(
+    run_args: argparse.Namespace,
+    compile_mode: str,
+    device: torch.device,
+    memory_format: torch.memory_format = torch.channels_last,
+) -> nn.Module:
+    """A fresh network ready to train, compiled in that mode of torch.compile unless it is "off"."""
+    model = build_model(run_args, len(synthetic.CLASSES)).to(device, memory_format=memory_format).train()
+    if compile_mode != "off":
+        model.compile(mode=compile_mode)
+    return model
+
+
+def wait_for(device: torch.device) -> None:
+    """At the end of a round only: a step itself waits for nothing."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def stand_in_for_audio_packages() -> None:
+    """Let the loader be imported where torch is but these are not: steps and random folds need none of them."""
+    for name in ("soundfile", "soxr", "iterstrat", "iterstrat.ml_stratifiers"):
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError:
+            sys.modules[name] = MagicMock()

@@ -1,0 +1,31 @@
+"""Where a subset's features lie and what their index says.  Without torch, which the feature step has no use for."""
+
+import json
+from pathlib import Path
+
+from loaders.pcen import AudioSettings
+from utils.errors import UserError
+
+FORMAT = 1
+
+
+def features_dir(features_path: Path, settings: AudioSettings) -> Path:
+    """Where features of these settings lie; those of other rates and mel counts lie beside."""
+    return features_path / f"{settings.sampling_rate}_{settings.n_mels}"
+
+
+def read_index(path: Path) -> dict | None:
+    """An index that a feature run wrote, or None.
+
+    It holds format, digest, array (the file's name), clips [[fname, first row, frames, bytes, mtime_ns]] and
+    unusable [[fname, reason]].
+    """
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise UserError(f"{path} is damaged; delete it and compute the features again") from None
+    if index.get("format") != FORMAT:
+        raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
+    return index

@@ -1,0 +1,54 @@
+"""The plain pipeline is slow but does the same: same losses, masks, mixtures and probabilities on the same inputs."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from benchmarks import plain
+from benchmarks.predict import clip_arrays, random_clips
+from losses import get_loss
+from models import get_model
+from utils.augment import mixup, spec_augment
+from utils.predict import predict
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(6, 1, 64, 90, generator=generator), torch.rand(6, 12, generator=generator)
+
+
+def test_losses_and_gradients(batch):
+    _, targets = batch
+    ours = torch.randn(6, 12, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    theirs = ours.detach().clone().requires_grad_()
+    loss = get_loss("bce+lovasz")(ours, targets)
+    plain_loss = plain.bce(theirs, targets) + plain.lovasz_hinge(theirs, targets)
+    assert_close(plain_loss, loss)
+    loss.backward()
+    plain_loss.backward()
+    assert_close(theirs.grad, ours.grad)
+
+
+def test_mixup(batch):
+    for theirs, ours in zip(
+        plain.mixup(*batch, np.random.default_rng(0)), mixup(*batch, np.random.default_rng(0)), strict=True
+    ):
+        assert_close(theirs, ours)
+
+
+def test_masks(batch):
+    for number, sample in enumerate(batch[0]):  # one at a time: only then do both draw in the same order
+        theirs = plain.spec_augment(sample[None], np.random.default_rng(number))
+        assert_close(theirs, spec_augment(sample[None], np.random.default_rng(number)))
+        assert (theirs != sample).any()
+
+
+def test_predictions():
+    model = get_model("mobilenet_v3_small", 12)
+    clips = random_clips(5)
+    ours = predict(model, clips, 197, 4, CPU, tta=3, slack=4)
+    assert_close(plain.predict(model, clip_arrays(clips), 197, 3, 4, CPU), ours)

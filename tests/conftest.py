@@ -1,0 +1,219 @@
+"""What the tests share: a tiny corpus with its features, folders to run scripts in, and two ways to run them."""
+
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import settings
+
+from loaders.features import make_features
+from loaders.freesound_loader import FreesoundLoader
+from loaders.index import features_dir
+from loaders.layouts import read_corpus
+from loaders.pcen import AudioSettings
+from utils.errors import run
+
+ROOT = Path(__file__).resolve().parents[1]
+CLASSES = ["Bark", "Hum", "Rain", "Whistle"]
+SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
+WIDTH = 64  # frames of a crop
+
+settings.register_profile("suite", deadline=None, max_examples=40, derandomize=True, database=None)
+settings.load_profile("suite")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a script left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line on stderr, none else."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        return lines[0]
+
+
+@cache
+def load_script(name: str) -> ModuleType:
+    """A script's module, not run.  By path, since `test` is also a package of the standard library."""
+    if "/" in name:
+        return importlib.import_module(name.removesuffix(".py").replace("/", "."))
+    spec = importlib.util.spec_from_file_location(f"script_{Path(name).stem}", ROOT / name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def module_of() -> Callable[[str], ModuleType]:
+    """train.py, test.py and merge.py as modules."""
+    return load_script
+
+
+@pytest.fixture(scope="session")
+def script() -> Callable[..., Outcome]:
+    """Run a script as its command line does, in a folder, but inside this process: half a second, not seven."""
+
+    def call(cwd: Path, name: str, *args: object) -> Outcome:
+        out, err = io.StringIO(), io.StringIO()
+        argv = mock.patch.object(sys, "argv", [name, *map(str, args)])
+        streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+        with argv, streams[0], streams[1], contextlib.chdir(cwd), pytest.raises(SystemExit) as stop:
+            run(load_script(name).main)
+        return Outcome(int(stop.value.code or 0), out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def process() -> Callable[..., Outcome]:
+    """Run a command in a folder, in a process of its own; a name such as train.py runs that script."""
+
+    def call(cwd: Path, *command: object, **environ: str) -> Outcome:
+        words = [str(word) for word in command]
+        if words[0].endswith(".py"):
+            words = [sys.executable, str(ROOT / words[0]), *words[1:]]
+        done = subprocess.run(
+            words, cwd=cwd, env=os.environ | environ, capture_output=True, text=True, timeout=300, check=False
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def sound() -> Callable[..., np.ndarray]:
+    """Samples of a class: sound(rng, "Rain", seconds, rate) -> (n,) float64 within [-1, 1]."""
+
+    def make(rng: np.random.Generator, name: str, seconds: float, rate: int) -> np.ndarray:
+        time = np.arange(int(seconds * rate)) / rate
+        noise = rng.normal(0, 0.15, len(time))
+        if name == "Bark":
+            samples = noise * (np.sin(2 * np.pi * rng.uniform(3, 5) * time) > 0.3)
+        elif name == "Hum":
+            samples = sum(np.sin(2 * np.pi * rng.uniform(95, 105) * k * time) / k for k in range(1, 8)) / 4
+        elif name == "Rain":
+            samples = noise
+        else:
+            samples = 0.4 * np.sin(2 * np.pi * rng.uniform(1800, 2500) * time)
+        return np.clip(rng.uniform(0.3, 1) * samples + 0.001 * noise, -1, 1)
+
+    return make
+
+
+def write_corpus(root: Path, sound: Callable[..., np.ndarray]) -> None:
+    """Kaggle's layout with answers: 20 curated clips, 5 of a class, 8 noisy ones and 6 test clips, 0.3 to 2.6 s."""
+    rng = np.random.default_rng(0)
+    labels = {
+        "train_curated": [[CLASSES[i % 4]] for i in range(20)],
+        "train_noisy": [[CLASSES[(i + i // 6) % 4]] for i in range(8)],
+        "test": [[CLASSES[i % 4]] for i in range(6)],
+    }
+    labels["train_curated"][3].append("Rain")
+    labels["train_noisy"][5].append("Hum")
+    for split, rows in labels.items():
+        (root / split).mkdir(parents=True)
+        fnames = [f"{split[-4:]}{i:02}.wav" for i in range(len(rows))]
+        for fname, names in zip(fnames, rows, strict=True):
+            samples = sound(rng, names[0], rng.uniform(0.3, 2.6), SETTINGS.sampling_rate)
+            sf.write(root / split / fname, samples, SETTINGS.sampling_rate)
+        table = [f'{fname},"{",".join(names)}"' for fname, names in zip(fnames, rows, strict=True)]
+        if split == "test":
+            usage = ["Public", "Private"]
+            table = [f"{row},{usage[i % 2]}" for i, row in enumerate(table)]
+            (root / "test_post_competition.csv").write_text("\n".join(["fname,labels,usage", *table]) + "\n")
+            table = [f"{fname},0,0,0,0" for fname in fnames]
+            (root / "sample_submission.csv").write_text("\n".join(["fname," + ",".join(CLASSES), *table]) + "\n")
+        else:
+            (root / f"{split}.csv").write_text("\n".join(["fname,labels", *table]) + "\n")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, sound: Callable[..., np.ndarray]) -> Path:
+    """The tiny corpus with its features.  Not to be changed: a test that changes it takes `corpus`."""
+    root = tmp_path_factory.mktemp("template") / "data"
+    write_corpus(root, sound)
+    corpus = read_corpus(root)
+    for split, subset in corpus.subsets.items():
+        make_features(subset, split, features_dir(root / "features", SETTINGS), SETTINGS, jobs=1)
+    return root
+
+
+@pytest.fixture
+def corpus(template: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny corpus, features included, for a test to spoil."""
+    return shutil.copytree(template, tmp_path / "data")
+
+
+def write_config(folder: Path, **data_paths: Path) -> Path:
+    """config.json in a folder; the data sets by name."""
+    config = {name: {"data_path": str(path)} for name, path in data_paths.items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def workplace(template: Path, tmp_path: Path) -> Path:
+    """An empty folder whose config.json knows the data set `tiny`."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return write_config(folder, tiny=template)
+
+
+@pytest.fixture
+def spoiled(corpus: Path, tmp_path: Path) -> Path:
+    """As workplace, but `tiny` is the copy that `corpus` gives."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    return write_config(folder, tiny=corpus)
+
+
+@pytest.fixture(scope="session")
+def tiny_flags() -> list[str]:
+    """Flags of train.py for a network and a crop that train in a second."""
+    return (
+        f"--arch mobilenet_v3_small --dataset tiny --sampling_rate {SETTINGS.sampling_rate} "
+        f"--img_rows {SETTINGS.n_mels} --img_cols {WIDTH} --batch_size 4 --num_folds 2 --device cpu --l_rate 0.01"
+    ).split()
+
+
+@pytest.fixture
+def make_loader(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FreesoundLoader]:
+    """FreesoundLoader of the tiny corpus on the CPU; what a test is about goes in by keyword."""
+    monkeypatch.chdir(workplace)
+
+    def make(**changes: object) -> FreesoundLoader:
+        import torch
+
+        arguments = {
+            "dataset": "tiny",
+            "split": "train",
+            "settings": SETTINGS,
+            "width": WIDTH,
+            "batch_size": 4,
+            "seed": 1,
+            "device": torch.device("cpu"),
+            "num_folds": 2,
+        }
+        return FreesoundLoader(**(arguments | changes))
+
+    return make

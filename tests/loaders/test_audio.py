@@ -1,0 +1,151 @@
+"""Sound files -> mono samples: reading, mixing, resampling, trimming, wrapping, and files that cannot be used."""
+
+from contextlib import suppress
+
+import librosa
+import numpy as np
+import pytest
+import soundfile as sf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaders import audio
+from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
+from loaders.clip_features import clip_features
+from loaders.pcen import AudioSettings
+
+RNG = np.random.default_rng(0)
+NOISE = RNG.normal(0, 0.2, 8000).clip(-1, 1).astype(np.float32)
+
+
+def sine(rate: int, seconds: float = 1.0) -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)).astype(np.float32)
+
+
+def write(path, samples, rate=16000, **how):
+    sf.write(path, samples, rate, **how)
+    return path
+
+
+def test_samples_of_a_wav_come_back_as_they_are(tmp_path):
+    samples = read_mono(write(tmp_path / "x.wav", NOISE, subtype="FLOAT"), 16000)
+    assert samples.dtype == np.float32
+    np.testing.assert_array_equal(samples, NOISE)
+
+
+def test_channels_are_averaged(tmp_path):
+    stereo = np.stack([NOISE, -0.5 * NOISE], axis=1)
+    samples = read_mono(write(tmp_path / "x.wav", stereo, subtype="FLOAT"), 16000)
+    np.testing.assert_allclose(samples, 0.25 * NOISE, atol=1e-7)
+
+
+def test_two_samples_of_two_channels_are_mixed_along_the_channels(tmp_path):
+    samples = read_mono(write(tmp_path / "x.wav", np.float32([[1, 0], [0.5, 0.25]]), subtype="FLOAT"), 16000)
+    np.testing.assert_array_equal(samples, [0.5, 0.375])
+
+
+def test_flac_is_read_to_its_16_bits(tmp_path):
+    np.testing.assert_allclose(read_mono(write(tmp_path / "x.flac", NOISE), 16000), NOISE, atol=1 / 32768)
+
+
+def test_ogg_is_read(tmp_path):
+    samples = read_mono(write(tmp_path / "x.ogg", sine(16000)), 16000)
+    assert np.corrcoef(samples, sine(16000))[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_other_rates_are_resampled_in_place_and_in_level(tmp_path, rate):
+    samples = read_mono(write(tmp_path / "x.wav", sine(rate), rate), 16000)
+    assert abs(len(samples) - 16000) <= 1
+    np.testing.assert_allclose(samples[500:-500], sine(16000)[500 : len(samples) - 500], atol=2e-3)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_reading_block_by_block_changes_nothing(tmp_path, rate, monkeypatch):
+    path = write(tmp_path / "x.wav", np.stack([NOISE, NOISE[::-1]], axis=1), rate)
+    whole = read_mono(path, 16000)
+    monkeypatch.setattr(audio, "BLOCK", 999)
+    np.testing.assert_allclose(read_mono(path, 16000), whole, atol=1e-6)
+
+
+def _text(path):
+    path.write_text("fname,labels\n")
+
+
+def _cut_flac(path):
+    sf.write(path, NOISE, 16000, format="FLAC")
+    path.write_bytes(path.read_bytes()[:50])
+
+
+UNUSABLE = {
+    "missing": (lambda path: None, "no such file"),
+    "a folder": (lambda path: path.mkdir(), "no such file"),
+    "zero bytes": (lambda path: path.write_bytes(b""), "empty"),
+    "text": (_text, "not readable as audio"),
+    "cut off": (_cut_flac, "not readable as audio|no samples"),
+    "not a number": (lambda path: write(path, np.float32([0, np.nan, 0]), subtype="FLOAT"), "not finite"),
+    "infinite": (lambda path: write(path, np.float32([0, np.inf, 0]), subtype="FLOAT"), "not finite"),
+    "slow": (lambda path: write(path, NOISE, 100), "100 Hz"),
+    "fast": (lambda path: write(path, NOISE, 2_000_000), "2000000 Hz"),
+    "no samples": (lambda path: write(path, NOISE[:0]), "no samples"),
+}
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_file_that_cannot_be_used_is_refused_with_the_reason(tmp_path, case):
+    spoil, reason = UNUSABLE[case]
+    spoil(tmp_path / "x.wav")
+    with pytest.raises(UnusableClipError, match=reason):
+        read_mono(tmp_path / "x.wav", 16000)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_samples_too_large_to_square_are_refused_or_used_but_no_crash(tmp_path):
+    path = write(tmp_path / "x.wav", np.full(4000, 1e25, np.float32), subtype="FLOAT")
+    with suppress(UnusableClipError):
+        assert np.isfinite(clip_features(path, AudioSettings(16000, 32))).all()
+
+
+def test_a_clip_longer_than_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "LONGEST", 0.4)
+    with pytest.raises(UnusableClipError, match="longer than"):
+        read_mono(write(tmp_path / "x.wav", NOISE), 16000)
+
+
+@given(
+    levels=st.lists(st.floats(-7, 0), min_size=1, max_size=12),
+    piece=st.integers(1, 3000),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_trim_equals_librosas(levels, piece, seed):
+    noise = np.random.default_rng(seed).normal(0, 0.3, len(levels) * piece).astype(np.float32)
+    samples = noise * np.repeat(10 ** np.float32(levels), piece)
+    np.testing.assert_array_equal(trim_silence(samples), librosa.effects.trim(samples, top_db=60)[0])
+
+
+def test_trim_leaves_silence_between_sounds():
+    samples = np.concatenate([np.zeros(9000), NOISE, np.zeros(9000), NOISE, np.zeros(9000)]).astype(np.float32)
+    trimmed = trim_silence(samples)
+    assert len(NOISE) * 2 + 9000 <= len(trimmed) < len(samples) - 2 * 6000
+
+
+def test_pure_silence_is_left_whole():
+    assert len(trim_silence(np.zeros(5000, np.float32))) == 5000
+
+
+@pytest.mark.parametrize("n", [1, 2, 511, 512, 513])
+def test_a_clip_of_a_few_samples_is_left_whole(n):
+    np.testing.assert_array_equal(trim_silence(NOISE[:n]), NOISE[:n])
+
+
+def test_wrap_repeats_a_short_clip_from_its_start():
+    np.testing.assert_array_equal(wrap(np.array([1, 2, 3]), 8), [1, 2, 3, 1, 2, 3, 1, 2])
+
+
+def test_wrap_leaves_a_long_clip():
+    np.testing.assert_array_equal(wrap(NOISE, 8000), NOISE)
+
+
+def test_the_shortest_clip_still_gives_two_seconds_of_features(tmp_path):
+    path = write(tmp_path / "x.wav", NOISE[:40])
+    assert clip_features(path, AudioSettings(16000, 32)).shape == (201, 32)

@@ -1,0 +1,62 @@
+"""config.json and the registry of loaders."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from loaders import LOADERS, get_data_path, get_features_path, get_loader
+from loaders.freesound_loader import FreesoundLoader
+from utils.errors import MisuseError, UserError
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(content: object) -> None:
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
+
+    return write
+
+
+def test_features_lie_beside_the_audio_unless_told_otherwise(config):
+    config({"a": {"data_path": "x/"}, "b": {"data_path": "x/", "features_path": "y/z"}})
+    assert get_data_path("a") == Path("x")
+    assert get_features_path("a") == Path("x/features")
+    assert get_features_path("b") == Path("y/z")
+
+
+def test_an_unknown_data_set_lists_the_known_ones(config):
+    config({"a": {"data_path": "x/"}, "b": {"data_path": "y/"}})
+    with pytest.raises(MisuseError, match=r"--dataset c: not in config.json, which has a, b"):
+        get_data_path("c")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", '["a"]', "3", '"a"', {"a": "x"}, {"a": {}}, {"a": {"data_path": 3}}, {"a": {"data_paths": "x"}},
+     {"a": {"data_path": "x", "features": "y"}}, {"a": {"data_path": "x", "features_path": 3}}, "\ufeff{}"],
+)  # fmt: skip
+def test_a_config_that_is_none_is_refused_in_one_line(config, content):
+    config(content)
+    with pytest.raises(UserError) as error:
+        get_features_path("a")
+    assert "config.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_config_tells_where_to_run(config):
+    with pytest.raises(UserError, match=r"there is no config.json in .*root"):
+        get_data_path("a")
+
+
+def test_the_repositorys_own_config_knows_the_two_data_sets(request):
+    config = json.loads((request.config.rootpath / "config.json").read_text())
+    assert set(config) == set(LOADERS) == {"freesound", "demo"}
+
+
+@pytest.mark.parametrize("name", ["freesound", "demo", "my_own"])
+def test_every_data_set_has_a_loader(name):
+    assert get_loader(name) is FreesoundLoader

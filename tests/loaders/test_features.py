@@ -1,0 +1,322 @@
+"""The feature step: what is computed, what is kept, and what a kill, a change or a bad file does to it."""
+
+import fcntl
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+import torch
+
+from loaders import features
+from loaders.clip_features import clip_features, locate
+from loaders.features import make_features
+from loaders.layouts import Subset
+from loaders.pcen import AudioSettings
+from loaders.store import open_clips
+from utils.errors import UserError
+
+SETTINGS = AudioSettings(sampling_rate=8000, n_mels=16)
+FNAMES = [f"{name}.wav" for name in "abcdef"]
+CPU = torch.device("cpu")
+
+
+def write_clip(folder: Path, fname: str, seed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    sf.write(folder / fname, rng.normal(0, 0.1, rng.integers(2000, 24000)), 8000)
+
+
+@pytest.fixture
+def subset(tmp_path) -> Subset:
+    for seed, fname in enumerate(FNAMES):
+        write_clip(tmp_path / "audio", fname, seed)
+    return Subset(tmp_path / "audio", FNAMES)
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Bring the features of a subset up to date; returns (computed, up to date, unusable)."""
+
+    def run(subset: Subset, settings: AudioSettings = SETTINGS) -> tuple:
+        report = make_features(subset, "test", tmp_path / "features" / "8000_16", settings, jobs=1)
+        return report.computed, report.up_to_date, report.unusable
+
+    return run
+
+
+@pytest.fixture
+def held(tmp_path):
+    """{clip: its features}, as a reader finds them."""
+
+    def read() -> dict[str, np.ndarray]:
+        clips, _ = open_clips(tmp_path / "features", "test", SETTINGS, "")
+        return {
+            fname: clips.crops(np.array([i]), np.array([0]), int(clips.lengths[i]), CPU)[0, 0].numpy().T
+            for i, fname in enumerate(clips.fnames)
+        }
+
+    return read
+
+
+def check(held: dict[str, np.ndarray], subset: Subset, fnames: list[str] = FNAMES) -> None:
+    assert list(held) == fnames
+    for fname, rows in held.items():
+        np.testing.assert_array_equal(rows, clip_features(subset.folder / fname, SETTINGS).astype(np.float32))
+
+
+def files(tmp_path) -> set[str]:
+    """What lies in the features folder, the array's hash left out."""
+    return {path.name if path.suffix != ".npy" else "test.npy" for path in (tmp_path / "features/8000_16").iterdir()}
+
+
+def test_every_clip_is_computed_once_and_read_back_in_order(subset, make, held, tmp_path):
+    assert make(subset) == (6, 0, {})
+    check(held(), subset)
+    assert files(tmp_path) == {"test.json", "test.npy", "test_unusable.csv", ".test.lock"}
+
+
+def test_a_second_run_computes_and_writes_nothing(subset, make, tmp_path, monkeypatch):
+    make(subset)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "features/8000_16").iterdir()}
+    monkeypatch.setattr(features, "try_clip", None)
+    assert make(subset) == (0, 6, {})
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features/8000_16").iterdir()} == before
+
+
+def test_a_changed_clip_alone_is_computed_again(subset, make, held):
+    make(subset)
+    write_clip(subset.folder, "c.wav", seed=99)
+    assert make(subset) == (1, 5, {})
+    check(held(), subset)
+
+
+def test_a_clip_of_the_same_size_but_another_time_is_computed_again(subset, make):
+    make(subset)
+    os.utime(subset.folder / "c.wav", ns=(1, 1))
+    assert make(subset) == (1, 5, {})
+
+
+def test_removed_added_and_reordered_clips(subset, make, held):
+    make(subset)
+    write_clip(subset.folder, "g.wav", seed=7)
+    fnames = ["f.wav", "g.wav", "a.wav", "d.wav"]
+    assert make(Subset(subset.folder, fnames)) == (1, 3, {})
+    check(held(), subset, fnames)
+
+
+def test_a_reader_keeps_the_old_array_while_a_new_one_takes_its_place(subset, make, tmp_path):
+    make(subset)
+    clips, _ = open_clips(tmp_path / "features", "test", SETTINGS, "")
+    before = clips.crops(np.array([0]), np.array([0]), 50, CPU)
+    for seed, fname in enumerate(FNAMES):
+        write_clip(subset.folder, fname, seed + 50)
+    assert make(subset)[0] == 6
+    assert torch.equal(clips.crops(np.array([0]), np.array([0]), 50, CPU), before)
+
+
+def test_other_audio_settings_compute_all_anew(subset, make):
+    make(subset)
+    louder = AudioSettings(sampling_rate=8000, n_mels=16, gain=0.6)
+    assert make(subset, louder) == (6, 0, {})
+    assert make(subset, louder) == (0, 6, {})
+
+
+class Killed(BaseException):
+    pass
+
+
+def interrupted(monkeypatch, make, subset: Subset, after: int) -> None:
+    """A run that stops after some clips, as Ctrl-C does."""
+    compute = features._compute
+
+    def few(*args) -> Iterator:
+        for number, result in enumerate(compute(*args)):
+            if number == after:
+                raise Killed
+            yield result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "_compute", few)
+        with pytest.raises(Killed):
+            make(subset)
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(subset, make, held, monkeypatch, tmp_path):
+    interrupted(monkeypatch, make, subset, after=4)
+    assert files(tmp_path) == {"test.part", "test.part.jsonl", ".test.lock"}
+    assert make(subset) == (2, 4, {})
+    check(held(), subset)
+    assert files(tmp_path) == {"test.json", "test.npy", "test_unusable.csv", ".test.lock"}
+
+
+def test_an_interrupted_update_leaves_the_old_features_valid(subset, make, held, monkeypatch):
+    make(subset)
+    before = held()
+    for seed, fname in enumerate(FNAMES):
+        write_clip(subset.folder, fname, seed + 50)
+    interrupted(monkeypatch, make, subset, after=3)
+    assert all(np.array_equal(rows, before[fname]) for fname, rows in held().items())
+    assert make(subset) == (3, 3, {})
+    check(held(), subset)
+
+
+def test_a_run_interrupted_twice_goes_on(subset, make, held, monkeypatch):
+    interrupted(monkeypatch, make, subset, after=2)
+    interrupted(monkeypatch, make, subset, after=2)
+    assert make(subset) == (2, 4, {})
+    check(held(), subset)
+
+
+def test_a_clip_that_changed_after_the_interruption_is_computed_again(subset, make, held, monkeypatch):
+    interrupted(monkeypatch, make, subset, after=4)
+    write_clip(subset.folder, "b.wav", seed=99)
+    assert make(subset) == (3, 3, {})
+    check(held(), subset)
+
+
+def test_the_journal_of_other_settings_is_not_used(subset, make, held, monkeypatch):
+    interrupted(monkeypatch, make, subset, after=4)
+    journal = Path(subset.folder.parent / "features/8000_16/test.part.jsonl")
+    journal.write_text(journal.read_text().replace(SETTINGS.digest, "0" * 12))
+    assert make(subset) == (6, 0, {})
+    check(held(), subset)
+
+
+@pytest.mark.parametrize("loss", ["half a line", "a line of noise", "half of the data", "all of the data"])
+def test_a_torn_journal_costs_only_the_clips_it_has_lost(subset, make, held, monkeypatch, tmp_path, loss):
+    interrupted(monkeypatch, make, subset, after=4)
+    data = tmp_path / "features/8000_16/test.part"
+    lines = data.with_name("test.part.jsonl")
+    if loss == "half a line":
+        lines.write_bytes(lines.read_bytes()[:-20])
+    elif loss == "a line of noise":
+        lines.write_bytes(lines.read_bytes() + b"\0\xff\0\0")
+    else:
+        os.truncate(data, data.stat().st_size // 2 if loss == "half of the data" else 0)
+    computed, kept, _ = make(subset)
+    expected = {"half a line": {3}, "a line of noise": {4}, "half of the data": {1, 2, 3}, "all of the data": {0}}
+    assert kept in expected[loss]
+    assert computed + kept == 6
+    check(held(), subset)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from loaders import features
+from loaders.layouts import Subset
+from loaders.pcen import AudioSettings
+
+def add(journal, *args, add=features._Journal.add):
+    if len(added) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    added.append(args)
+    return add(journal, *args)
+
+added, features._Journal.add, features.SYNC_SECONDS = [], add, 0
+root = Path(sys.argv[1])
+subset = Subset(root / "audio", [f"{name}.wav" for name in "abcdef"])
+features.make_features(subset, "test", root / "features/8000_16", AudioSettings(8000, 16), 1)
+"""
+
+
+def test_a_killed_run_goes_on_with_what_was_on_disk(subset, make, held, process, tmp_path, request):
+    done = process(tmp_path, sys.executable, "-c", KILLED, tmp_path, PYTHONPATH=str(request.config.rootpath))
+    assert done.code == -9, done.err
+    assert make(subset) == (3, 3, {})
+    check(held(), subset)
+
+
+def test_unusable_clips_are_named_and_kept_with_their_reason(subset, make, held, tmp_path):
+    (subset.folder / "b.wav").write_bytes(b"")
+    (subset.folder / "d.wav").write_text("not audio")
+    (subset.folder / "f.wav").unlink()
+    computed, up_to_date, unusable = make(subset)
+    assert (computed, up_to_date, list(unusable)) == (3, 0, ["b.wav", "d.wav", "f.wav"])
+    check(held(), subset, ["a.wav", "c.wav", "e.wav"])
+    table = pd.read_csv(tmp_path / "features/8000_16/test_unusable.csv")
+    assert dict(zip(table.fname, table.reason, strict=True)) == unusable
+    assert open_clips(tmp_path / "features", "test", SETTINGS, "")[1] == unusable
+
+
+def test_a_mended_clip_is_taken_up(subset, make, held):
+    (subset.folder / "b.wav").write_bytes(b"")
+    make(subset)
+    assert make(subset)[:2] == (0, 5)
+    write_clip(subset.folder, "b.wav", seed=1)
+    assert make(subset) == (1, 5, {})
+    check(held(), subset)
+
+
+def test_a_clip_that_broke_is_taken_off(subset, make, held):
+    make(subset)
+    (subset.folder / "b.wav").write_bytes(b"")
+    computed, up_to_date, unusable = make(subset)
+    assert (computed, up_to_date, list(unusable)) == (0, 5, ["b.wav"])
+    check(held(), subset, [fname for fname in FNAMES if fname != "b.wav"])
+
+
+def test_a_subset_of_unusable_clips_only_is_an_error_that_names_one(subset, make):
+    with pytest.raises(UserError, match=r"none of the 2 clips of test can be used; x.wav: there is no such file"):
+        make(Subset(subset.folder, ["x.wav", "y.wav"]))
+
+
+def test_a_subset_without_clips_is_no_crash(subset, make):
+    with suppress(UserError):  # that there are none may be worth an error
+        assert make(Subset(subset.folder, [])) == (0, 0, {})
+
+
+@pytest.mark.parametrize("fname", ["../outside.wav", "/etc/hosts", "a/../../b.wav", "a\0.wav"])
+def test_a_name_that_leads_out_of_the_folder_is_unusable(subset, make, fname):
+    computed, _, unusable = make(Subset(subset.folder, ["a.wav", fname]))
+    assert computed == 1
+    assert unusable == {fname: "its name points outside of the data folder"}
+
+
+def test_a_name_too_long_for_the_file_system_is_unusable(subset, make):
+    assert list(make(Subset(subset.folder, ["a.wav", "x" * 300 + ".wav"]))[2]) == ["x" * 300 + ".wav"]
+
+
+def test_names_may_lie_in_folders(subset):
+    assert locate(subset.folder, "Bark/deep/a.wav") == subset.folder / "Bark/deep/a.wav"
+
+
+def test_a_second_run_at_the_same_time_waits_and_then_finds_all_done(subset, make, held, tmp_path, capsys):
+    folder = tmp_path / "features/8000_16"
+    folder.mkdir(parents=True)
+    results = []
+    with open(folder / ".test.lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        runs = [threading.Thread(target=lambda: results.append(make(subset))) for _ in range(2)]
+        for run in runs:
+            run.start()
+        time.sleep(0.2)
+        assert not (folder / "test.json").exists()
+    for run in runs:
+        run.join()
+    assert sorted(results, key=lambda result: result[0]) == [(0, 6, {}), (6, 0, {})]
+    assert "another run is computing these features; waiting for it" in capsys.readouterr().out
+    check(held(), subset)
+
+
+def test_a_folder_that_cannot_be_made_is_named(subset, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file"):
+        make_features(subset, "test", tmp_path / "file" / "features", SETTINGS, 1)
+
+
+def test_the_index_is_complete_json(subset, make, tmp_path):
+    make(subset)
+    index = json.loads((tmp_path / "features/8000_16/test.json").read_text())
+    assert index["digest"] == SETTINGS.digest
+    assert [clip[0] for clip in index["clips"]] == FNAMES
+    assert index["clips"][1][3:] == [(s := (subset.folder / "b.wav").stat()).st_size, s.st_mtime_ns]

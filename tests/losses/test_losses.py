@@ -1,0 +1,167 @@
+"""The loss terms against plain references, written from the papers sample by sample, values and gradients."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from losses import LOSSES, get_loss
+from losses.focal_bce import focal_bce
+from losses.lovasz import lovasz_hinge
+
+
+def bce_reference(logits: np.ndarray, targets: np.ndarray, gamma: float = 0.0) -> float:
+    """Element by element: cross-entropy between target and probability, times |target - probability| ** gamma."""
+    total = 0.0
+    for sample, wanted in zip(logits, targets, strict=True):
+        weight = sum(wanted)
+        for z, t in zip(sample, wanted, strict=True):
+            p = 1 / (1 + math.exp(-z))
+            total += weight * -(t * math.log(p) + (1 - t) * math.log(1 - p)) * abs(t - p) ** gamma
+    return total / targets.sum()
+
+
+def jaccard_loss(wrong: list[bool], targets: np.ndarray) -> float:
+    """1 - intersection / union of the true set and the predicted one, when the classes `wrong` are mispredicted.
+
+    The prediction misses what is true there and adds what is not, so the truth that is left is the intersection, and
+    the whole truth with all that is wrong is the union.  A soft target is that much of a member.
+    """
+    intersection = sum(t for t, w in zip(targets, wrong, strict=True) if not w)
+    union = sum(1.0 if w else t for t, w in zip(targets, wrong, strict=True))
+    return 1 - intersection / union if union else 0.0
+
+
+def lovasz_reference(logits: np.ndarray, targets: np.ndarray) -> float:
+    """Lovász extension of the Jaccard loss at the hinge errors, by its integral (Bach 2013, prop. 3.1).
+
+    The extension of a set function at m >= 0 is the integral over thresholds of its value at {m >= threshold}.
+    """
+    total = 0.0
+    for sample, wanted in zip(logits, targets, strict=True):
+        errors = [max(0.0, 1 - z * (2 * t - 1)) for z, t in zip(sample, wanted, strict=True)]
+        levels = sorted({0.0, *errors})
+        for low, high in pairwise(levels):
+            total += (high - low) * jaccard_loss([error >= high for error in errors], wanted)
+    return total / len(logits)
+
+
+def gradient(function, logits: np.ndarray) -> np.ndarray:
+    """Central differences."""
+    result, step = np.zeros_like(logits), 1e-6
+    for at in np.ndindex(*logits.shape):
+        up, down = logits.copy(), logits.copy()
+        up[at] += step
+        down[at] -= step
+        result[at] = (function(up) - function(down)) / (2 * step)
+    return result
+
+
+def check(loss, reference, logits: np.ndarray, targets: np.ndarray) -> None:
+    """Same value and same gradient, in double precision."""
+    variable = torch.tensor(logits, requires_grad=True)
+    value = loss(variable, torch.tensor(targets))
+    value.backward()
+    assert value.item() == pytest.approx(reference(logits, targets), abs=1e-9)
+    expected = gradient(lambda z: reference(z, targets), logits)
+    np.testing.assert_allclose(variable.grad.numpy(), expected, atol=1e-6)
+
+
+def batch(seed: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (3, 5) and targets (3, 5): hard, soft as noisy clips have them, or mixed as by mixup."""
+    rng = np.random.default_rng(seed)
+    hard = np.eye(5)[rng.integers(0, 5, 3)]
+    hard[0, rng.integers(0, 5)] = 1
+    soft = np.where(hard > 0, 0.8, 0.2 / (5 - hard.sum(axis=1, keepdims=True)))
+    targets = {"hard": hard, "soft": soft, "mixed": 0.7 * hard + 0.3 * soft[::-1]}[kind]
+    return rng.normal(0, 2, (3, 5)), targets
+
+
+KINDS = st.sampled_from(["hard", "soft", "mixed"])
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@given(SEEDS, KINDS, st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.5]))
+def test_focal_bce_equals_the_reference(seed, kind, gamma):
+    logits, targets = batch(seed, kind)
+    check(lambda z, t: focal_bce(z, t, gamma), lambda z, t: bce_reference(z, t, gamma), logits, targets)
+
+
+@given(SEEDS, KINDS)
+def test_lovasz_hinge_equals_the_reference(seed, kind):
+    check(lovasz_hinge, lovasz_reference, *batch(seed, kind))
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.0])
+def test_for_hard_targets_gamma_gives_the_focal_loss(gamma):
+    """-(1 - p_t) ** gamma * log(p_t), Lin et al. 2017, eq. 4."""
+    logits = torch.tensor([[1.5, -0.3, -2.0]])
+    p = logits.sigmoid()[0]
+    p_t = torch.stack([p[0], 1 - p[1], 1 - p[2]])
+    expected = (-((1 - p_t) ** gamma) * p_t.log()).sum()
+    torch_value = focal_bce(logits, torch.tensor([[1.0, 0.0, 0.0]]), gamma)
+    assert torch_value.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_bce_by_hand():
+    """Two samples at p = 1/2: every element is log 2; weights 1 and 2; divided by 3 targets."""
+    targets = torch.tensor([[1.0, 0, 0], [1, 1, 0]])
+    assert focal_bce(torch.zeros(2, 3), targets).item() == pytest.approx((1 * 3 + 2 * 3) * math.log(2) / 3)
+
+
+def test_lovasz_by_hand():
+    """Errors 3 (a missed label), 2 (a false one), 0: Jaccard losses 1, 1, so 3 * 1 + 2 * 0."""
+    assert lovasz_hinge(torch.tensor([[-2.0, 1.0, -1.0]]), torch.tensor([[1.0, 0, 0]])).item() == 3
+    # the false one first: Jaccard loss of one false label is 1/2, then 1: 3 * 1/2 + 2 * 1/2
+    assert lovasz_hinge(torch.tensor([[-1.0, 2.0, -1.0]]), torch.tensor([[1.0, 0, 0]])).item() == 2.5
+
+
+def test_each_sample_counts_on_its_own_in_lovasz():
+    logits, targets = (torch.tensor(array) for array in batch(0, "soft"))
+    alone = [lovasz_hinge(logits[i : i + 1], targets[i : i + 1]) for i in range(3)]
+    assert lovasz_hinge(logits, targets).item() == pytest.approx(sum(alone).item() / 3)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_perfect_hard_predictions_cost_nothing(name):
+    targets = torch.tensor([[1.0, 0, 1], [0, 0, 1]])
+    assert get_loss(name)(40 * (2 * targets - 1), targets).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("logits", [[0.0, 0, 0], [1.0, -1, 1], [50.0, -50, -50], [-200.0, 200, 0]])
+def test_value_and_gradient_are_finite_at_the_extremes(gamma, logits):
+    for targets in ([0.0, 0, 0], [1.0, 1, 1], [1.0, 0, 0], [0.8, 0.1, 0.1]):
+        variable = torch.tensor([logits], requires_grad=True)
+        value = get_loss("bce+lovasz", gamma)(variable, torch.tensor([targets]))
+        value.backward()
+        assert value.isfinite()
+        assert value.item() >= 0
+        assert variable.grad.isfinite().all(), f"targets {targets}: gradient {variable.grad}"
+
+
+def test_the_whole_is_the_sum_of_its_terms():
+    logits, targets = (torch.tensor(array, dtype=torch.float32) for array in batch(1, "soft"))
+    expected = focal_bce(logits, targets, 2.0) + lovasz_hinge(logits, targets)
+    assert get_loss("bce+lovasz", 2.0)(logits, targets).item() == pytest.approx(expected.item())
+    assert get_loss("lovasz", 2.0)(logits, targets).item() == lovasz_hinge(logits, targets).item()
+
+
+def test_bf16_logits_are_reckoned_in_single_precision():
+    logits, targets = (torch.tensor(array, dtype=torch.float32) for array in batch(2, "soft"))
+    coarse = logits.bfloat16().requires_grad_()
+    value = get_loss("bce+lovasz")(coarse, targets)
+    value.backward()
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(get_loss("bce+lovasz")(logits.bfloat16().float(), targets).item())
+    assert coarse.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("names", ["dice", "bce+dice", "", "bce+"])
+def test_an_unknown_loss_lists_the_known_ones(names):
+    with pytest.raises(ValueError, match=r"unknown loss .*bce, lovasz"):
+        get_loss(names)

@@ -1,0 +1,173 @@
+"""The networks: sizes, costs, shapes, and where they start."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import ARCHS, get_model
+from models.cbam import CBAM, ChannelGate, SpatialGate
+
+SMALL = (2, 1, 32, 40)
+RESNETS = [arch for arch in ARCHS if arch.startswith("resnet")]
+NETWORKS = [(arch, False) for arch in ARCHS] + [(arch, True) for arch in RESNETS]
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(weights.numel() for weights in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arch", "use_cbam", "count"),
+    [("resnet18", True, 11_326_088), ("resnet18", False, 11_236_208), ("mobilenet_v3_large", False, 4_304_224)],
+)
+def test_parameter_counts_with_80_classes(arch, use_cbam, count):
+    assert parameters(get_model(arch, 80, use_cbam=use_cbam)) == count
+
+
+@pytest.mark.parametrize(
+    ("arch", "use_cbam", "gmac"), [("resnet18", True, 1.076), ("mobilenet_v3_large", False, 0.114)]
+)
+def test_cost_of_a_crop(arch, use_cbam, gmac):
+    model = get_model(arch, 80, use_cbam=use_cbam).eval()
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(torch.zeros(1, 1, 128, 197))
+    assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=5e-4)
+
+
+@pytest.mark.parametrize(("arch", "use_cbam"), NETWORKS)
+def test_logits_have_a_column_per_class_and_start_near_one_in_n(arch, use_cbam):
+    torch.manual_seed(0)
+    model = get_model(arch, 80, use_cbam=use_cbam, dropout_rate=0.0)
+    logits = model(torch.randn(SMALL))
+    assert logits.shape == (2, 80)
+    assert logits.sigmoid().mean().item() == pytest.approx(1 / 80, rel=0.5)
+    assert logits.sigmoid().max() < 0.1
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("width", [197, 201, 500])
+def test_any_width_from_a_crop_on(arch, width):
+    with torch.inference_mode():
+        assert get_model(arch, 3).eval()(torch.zeros(1, 1, 128, width)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_several_input_channels(arch):
+    with torch.inference_mode():
+        assert get_model(arch, 3, in_channels=2).eval()(torch.zeros(1, 2, 32, 32)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(("arch", "use_cbam"), NETWORKS)
+def test_every_weight_learns(arch, use_cbam):
+    """One step away from the start, where zero norms hide what lies before them, every weight has a gradient."""
+    torch.manual_seed(0)
+    model = get_model(arch, 3, use_cbam=use_cbam, dropout_rate=0.0)
+    for name, weights in model.named_parameters():
+        if weights.ndim == 1 and "bias" not in name:
+            nn.init.uniform_(weights, 0.5, 1.5)
+    model(torch.randn(4, 1, 64, 64)).pow(2).sum().backward()
+    idle = [name for name, weights in model.named_parameters() if weights.grad is None or not weights.grad.any()]
+    assert idle == []
+
+
+@pytest.mark.parametrize(("arch", "last"), [("resnet18", "bn2"), ("resnet50", "bn3")])
+def test_the_last_norm_of_each_branch_starts_at_zero(arch, last):
+    blocks = [m for m in get_model(arch, 3).modules() if hasattr(m, "downsample")]
+    assert len(blocks) == {"resnet18": 8, "resnet50": 16}[arch]
+    assert all(not getattr(block, last).weight.any() for block in blocks)
+    assert all(block.bn1.weight.eq(1).all() for block in blocks)
+
+
+def test_with_cbam_the_spatial_gates_norm_starts_at_zero_and_no_other():
+    model = get_model("resnet18", 3, use_cbam=True)
+    gates = [module for module in model.modules() if isinstance(module, SpatialGate)]
+    assert len(gates) == 8
+    assert all(not gate.norm.weight.any() and gate.norm.momentum == 0.01 for gate in gates)
+    others = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.num_features > 1]
+    assert all(norm.weight.eq(1).all() for norm in others)
+
+
+def test_a_resnet_uses_relu6_and_a_stem_of_three_convolutions():
+    model = get_model("resnet18", 3)
+    stem = [m for m in model.conv1 if isinstance(m, nn.Conv2d)]
+    assert [(conv.out_channels, conv.kernel_size, conv.stride) for conv in stem] == [
+        (32, (3, 3), (2, 2)), (32, (3, 3), (1, 1)), (64, (3, 3), (1, 1)),
+    ]  # fmt: skip
+    relus = [m for m in model.modules() if isinstance(m, nn.ReLU | nn.ReLU6)]
+    assert len(relus) == 2 + 1 + 8
+    assert all(isinstance(relu, nn.ReLU6) for relu in relus)
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_dropout_is_as_asked_for(arch):
+    rates = [m.p for m in get_model(arch, 3, dropout_rate=0.3).modules() if isinstance(m, nn.Dropout)]
+    assert rates == [0.3]
+
+
+def test_networks_do_not_share_weights():
+    one, two = get_model("mobilenet_v3_small", 3), get_model("mobilenet_v3_small", 3)
+    assert not torch.equal(one.features[0][0].weight, two.features[0][0].weight)
+
+
+def test_an_unknown_arch_lists_the_choices():
+    with pytest.raises(ValueError, match=f"unknown arch 'vgg'; choose from {', '.join(ARCHS)}"):
+        get_model("vgg", 3)
+
+
+@pytest.mark.parametrize("arch", ["mobilenet_v3_large", "mobilenet_v3_small"])
+def test_cbam_is_refused_where_there_is_no_place_for_it(arch):
+    with pytest.raises(ValueError, match="leave out --use_cbam"):
+        get_model(arch, 3, use_cbam=True)
+
+
+def test_fewer_than_two_classes_are_refused():
+    with pytest.raises(ValueError, match="at least 2 classes"):
+        get_model("resnet18", 1)
+
+
+def test_the_channel_gate_by_the_papers_formula():
+    """M_c = sigmoid(MLP(avg) + MLP(max)), Woo et al. 2018, eq. 2, pixel by pixel."""
+    torch.manual_seed(0)
+    gate, x = ChannelGate(32), torch.randn(2, 32, 3, 4)
+    first, _, second = gate.mlp
+    assert (first.out_features, first.bias is None, second.bias is None) == (2, False, False)
+    for sample, out in zip(x, gate(x), strict=True):
+        pixels = [sample[:, i, j] for i in range(3) for j in range(4)]
+        summed = torch.zeros(32)
+        for pooled in (sum(pixels) / 12, torch.stack(pixels).max(dim=0).values):
+            hidden = (first.weight @ pooled + first.bias).clamp(min=0)
+            summed = summed + second.weight @ hidden + second.bias
+        for i in range(3):
+            for j in range(4):
+                expected = sample[:, i, j] / (1 + (-summed).exp())
+                assert torch.allclose(out[:, i, j], expected, atol=1e-6)
+
+
+def test_the_spatial_gate_by_the_papers_formula():
+    """M_s = sigmoid(f([avg; max])) with f a 7 x 7 convolution without bias and its norm, eq. 3, pixel by pixel."""
+    torch.manual_seed(0)
+    gate, x = SpatialGate().eval(), torch.randn(1, 5, 8, 9)
+    gate.norm.weight.data.fill_(1.5)
+    gate.norm.bias.data.fill_(0.2)
+    gate.norm.running_mean.fill_(0.1)
+    gate.norm.running_var.fill_(0.7)
+    assert gate.conv.bias is None
+    kernel, out = gate.conv.weight[0], gate(x)
+    for i in range(8):
+        for j in range(9):
+            total = 0.0
+            for di in range(-3, 4):
+                for dj in range(-3, 4):
+                    if 0 <= i + di < 8 and 0 <= j + dj < 9:
+                        pixel = x[0, :, i + di, j + dj]
+                        total += kernel[0, di + 3, dj + 3] * pixel.max() + kernel[1, di + 3, dj + 3] * pixel.mean()
+            normed = 1.5 * (total - 0.1) / (0.7 + gate.norm.eps) ** 0.5 + 0.2
+            assert torch.allclose(out[0, :, i, j], x[0, :, i, j] * normed.sigmoid(), atol=1e-5)
+
+
+def test_cbam_weighs_channels_first_then_places():
+    torch.manual_seed(0)
+    cbam, x = CBAM(32).eval(), torch.randn(2, 32, 5, 6)
+    assert torch.equal(cbam(x), cbam[1](cbam[0](x)))
+    assert isinstance(cbam[0], ChannelGate)

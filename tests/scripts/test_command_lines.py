@@ -1,0 +1,180 @@
+"""Help and misuse of every script: one line on stderr that says what is wrong, no traceback, the right exit code."""
+
+import json
+import shlex
+
+import pytest
+import torch
+
+SCRIPTS = ["train.py", "test.py", "merge.py", "loaders/freesound_loader.py"]
+TINY = shlex.split("--dataset tiny --img_rows 32 --sampling_rate 16000")
+TRAIN = [*TINY, *shlex.split("--arch mobilenet_v3_small --img_cols 64 --n_iter 1 --batch_size 4 --num_folds 2")]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_help_shows_an_example_and_every_flag_with_its_default(script, workplace, name):
+    done = script(workplace, name, "-h")
+    assert (done.code, done.err) == (0, "")
+    assert f"example:\n  python {name}" in done.out.replace("PYTHONPATH=. ", "")
+    flags = [line for line in done.out.splitlines() if line.startswith("  --")]
+    text = done.out[done.out.index("\noptions:") : done.out.index("example:")]
+    entries = text.split("\n  -")[1:]
+    assert len(entries) >= len(flags) > 4
+    for entry in entries:
+        described = "(default: " in entry or any(
+            flag in entry for flag in ("h, --help", "-resume", "-model_path", "-run ", "-output", "-strict", "-use_c",
+                                       "-dataset DATASET ", "-img_", "-sampling_rate", "-seed", "-allow_missing")
+        )  # fmt: skip
+        assert described, entry
+
+
+def test_help_of_train_names_the_defaults_of_the_design(script, workplace):
+    text = " ".join(script(workplace, "train.py", "-h").out.split())
+    for default in ("momentum", "0.9"), ("print_train_freq", "100"), ("eval_freq", "2000"), ("noisy_weight", "0.8"):
+        assert f"(default: {default[1]})" in text.split(f"--{default[0]} ")[-1][:200]
+
+
+@pytest.mark.parametrize("flags", ["-h", "--help"])
+def test_help_of_the_loop(process, tmp_path, request, flags):
+    done = process(tmp_path, "bash", request.config.rootpath / "run.sh", flags)
+    assert done.code == 0
+    assert "./run.sh DATASET" in done.out
+
+
+def test_the_loop_without_a_data_set_is_misuse(process, tmp_path, request):
+    assert process(tmp_path, "bash", request.config.rootpath / "run.sh").code == 2
+
+
+MISUSE = {  # command line -> what the one line must hold
+    "train.py --dataset nope": "nope",
+    "merge.py --dataset nope": "nope",
+    "loaders/freesound_loader.py --dataset nope": "nope",
+    "train.py --arch vgg": "vgg",
+    "train.py --loss dice": "dice",
+    "train.py --archh resnet18": "--archh",
+    "train.py --n_it 5": "--n_it",
+    "train.py --batch_size 0": "--batch_size",
+    "train.py --n_iter -3": "--n_iter",
+    "train.py --l_rate nan": "--l_rate",
+    "train.py --l_rate fast": "--l_rate",
+    "train.py --dropout_rate 1.5": "--dropout_rate",
+    "train.py --split test": "--split",
+    "train.py --fold_num 5 --num_folds 5": "--fold_num",
+    "train.py --fold_num 0 --num_folds 1 --dataset tiny": "--num_folds",
+    "train.py --seed 4294967296 --dataset tiny": "--seed",
+    "train.py --seed 99999999999999999999999 --dataset tiny": "--seed",
+    "train.py --sampling_rate 50 --dataset tiny": "--sampling_rate",
+    "loaders/freesound_loader.py --sampling_rate 50 --dataset tiny --jobs 1": "--sampling_rate",
+    "loaders/freesound_loader.py --jobs 0": "--jobs",
+    "test.py": "--model_path",
+    "test.py --model_path x --tta -1": "--tta",
+    "test.py --model_path x --arch resnet18": "--arch",
+    "test.py --model_path x --split train": "--split",
+    "merge.py --mean harmonic": "harmonic",
+    "merge.py --seed x": "--seed",
+    "merge.py stray": "stray",
+}
+
+
+@pytest.mark.parametrize("command", MISUSE)
+def test_misuse_is_one_line_and_exit_code_2(script, workplace, command):
+    name, *flags = command.split()
+    refused = script(workplace, name, *flags)
+    assert refused.code == 2, refused.err
+    assert MISUSE[command] in refused.error
+    assert refused.error.startswith(name.split("/")[-1])
+    assert refused.out == ""
+
+
+def test_cbam_with_mobilenet_is_misuse(script, workplace):
+    refused = script(workplace, "train.py", *TRAIN, "--use_cbam")
+    assert refused.code == 2
+    assert "--use_cbam" in refused.error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_device_cuda_without_a_gpu_is_misuse(script, workplace):
+    refused = script(workplace, "train.py", *TRAIN, "--device", "cuda")
+    assert refused.code == 2
+    assert "--device cuda" in refused.error
+
+
+@pytest.mark.parametrize("name", ["train.py", "merge.py", "loaders/freesound_loader.py"])
+def test_a_missing_data_folder_is_a_failure_that_names_it(script, workplace, name):
+    (workplace / "config.json").write_text(json.dumps({"tiny": {"data_path": "gone/away"}}))
+    failed = script(workplace, name, "--dataset", "tiny")
+    assert failed.code == 1
+    assert "gone/away" in failed.error
+
+
+@pytest.mark.parametrize("name", ["train.py", "merge.py", "loaders/freesound_loader.py"])
+def test_without_config_json_it_says_where_to_run(script, tmp_path, name):
+    failed = script(tmp_path, name, "--dataset", "tiny")
+    assert failed.code == 1
+    assert "config.json" in failed.error
+
+
+def unknown_label(corpus):
+    with open(corpus / "train_noisy.csv", "a") as table:
+        table.write("oisy00x.wav,Moo\n")
+
+
+def empty_class(corpus):
+    table = corpus / "sample_submission.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header + ",Moo", *[row + ",0" for row in rows]]) + "\n")
+
+
+@pytest.mark.parametrize("spoil", [unknown_label, empty_class])
+@pytest.mark.parametrize("name", ["train.py", "merge.py", "loaders/freesound_loader.py"])
+def test_a_mistake_in_the_data_is_a_failure_that_names_it(script, spoiled, corpus, spoil, name):
+    spoil(corpus)
+    failed = script(spoiled, name, "--dataset", "tiny")
+    assert failed.code == 1
+    assert "Moo" in failed.error
+
+
+def test_clips_in_the_csv_without_features_are_a_failure_that_names_one(script, spoiled, corpus):
+    with open(corpus / "train_curated.csv", "a") as table:
+        table.write("nowhere.wav,Hum\n")
+    failed = script(spoiled, "train.py", *TRAIN)
+    assert failed.code == 1
+    assert "nowhere.wav" in failed.error
+
+
+def test_features_not_yet_computed_are_a_failure_with_the_command(script, workplace):
+    failed = script(workplace, "train.py", *shlex.split("--dataset tiny --img_rows 32 --sampling_rate 22050"))
+    assert failed.code == 1
+    command = "python loaders/freesound_loader.py --dataset tiny --sampling_rate 22050 --img_rows 32"
+    assert command in failed.error
+
+
+def test_a_missing_checkpoint_is_a_failure_that_names_it(script, workplace):
+    for name, flag in ("test.py", "--model_path"), ("train.py", "--resume"):
+        failed = script(workplace, name, flag, "nope.pth")
+        assert failed.code == 1
+        assert "nope.pth" in failed.error
+
+
+def test_a_checkpoint_folder_that_is_a_file_is_a_failure_that_names_it(script, workplace):
+    (workplace / "checkpoints").write_text("")
+    failed = script(workplace, "train.py", *TRAIN, "--device", "cpu")
+    assert failed.code == 1
+    assert "checkpoints" in failed.error
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "word"),
+    [
+        ("train.py --dataset tiny --fold_num 7", 2, "--fold_num"),
+        ("test.py --model_path data/bomb.pth", 1, "bomb.pth"),
+        ("merge.py --dataset tiny", 1, "test.py"),
+    ],
+)
+def test_in_a_process_of_its_own_too(process, workplace, command, code, word):
+    """The other tests run the scripts within this process, where they share its warnings and imports."""
+    (workplace / "data").mkdir()
+    (workplace / "data/bomb.pth").write_bytes(b"\x80\x05cos\nsystem\n.")
+    failed = process(workplace, *command.split())
+    assert failed.code == code
+    assert word in failed.error

@@ -1,0 +1,102 @@
+"""loaders/freesound_loader.py as a script: what it computes, what it says of bad clips, and where it writes."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from loaders.index import features_dir
+from loaders.pcen import AudioSettings
+
+FLAGS = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
+SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
+
+
+@pytest.fixture
+def features(script, spoiled):
+    """Run the script on the copy of the corpus that `corpus` gives."""
+    return lambda *flags: script(spoiled, "loaders/freesound_loader.py", *FLAGS, *flags)
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_line_per_subset_tells_what_was_done(features, corpus):
+    shutil.rmtree(corpus / "features")
+    done = features()
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "train_curated: 20 clips computed, 0 up to date, 0 cannot be used",
+        "train_noisy: 8 clips computed, 0 up to date, 0 cannot be used",
+        "test: 6 clips computed, 0 up to date, 0 cannot be used",
+        f"features are in {corpus / 'features' / '16000_32'}",
+    ]
+    assert "0 clips computed, 20 up to date" in features().out
+
+
+@pytest.mark.parametrize(
+    ("split", "made"),
+    [("test", ["test"]), ("train", ["train_curated", "train_noisy"]), ("train_noisy", ["train_noisy"])],
+)
+def test_split_chooses_the_subsets(features, corpus, split, made):
+    shutil.rmtree(corpus / "features")
+    features("--split", split)
+    assert sorted(path.stem for path in (corpus / "features/16000_32").glob("*.json")) == made
+
+
+def test_another_rate_or_number_of_bands_lies_beside(features, corpus):
+    before = snapshot(corpus / "features")
+    assert features("--img_rows", "16", "--split", "test").code == 0
+    assert before.items() <= snapshot(corpus / "features").items()
+    assert (corpus / "features/16000_16/test.json").exists()
+
+
+def test_bad_clips_are_named_with_their_reason_and_strict_makes_them_a_failure(features, corpus):
+    (corpus / "train_noisy" / "oisy03.wav").write_bytes(b"")
+    with open(corpus / "train_curated.csv", "a") as table:
+        table.write("nowhere.wav,Hum\n")
+    done = features()
+    assert (done.code, done.err) == (0, "")
+    assert "train_curated: 0 clips computed, 20 up to date, 1 cannot be used" in done.out
+    assert "  nowhere.wav: there is no such file" in done.out
+    assert "  oisy03.wav: the file is empty (0 bytes)" in done.out
+    assert features("--strict").code == 1
+
+
+def test_with_features_path_nothing_is_written_beside_the_audio(script, corpus, spoiled):
+    shutil.rmtree(corpus / "features")
+    entry = {"data_path": str(corpus), "features_path": str(spoiled / "made")}
+    (spoiled / "config.json").write_text(json.dumps({"tiny": entry}))
+    before = snapshot(corpus)
+    assert script(spoiled, "loaders/freesound_loader.py", *FLAGS).code == 0
+    assert snapshot(corpus) == before
+    assert (spoiled / "made/16000_32/test.json").exists()
+
+
+def test_a_missing_file_of_a_data_set_in_folders(script, tmp_path, sound):
+    rng = np.random.default_rng(0)
+    for fname, kind in {"train/A/a.wav": "Hum", "train/B/b.flac": "Rain", "test/x.ogg": "Hum"}.items():
+        (tmp_path / "own" / fname).parent.mkdir(parents=True)
+        sf.write(tmp_path / "own" / fname, sound(rng, kind, 0.5, 16000), 16000)
+    (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "own"}}))
+    done = script(tmp_path, "loaders/freesound_loader.py", *FLAGS)
+    assert done.code == 0, done.err
+    assert "train_curated: 2 clips computed" in done.out
+    index = json.loads((features_dir(tmp_path / "own/features", SETTINGS) / "train_curated.json").read_text())
+    assert [clip[0] for clip in index["clips"]] == ["A/a.wav", "B/b.flac"]
+
+
+def test_an_empty_test_folder_is_no_crash(script, tmp_path, sound):
+    for label in "AB":
+        (tmp_path / "own/train" / label).mkdir(parents=True)
+        sf.write(tmp_path / "own/train" / label / "a.wav", sound(np.random.default_rng(0), "Rain", 0.5, 16000), 16000)
+    (tmp_path / "own/test").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "own"}}))
+    done = script(tmp_path, "loaders/freesound_loader.py", *FLAGS)
+    assert "train_curated: 2 clips computed" in done.out
+    assert done.code == 0 or "test" in done.error

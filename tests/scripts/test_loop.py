@@ -1,0 +1,108 @@
+"""The whole loop: the seed's commands one by one, and run.sh in processes of its own."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from loaders.layouts import read_corpus
+from utils.metric import lwlrap
+
+# The seed's commands, letter for letter but for the sizes, the data set and the rate.
+TRAIN = """--arch resnet18 --dataset tiny --split train --img_rows 32 --img_cols 64 --n_iter 2 --batch_size 4
+    --seed 1234 --l_rate 1e-1 --weight_decay 1e-4 --iter_size 1 --num_cycles 0 --print_train_freq 100 --eval_freq 2000
+    --fold_num {i} --num_folds 2 --sampling_rate 16000 --dropout_rate 0.5 --gamma_fl 0.0
+    --use_mix_up --use_spec_aug --use_cbam"""
+TEST = """--model_path checkpoints/resnet18_tiny_best_32x64_16000_{i}-2_model.pth --dataset tiny
+    --img_rows 32 --img_cols 64 --seed 1234 --batch_size 32 --split {split} --sampling_rate 16000
+    --tta 8 --use_cuda --use_cbam"""
+MERGE = "--dataset tiny --img_rows 32 --img_cols 64 --seed 1234 --split {split}"
+
+
+def check_submission(path: Path, template: Path) -> None:
+    sample, made = pd.read_csv(template / "sample_submission.csv"), pd.read_csv(path)
+    assert list(made.columns) == list(sample.columns)
+    assert made.fname.tolist() == sample.fname.tolist()
+    values = made.drop(columns="fname").to_numpy()
+    assert np.isfinite(values).all()
+    assert ((values > 0) & (values < 1)).all()
+
+
+def check_out_of_fold(path: Path, template: Path, out: str) -> None:
+    made = pd.read_csv(path, index_col="fname")
+    curated = read_corpus(template).subset("train_curated")
+    assert made.index.tolist() == curated.fnames
+    assert f"CV lwlrap {lwlrap(curated.truth, made.to_numpy()):.4f} over 20 clips" in out
+
+
+def test_the_seeds_commands(script, workplace, template):
+    for i in range(2):
+        done = script(workplace, "train.py", *TRAIN.format(i=i).split())
+        assert done.code == 0, done.err
+        for split in ("val", "test"):
+            done = script(workplace, "test.py", *TEST.format(i=i, split=split).split())
+            assert done.code == 0, done.err
+    done = script(workplace, "merge.py", *MERGE.format(split="test").split())
+    assert (done.code, done.err) == (0, "")
+    check_submission(workplace / "submission.csv", template)
+    done = script(workplace, "merge.py", *MERGE.format(split="val").split())
+    assert (done.code, done.err) == (0, "")
+    check_out_of_fold(workplace / "oof.csv", template, done.out)
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory, template, process, request):
+    """run.sh in a copy of the repository, on a copy of the corpus without features."""
+    root = tmp_path_factory.mktemp("repository")
+    for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
+        source = request.config.rootpath / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
+    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+    flags = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 4"
+
+    def run():
+        return process(root.parent, "bash", root / "run.sh", "tiny", 2, *flags.split(), PYTHON=sys.executable, TTA="2")
+
+    return root, run(), run
+
+
+def results(root: Path) -> dict[str, int]:
+    paths = [*root.glob("checkpoints/*.pth"), *root.glob("predictions/*"), *root.glob("data/features/*/*.npy")]
+    return {path.name: path.stat().st_mtime_ns for path in paths}
+
+
+def test_the_loop_ends_in_a_submission_and_an_out_of_fold_table(loop, template):
+    root, done, _ = loop
+    assert done.code == 0, done.err
+    check_submission(root / "submission.csv", template)
+    check_out_of_fold(root / "oof.csv", template, done.out)
+    assert len(results(root)) == 2 * 2 + 2 * 2 * 2 + 3
+
+
+def test_the_loop_on_all_cores_makes_the_features_that_one_process_makes(loop, template):
+    for made in (loop[0] / "data/features/16000_32").glob("*.npy"):
+        (alone,) = (template / "features/16000_32").glob(made.name.split(".")[0] + ".*.npy")
+        np.testing.assert_array_equal(np.load(made), np.load(alone))
+
+
+def test_the_loop_called_again_neither_computes_nor_trains_nor_predicts(loop, template):
+    root, _, run = loop
+    before = results(root)
+    (root / "submission.csv").unlink()
+    again = run()
+    assert again.code == 0, again.err
+    assert results(root) == before
+    assert "0 clips computed, 20 up to date" in again.out
+    check_submission(root / "submission.csv", template)
+
+
+def test_the_loop_stops_at_the_first_command_that_fails(loop, process):
+    root, _, _ = loop
+    done = process(root, "bash", root / "run.sh", "nope", 2, PYTHON=sys.executable)
+    assert done.code == 2
+    assert "nope" in done.error

@@ -1,0 +1,299 @@
+"""train.py: determinism, going on after a stop, what is logged and saved, and that it learns."""
+
+import argparse
+import json
+import os
+import shlex
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from loaders.freesound_loader import FreesoundLoader
+from losses import get_loss
+from models import get_model
+from utils.checkpoint import load_checkpoint
+from utils.metric import lwlrap
+from utils.predict import predict
+
+STEM = "mobilenet_v3_small_tiny_{}_32x64_16000_0-2_model.pth"
+ALL_RANDOM = shlex.split("--use_mix_up --use_spec_aug --iter_size 2")
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def train(script, workplace, tiny_flags):
+    """Run train.py on the tiny corpus in the test's own folder."""
+    return lambda *flags: script(workplace, "train.py", *tiny_flags, *map(str, flags))
+
+
+def checkpoint(folder: Path, kind: str = "last") -> dict:
+    return load_checkpoint(folder / STEM.format(kind))
+
+
+def log(folder: Path) -> list[dict]:
+    path = folder / "mobilenet_v3_small_tiny_32x64_16000_0-2_log.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def differences(one: object, two: object, where: str = "") -> list[str]:
+    """Places at which two checkpoints differ, tensors bit by bit."""
+    if isinstance(one, torch.Tensor):
+        same = isinstance(two, torch.Tensor) and one.dtype == two.dtype and torch.equal(one, two)
+        return [] if same or (one.isnan().any() and torch.allclose(one, two, 0, 0, equal_nan=True)) else [where]
+    if isinstance(one, dict) and isinstance(two, dict) and one.keys() == two.keys():
+        return [place for key in one for place in differences(one[key], two[key], f"{where}/{key}")]
+    return [] if one == two else [where]
+
+
+@pytest.fixture
+def at_batch(monkeypatch):
+    """Do something when the batch of this number is asked for the first time; what it returns replaces the batch."""
+
+    def arrange(number: int, action) -> None:
+        batch, actions = FreesoundLoader.batch, [action]
+
+        def watched(loader, asked):
+            made = batch(loader, asked)
+            return (actions.pop()(made) or made) if asked == number and actions else made
+
+        monkeypatch.setattr(FreesoundLoader, "batch", watched)
+
+    return arrange
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(train, workplace):
+    for folder, seed in {"a": 5, "b": 5, "c": 6}.items():
+        done = train("--n_iter", 3, "--seed", seed, "--checkpoint_dir", folder, *ALL_RANDOM)
+        assert done.code == 0, done.err
+    a, b, c = (checkpoint(workplace / folder) for folder in "abc")
+    assert differences(a, b) == []
+    assert log(workplace / "a") == log(workplace / "b")
+    assert "/model/features.0.0.weight" in differences(a, c)
+
+
+def test_a_run_stopped_by_sigterm_goes_on_to_the_same_end(train, workplace, at_batch):
+    flags = ["--n_iter", 6, "--eval_freq", 2, *ALL_RANDOM]
+    assert train(*flags, "--checkpoint_dir", "whole").code == 0
+    at_batch(2 * 2 + 1, lambda made: os.kill(os.getpid(), signal.SIGTERM))  # within the third step
+    stopped = train(*flags, "--checkpoint_dir", "parts")
+    assert stopped.code == 128 + signal.SIGTERM
+    assert stopped.err.strip() == "SIGTERM: saving after this step; once more to exit at once"
+    last = workplace / "parts" / STEM.format("last")
+    assert f"stopped after step 3; to go on: python train.py --resume parts/{last.name}" in stopped.out
+    assert checkpoint(last.parent)["step"] == 3
+    resumed = train("--resume", last, "--checkpoint_dir", "parts")
+    assert resumed.code == 0, resumed.err
+    assert "resuming after step 3 of 6" in resumed.out
+    for kind in ("last", "best"):
+        assert differences(checkpoint(workplace / "whole", kind), checkpoint(workplace / "parts", kind)) == []
+    assert log(workplace / "whole") == log(workplace / "parts")
+
+
+def test_a_killed_run_goes_on_from_its_last_save_to_the_same_end(train, workplace, at_batch):
+    class Killed(BaseException):
+        pass
+
+    def kill(made):
+        raise Killed
+
+    flags = ["--n_iter", 6, "--eval_freq", 3, "--save_freq", 2, "--arch", "mobilenet_v3_small"]
+    assert train(*flags, "--checkpoint_dir", "whole").code == 0
+    at_batch(4, kill)
+    with pytest.raises(Killed):
+        train(*flags, "--checkpoint_dir", "parts")
+    assert checkpoint(workplace / "parts")["step"] == 4
+    assert train("--resume", workplace / "parts" / STEM.format("last"), "--checkpoint_dir", "parts").code == 0
+    assert differences(checkpoint(workplace / "whole"), checkpoint(workplace / "parts")) == []
+    assert log(workplace / "whole") == log(workplace / "parts")
+
+
+def test_a_finished_run_resumed_trains_and_writes_nothing(train, workplace):
+    assert train("--n_iter", 2).code == 0
+    path = workplace / "checkpoints" / STEM.format("last")
+    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.parent.glob("*.pth")}
+    again = train("--n_iter", 2, "--resume", path)
+    assert again.code == 0
+    assert "best lwlrap" in again.out
+    assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in path.parent.glob("*.pth")} == before
+
+
+def test_a_best_that_a_kill_has_cost_is_written_on_resume(train, workplace):
+    train("--n_iter", 2)
+    best, last = (workplace / "checkpoints" / STEM.format(kind) for kind in ("best", "last"))
+    best.unlink()
+    train("--resume", last)
+    assert differences(load_checkpoint(best), load_checkpoint(last)) == []
+
+
+@pytest.mark.parametrize(
+    "flags", [["--l_rate", 0.5], ["--use_mix_up"], ["--arch", "resnet18"], ["--n_iter", 9], ["--fold_num", 1]]
+)
+def test_a_flag_that_contradicts_the_resumed_run_is_misuse(train, workplace, flags):
+    if not (path := workplace / "checkpoints" / STEM.format("last")).exists():
+        train("--n_iter", 1)
+    refused = train("--resume", path, *flags)
+    assert refused.code == 2
+    assert f"{flags[0]} " in refused.error
+    assert str(path) in refused.error
+
+
+def test_where_and_how_often_may_change_on_resume(train, workplace):
+    train("--n_iter", 1)
+    path = workplace / "checkpoints" / STEM.format("last")
+    flags = "--print_train_freq 7 --save_freq 3 --device auto --checkpoint_dir elsewhere"
+    assert train("--resume", path, *flags.split()).code == 0
+
+
+def test_a_resumed_run_whose_classes_have_changed_is_refused(train, workplace, corpus):
+    train("--n_iter", 1)
+    for name in ("sample_submission.csv", "train_curated.csv", "train_noisy.csv", "test_post_competition.csv"):
+        (corpus / name).write_text((corpus / name).read_text().replace("Bark", "Yap"))
+    (workplace / "config.json").write_text(json.dumps({"tiny": {"data_path": str(corpus)}}))
+    refused = train("--resume", workplace / "checkpoints" / STEM.format("last"))
+    assert refused.code == 1
+    assert "classes or clips have changed" in refused.error
+
+
+def test_evaluations_are_logged_one_line_each_and_at_the_end(train, workplace):
+    assert train("--n_iter", 5, "--eval_freq", 2, "--num_cycles", 1).code == 0
+    records = log(workplace / "checkpoints")
+    assert [record["step"] for record in records] == [2, 4, 5]
+    for record in records:
+        assert set(record) == {"step", "learning_rate", "train_loss", "lwlrap", "best_lwlrap", "per_class"}
+        assert set(record["per_class"]) == {"Bark", "Hum", "Rain", "Whistle"}
+    losses = checkpoint(workplace / "checkpoints")["losses"]
+    assert [record["train_loss"] for record in records] == pytest.approx(
+        [losses[:2].mean().item(), losses[2:4].mean().item(), losses[4].item()]
+    )
+    assert [r["best_lwlrap"] for r in records] == np.maximum.accumulate([r["lwlrap"] for r in records]).tolist()
+
+
+def test_eval_freq_0_validates_only_at_the_end(train, workplace):
+    assert train("--n_iter", 3, "--eval_freq", 0).code == 0
+    assert [record["step"] for record in log(workplace / "checkpoints")] == [3]
+
+
+def test_the_best_checkpoint_is_kept_when_later_ones_are_worse(train, workplace, monkeypatch):
+    scores = iter([0.3, 0.8, 0.6])
+    monkeypatch.setattr("utils.training_run.lwlrap", lambda truth, table: next(scores))
+    done = train("--n_iter", 3, "--eval_freq", 1)
+    assert "best lwlrap 0.8000 at step 2" in done.out
+    best, last = (checkpoint(workplace / "checkpoints", kind) for kind in ("best", "last"))
+    assert (best["step"], best["best_score"], best["best_step"]) == (2, 0.8, 2)
+    assert (last["step"], last["best_score"], last["best_step"]) == (3, 0.8, 2)
+
+
+def test_a_checkpoint_tells_what_it_is(train, workplace, make_loader):
+    assert train("--n_iter", 1, "--seed", 7, "--use_mix_up").code == 0
+    state = checkpoint(workplace / "checkpoints", "best")
+    assert state["class_names"] == ["Bark", "Hum", "Rain", "Whistle"]
+    assert state["held_out"] == make_loader(seed=7).held_out.fnames
+    wanted = {"arch": "mobilenet_v3_small", "dataset": "tiny", "seed": 7, "use_mix_up": True, "num_folds": 2}
+    assert wanted.items() <= state["args"].items()
+    assert not {"resume", "device", "checkpoint_dir"} & set(state["args"])
+    assert state["prior"].sum().item() == pytest.approx(1)
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_the_step(train, workplace, at_batch):
+    at_batch(3, lambda made: (made[0] * torch.nan, made[1]))
+    done = train("--n_iter", 6, "--save_freq", 2, "--eval_freq", 0)
+    assert done.code == 1
+    assert "step 4 is not finite" in done.error
+    assert f"the last good checkpoint is checkpoints/{STEM.format('last')}" in done.error
+    state = checkpoint(workplace / "checkpoints")
+    assert state["step"] == 2
+    assert all(weight.isfinite().all() for weight in state["model"].values())
+
+
+def test_a_rate_far_too_high_stops_and_names_the_step(train, workplace):
+    done = train("--n_iter", 8, "--l_rate", "1e38", "--print_train_freq", 1)
+    assert done.code == 1
+    assert "not finite" in done.error
+    assert "step " in done.error
+    assert "try a smaller --l_rate" in done.error
+    assert not (workplace / "checkpoints" / STEM.format("best")).exists()
+
+
+def test_bf16_trains(train, workplace):
+    done = train("--n_iter", 2, "--precision", "bf16")
+    assert done.code == 0, done.err
+    assert checkpoint(workplace / "checkpoints")["losses"].isfinite().all()
+
+
+class Batches:
+    """Stands in for a loader: two batches, by number."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.batches = [(torch.randn(3, 1, 4, 5), torch.eye(3)) for _ in range(4)]
+
+    def batch(self, number):
+        return self.batches[number]
+
+
+def settings(**changes) -> argparse.Namespace:
+    return argparse.Namespace(
+        **{"n_iter": 10, "l_rate": 0.1, "num_cycles": 0, "iter_size": 1, "seed": 1, "use_mix_up": False,
+           "use_spec_aug": False} | changes
+    )  # fmt: skip
+
+
+def test_a_step_averages_the_gradients_of_iter_size_batches(module_of):
+    train_step, loader, criterion = module_of("train.py").train_step, Batches(), get_loss("bce+lovasz")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(20, 3))
+    before = model[1].weight.detach().clone()
+    losses = [criterion(model(inputs), targets) for inputs, targets in loader.batches[2:4]]
+    gradient = torch.autograd.grad(sum(losses) / 2, model[1].weight)[0]
+    optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
+    arguments = (settings(iter_size=2), 1, loader, model, optimizer, criterion, CPU, torch.float32)
+    assert train_step(*arguments).item() == pytest.approx(sum(losses).item() / 2)
+    torch.testing.assert_close(model[1].weight, before - 0.1 * gradient)  # the rate is the schedule's, not 9
+    assert model[1].weight.grad is None
+
+
+def test_biases_and_norms_do_not_decay(module_of):
+    model = get_model("resnet18", 3, use_cbam=True)
+    decaying, free = module_of("train.py").parameter_groups(model, 0.5)
+    assert (decaying["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
+    names = {id(weights): name for name, weights in model.named_parameters()}
+    assert all(names[id(weights)].endswith("weight") and weights.ndim > 1 for weights in decaying["params"])
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    expected = {id(p) for norm in norms for p in norm.parameters()}
+    expected |= {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
+    assert {id(weights) for weights in free["params"]} == expected
+    assert len(decaying["params"]) + len(free["params"]) == len(list(model.parameters()))
+
+
+def fit(train_step, loader, device: torch.device, n_iter: int, l_rate: float) -> tuple[list[float], nn.Module]:
+    torch.manual_seed(0)
+    model = get_model("resnet18", 4, dropout_rate=0.0).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), l_rate, 0.9)
+    arguments = loader, model.train(), optimizer, get_loss("bce+lovasz"), device, torch.float32
+    run = settings(n_iter=n_iter, l_rate=l_rate)
+    return [train_step(run, step, *arguments).item() for step in range(n_iter)], model
+
+
+def test_sixteen_clips_can_be_learnt_by_heart(make_loader, module_of):
+    loader = make_loader(split="train_curated", num_folds=5, batch_size=16, width=32)
+    loader.clips = replace(loader.clips, lengths=np.full(16, 32))  # each cut to its first crop
+    losses, model = fit(module_of("train.py").train_step, loader, CPU, n_iter=64, l_rate=0.05)
+    assert np.mean(losses[-4:]) < losses[0] / 10
+    assert lwlrap(loader.targets.numpy(), predict(model, loader.clips, loader.width, 16, CPU)) == 1.0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_steps_on_a_gpu_have_finite_losses(make_loader, module_of):
+    device = torch.device("cuda")
+    losses, _ = fit(module_of("train.py").train_step, make_loader(device=device), device, n_iter=3, l_rate=0.01)
+    assert np.isfinite(losses).all()
+
+
+def test_the_folder_for_checkpoints_is_made(train, workplace):
+    assert train("--n_iter", 1, "--checkpoint_dir", "a/b").code == 0
+    assert (workplace / "a/b" / STEM.format("best")).exists()

@@ -1,0 +1,108 @@
+"""mixup and SpecAugment: what they may do to a batch, and what not."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.augment import draw_masks, mixup, spec_augment
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def batch(size: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    return torch.randn(size, 1, 20, 30), torch.eye(size)  # the targets tell which sample is which
+
+
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@given(SEEDS)
+def test_a_mixed_sample_keeps_at_least_half_of_itself(seed):
+    inputs, targets = batch()
+    mixed, mixed_targets = mixup(inputs, targets, rng(seed))
+    for i in range(6):
+        share = mixed_targets[i, i].item()
+        others = mixed_targets[i].clone()
+        others[i] = 0
+        assert share >= 0.5 - 1e-6
+        assert share + others.sum().item() == pytest.approx(1, abs=1e-5)
+        assert (others > 1e-6).sum() <= 1
+        expected = share * inputs[i] + (1 - share) * inputs[int(others.argmax())]
+        assert torch.allclose(mixed[i], expected if others.any() else inputs[i], atol=1e-5)
+
+
+def test_shares_come_from_the_beta_distribution():
+    inputs, targets = torch.zeros(4000, 1, 1, 1), torch.arange(4000.0)[:, None] % 2
+    _, mixed = mixup(inputs, targets, rng(0))
+    shares = mixed[(mixed > 0) & (mixed < 1)]  # of pairs with different targets
+    folded = torch.maximum(shares, 1 - shares)
+    drawn = np.random.default_rng(1).beta(0.4, 0.4, 100_000)
+    expected = np.maximum(drawn, 1 - drawn)
+    for quantile in (0.25, 0.5, 0.75):
+        assert folded.quantile(quantile).item() == pytest.approx(np.quantile(expected, quantile), abs=0.03)
+
+
+def test_partners_are_a_permutation_of_the_batch():
+    _, targets = mixup(torch.zeros(8, 1, 1, 1), torch.eye(8), rng(3))
+    others = targets - targets.diag().diag()
+    partners = [int(row.argmax()) if row.any() else i for i, row in enumerate(others)]
+    assert sorted(partners) == list(range(8))
+    assert partners != list(range(8))
+
+
+@pytest.mark.parametrize("augment", [lambda r: mixup(*batch(), r)[0], lambda r: spec_augment(batch()[0], r)])
+def test_the_same_seed_gives_the_same_result_and_another_does_not(augment):
+    assert torch.equal(augment(rng(1)), augment(rng(1)))
+    assert not torch.equal(augment(rng(1)), augment(rng(2)))
+
+
+@pytest.mark.parametrize("augment", [lambda x, y, r: mixup(x, y, r), lambda x, y, r: spec_augment(x, r)])
+def test_the_batch_itself_is_left_alone(augment):
+    inputs, targets = batch()
+    augment(inputs, targets, rng(1))
+    assert torch.equal(inputs, batch()[0])
+    assert torch.equal(targets, batch()[1])
+
+
+def test_mixup_of_one_sample_changes_nothing():
+    inputs, targets = batch(1)
+    for before, after in zip((inputs, targets), mixup(inputs, targets, rng(0)), strict=True):
+        assert torch.allclose(after, before)
+
+
+@given(SEEDS)
+def test_masked_places_hold_the_samples_mean_and_all_others_what_they_held(seed):
+    inputs, _ = batch()
+    out = spec_augment(inputs, rng(seed))
+    for before, after in zip(inputs[:, 0], out[:, 0], strict=True):
+        changed = after != before
+        assert torch.allclose(after[changed], before.mean())
+        bands, spans = changed.all(dim=1), changed.all(dim=0)
+        assert torch.equal(changed, bands[:, None] | spans[None, :])
+        assert bands.sum() <= 2 * 4  # of 20 bands
+        assert spans.sum() <= 2 * 6  # of 30 frames
+
+
+def runs(mask: np.ndarray) -> list[int]:
+    """Lengths of the masked stretches."""
+    return [len(part) for part in "".join("x" if on else " " for on in mask).split()]
+
+
+def test_two_masks_per_axis_each_up_to_a_fifth_wide_drawn_per_sample():
+    masks = draw_masks(rng(0), 2000, 100)
+    lengths = [runs(mask) for mask in masks]
+    assert {len(each) for each in lengths} == {0, 1, 2}
+    apart = [length for each in lengths if len(each) == 2 for length in each]
+    assert max(apart) == 20
+    assert np.mean(apart) == pytest.approx(10, abs=1)  # uniform from 0: half as wide would be drawing twice
+    assert max(length for each in lengths for length in each) > 20  # two that touch
+    assert masks.any(axis=0).all()  # anywhere, the ends included
+    assert masks[:, [0, -1]].mean() > 0.01
+
+
+def test_an_axis_too_short_for_a_mask_is_left_alone():
+    assert not draw_masks(rng(0), 50, 4).any()

@@ -1,0 +1,168 @@
+"""Checkpoints: whole or refused, and never run."""
+
+import pickle
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from utils.checkpoint import KEYS, checkpoint_args, load_checkpoint, load_weights, save_checkpoint
+from utils.errors import UserError
+
+
+def state() -> dict:
+    arguments = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
+                 "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False}  # fmt: skip
+    return {
+        "args": arguments, "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
+        "model": {"weight": torch.ones(2, 2)}, "optimizer": {}, "generators": {"cpu": torch.get_rng_state()},
+        "losses": torch.zeros(4), "log": [{"step": 2}], "held_out": ["a.wav"], "prior": torch.ones(2) / 2,
+        "versions": {"torch": "2"},
+    }  # fmt: skip
+
+
+def refusal(path: Path) -> str:
+    """The one line that a checkpoint is refused with; a warning beside it would be a second one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserError) as error:
+            load_checkpoint(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    save_checkpoint(tmp_path / "x.pth", state())
+    loaded = load_checkpoint(tmp_path / "x.pth")
+    assert set(loaded) == set(KEYS) == {"format", *state()}
+    assert torch.equal(loaded["model"]["weight"], torch.ones(2, 2))
+    assert {key: loaded[key] for key in ("args", "step", "log", "held_out")} == {
+        key: state()[key] for key in ("args", "step", "log", "held_out")
+    }
+    assert checkpoint_args(loaded).img_cols == 64
+
+
+def test_a_failing_save_leaves_the_checkpoint_before(tmp_path):
+    save_checkpoint(tmp_path / "x.pth", state())
+    before = (tmp_path / "x.pth").read_bytes()
+    with pytest.raises(Exception, match="pickle"):
+        save_checkpoint(tmp_path / "x.pth", state() | {"log": [lambda: None]})
+    assert (tmp_path / "x.pth").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+
+
+class Bomb:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("how", ["torch.save", "pickle"])
+def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path, how):
+    content = {"format": 1, **state(), "log": [Bomb(tmp_path / "ran")]}
+    if how == "torch.save":
+        torch.save(content, tmp_path / "x.pth")
+    else:
+        (tmp_path / "x.pth").write_bytes(pickle.dumps(content["log"]))
+    assert "holds code" in refusal(tmp_path / "x.pth")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "x.pth", weights_only=False) if how == "torch.save" else pickle.loads(
+        (tmp_path / "x.pth").read_bytes()
+    )
+    assert (tmp_path / "ran").exists(), "the bomb is none"
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    assert "there is no checkpoint" in refusal(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_checkpoint_is_refused(tmp_path, share):
+    save_checkpoint(tmp_path / "x.pth", state())
+    whole = (tmp_path / "x.pth").read_bytes()
+    (tmp_path / "x.pth").write_bytes(whole[: int(share * len(whole))])
+    refusal(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"fname,labels\n", b"PK\x03\x04", b"\x80\x04N.", b"\0" * 100])
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
+    (tmp_path / "x.pth").write_bytes(content)
+    refusal(tmp_path / "x.pth")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40))
+def test_any_bytes_are_refused_without_a_crash(tmp_path, content):
+    (tmp_path / "x.pth").write_bytes(content)
+    refusal(tmp_path / "x.pth")
+
+
+def test_a_folder_is_refused(tmp_path):
+    refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[1], {"a": 1}, torch.ones(2), {"format": "1"}])
+def test_another_content_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "x.pth")
+    assert "not a checkpoint of train.py" in refusal(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("key", state())
+def test_a_missing_key_is_named(tmp_path, key):
+    save_checkpoint(tmp_path / "x.pth", {name: value for name, value in state().items() if name != key})
+    assert key in refusal(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize("key", state())
+def test_a_key_of_another_kind_is_named(tmp_path, key):
+    save_checkpoint(tmp_path / "x.pth", state() | {key: ("tuple",)})
+    assert key in refusal(tmp_path / "x.pth")
+
+
+@pytest.mark.parametrize(("name", "value"), [("arch", 3), ("use_cbam", 1), ("seed", None), ("img_rows", "32")])
+def test_an_argument_of_another_kind_is_named(tmp_path, name, value):
+    save_checkpoint(tmp_path / "x.pth", state() | {"args": state()["args"] | {name: value}})
+    assert name in refusal(tmp_path / "x.pth")
+
+
+def test_a_newer_format_asks_for_newer_code(tmp_path):
+    save_checkpoint(tmp_path / "x.pth", state() | {"format": 2})
+    assert "has format 2; this version reads up to 1; update the code" in refusal(tmp_path / "x.pth")
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0.weight": None}, "lacks 0.weight"),
+        ({"1.running_mean": None}, "lacks 1.running_mean"),
+        ({"2.weight": torch.ones(2)}, "has an unknown 2.weight"),
+        ({"0.weight": torch.ones(2, 4)}, r"has 0.weight of shape \(2, 4\), not \(2, 3\)"),
+        ({"0.bias": "text"}, "0.bias"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named_and_none_is_loaded(change, message):
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    weights = {name: value for name, value in (network().state_dict() | change).items() if value is not None}
+    with pytest.raises(UserError, match=f"x.pth does not fit .*{message}"):
+        load_weights(model, {"model": weights}, "x.pth")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_weights_that_fit_are_loaded():
+    model, other = network(), network()
+    load_weights(model, {"model": other.state_dict()}, "x.pth")
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())

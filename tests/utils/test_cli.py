@@ -1,0 +1,60 @@
+"""Types of arguments, and flags told from defaults."""
+
+import argparse
+
+import pytest
+
+from utils.cli import given_flags, make_parser, natural_float, natural_int, positive_int, share
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (positive_int, {"1": 1, "40000": 40000}, ["0", "-1", "1.5", "x", "", "inf"]),
+        (natural_int, {"0": 0, "7": 7}, ["-1", "0.0", "x"]),
+        (natural_float, {"0": 0.0, "1e-1": 0.1}, ["-0.1", "nan", "inf", "x"]),
+        (share, {"0": 0.0, "0.5": 0.5, "1": 1.0}, ["-0.1", "1.01", "nan", "x"]),
+    ],
+)
+def test_argument_types_take_what_makes_sense_and_name_what_does_not(kind, good, bad):
+    assert {text: kind(text) for text in good} == good
+    for text in bad:
+        with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a"):
+            kind(text)
+
+
+@pytest.fixture
+def parser() -> argparse.ArgumentParser:
+    parser = make_parser("Do things.", "python x.py --rate 3")
+    parser.add_argument("--rate", type=positive_int, default=1, help="Hz")
+    parser.add_argument("--use_it", action=argparse.BooleanOptionalAction, default=False, help="whether")
+    parser.add_argument("--path", help="where")
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("argv", "given"),
+    [
+        ([], {}),
+        (["--rate", "1"], {"rate": 1}),
+        (["--no-use_it"], {"use_it": False}),
+        (["--path=x", "--use_it"], {"path": "x", "use_it": True}),
+    ],
+)
+def test_given_flags_are_those_on_the_command_line_even_at_their_default(parser, argv, given):
+    assert given_flags(parser, argv) == given
+    assert vars(parser.parse_args([])) == {"rate": 1, "use_it": False, "path": None}
+
+
+def test_abbreviated_flags_are_refused(parser, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parser.parse_args(["--rat", "3"])
+    assert stop.value.code == 2
+    assert "--rat" in capsys.readouterr().err
+
+
+def test_help_shows_defaults_where_there_are_any_and_the_example(parser):
+    text = parser.format_help()
+    assert "Hz (default: 1)" in text
+    assert "where\n" in text
+    assert text.endswith("example:\n  python x.py --rate 3\n")
