@@ -1,11 +1,11 @@
-# make demo: the whole loop on an embedded corpus.   make test: the tests.   make lint: style.
+# make demo: the whole loop on an embedded corpus.   make test: the tests.   make lint: style.   make bench: the speed.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_FLAGS := --arch resnet18 --use_cbam --img_rows 64 --img_cols 128 --batch_size 16 --n_iter 400 --eval_freq 200 \
-	--l_rate 0.1 --use_mix_up --use_spec_aug --dropout_rate 0.2 --print_train_freq 50
+DEMO_FLAGS := --arch resnet18 --use_cbam --img_rows 32 --img_cols 128 --batch_size 16 --n_iter 400 --eval_freq 200 \
+	--l_rate 0.05 --num_cycles 1 --dropout_rate 0.2 --print_train_freq 50
 
-.PHONY: demo test lint install clean
+.PHONY: demo test bench lint install clean
 
 demo: .venv/installed
 	$(BIN)/python loaders/demo_corpus.py --out datasets/demo --seed 0
@@ -13,6 +13,9 @@ demo: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+bench: .venv/installed
+	PYTHON=$(CURDIR)/$(BIN)/python benchmarks/all.sh
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -73,11 +73,12 @@ def check_run(name: str, folds: Folds, corpus: Corpus, allow_missing: bool) -> N
     """Folds 0..k-1 once each, of the same training and prediction settings and the same classes."""
     (first_path, first), *others = folds.items()
     for path, fold in others:
-        differing = [k for k in first.args if k not in PER_FOLD and fold.args.get(k) != first.args[k]]
+        keys = [key for key in {**first.args, **fold.args} if key not in PER_FOLD]
+        differing = [key for key in keys if fold.args.get(key) != first.args.get(key)]
         if differing:
             key = differing[0]
             raise UserError(
-                f"{path} was made with {key} {fold.args.get(key)}, {first_path} with {first.args[key]}; "
+                f"{path} was made with {key} {fold.args.get(key)}, {first_path} with {first.args.get(key)}; "
                 "predict them alike"
             )
     for path, fold in folds.items():
@@ -113,7 +114,11 @@ def join_folds(runs: dict[str, Folds], corpus: Corpus, mean: str) -> tuple[list[
 
 def _held_out_rows(folds: Folds, corpus: Corpus) -> dict[str, np.ndarray]:
     rows: dict[str, np.ndarray] = {}
+    curated = set(corpus.subset("train_curated").fnames)
     for path, fold in folds.items():
+        unknown = [fname for fname in fold.fnames if fname not in curated]
+        if unknown:
+            raise UserError(f"{path} holds {unknown[0]}, which is no curated clip of the data set; predict it again")
         twice = [fname for fname in fold.fnames if fname in rows]
         if twice:
             raise UserError(f"{path} and another fold both held out {twice[0]}; they are of different splits")

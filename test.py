@@ -55,7 +55,13 @@ def main() -> int:
         tta=args.tta, slack=settings.edge_frames, precision=precision, label=f"fold {trained.fold_num}",
     )  # fmt: skip
     probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
-    kept = {"checkpoint_step": state["step"], "tta": args.tta, "split": args.split, "precision": str(precision)}
+    kept = {
+        "train_split": state["args"].get("split"),
+        "checkpoint_step": state["step"],
+        "tta": args.tta,
+        "split": args.split,
+        "precision": str(precision),
+    }
     predictions = Predictions(probabilities, fnames, state["class_names"], {**vars(trained), **kept})
     path = prediction_path(trained, args.prediction_dir, args.split)
     save_predictions(path, predictions)

@@ -38,11 +38,15 @@ def _entry(name: str) -> dict[str, str]:
         raise UserError(f"there is no config.json in {Path.cwd()}; run this from the repository's root") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"config.json is not valid JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise UserError('config.json must hold {"NAME": {"data_path": "FOLDER"}}')
     if name not in config:
         raise MisuseError(f"--dataset {name}: not in config.json, which has {', '.join(config)}; add it there")
     entry = config[name]
     if not isinstance(entry, dict) or not isinstance(entry.get("data_path"), str):
         raise UserError(f'config.json: {name} needs {{"data_path": "FOLDER"}}')
+    if not isinstance(entry.get("features_path", ""), str):
+        raise UserError(f"config.json: features_path of {name} is not the name of a folder")
     if not set(entry) <= {"data_path", "features_path"}:
         raise UserError(f"config.json: {name} may have data_path and features_path, not {', '.join(entry)}")
     return entry

@@ -59,6 +59,8 @@ def make_features(subset: Subset, split: str, folder: Path, settings: AudioSetti
 
 
 def _make(subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int) -> Report:
+    if not subset.fnames:
+        raise UserError(f"there are no clips of {split}")
     signatures = {fname: _signature(subset.folder, fname) for fname in subset.fnames}
     index = read_index(folder / f"{split}.json")
     old = _reusable(index, settings, signatures)

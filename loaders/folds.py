@@ -4,6 +4,8 @@ import numpy as np
 from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
 from sklearn.model_selection import KFold
 
+MOST_MOVES, DETOURS = 500, 0.1  # steps of the search for folds that hold every class; share of random ones
+
 
 def assign_folds(truth: np.ndarray, num_folds: int, seed: int, fold_split: str = "stratified") -> np.ndarray:
     """The fold (N,) in 0..num_folds-1 that holds each clip out; truth is (N, C) bool.
@@ -19,7 +21,7 @@ def assign_folds(truth: np.ndarray, num_folds: int, seed: int, fold_split: str =
     folds = np.empty(len(truth), int)
     for fold, (_, held_out) in enumerate(splitter.split(truth, truth.astype(int))):
         folds[held_out] = fold
-    return _cover(folds, truth, num_folds) if fold_split == "stratified" else folds
+    return _cover(folds, truth, num_folds, seed) if fold_split == "stratified" else folds
 
 
 def uncovered(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> list[tuple[int, int]]:
@@ -35,21 +37,28 @@ def _counts(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> np.ndarray:
     return counts
 
 
-def _cover(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> np.ndarray:
-    """Move clips to the folds that lack their class, as long as each move leaves fewer gaps than it found."""
-    folds, gaps = folds.copy(), uncovered(folds, truth, num_folds)
-    while gaps:
-        moves = [(clip, fold) for fold, label in gaps for clip in np.flatnonzero(truth[:, label])]
-        results = [(len(uncovered(_moved(folds, *move), truth, num_folds)), move) for move in moves]
-        fewest, best = min(results)
-        if fewest >= len(gaps):
+def _cover(folds: np.ndarray, truth: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """Move clips to the folds that lack their class, one a step, until no fold lacks any; else the best seen.
+
+    Each step takes one gap and the clip whose move opens the fewest others; now and then it takes any clip, which
+    leads out of dead ends (Selman et al. 1994, WalkSAT).
+    """
+    rng = np.random.default_rng([seed, num_folds])
+    wanted = truth.sum(axis=0) >= num_folds
+    folds, best, fewest = folds.copy(), folds, truth.size
+    for _ in range(MOST_MOVES):
+        counts, sizes = _counts(folds, truth, num_folds), np.bincount(folds, minlength=num_folds)
+        gaps = np.argwhere((counts == 0) & wanted)
+        if len(gaps) < fewest:
+            best, fewest = folds.copy(), len(gaps)
+        if not len(gaps):
             break
-        folds = _moved(folds, *best)
-        gaps = uncovered(folds, truth, num_folds)
-    return folds
-
-
-def _moved(folds: np.ndarray, clip: int, fold: int) -> np.ndarray:
-    folds = folds.copy()
-    folds[clip] = fold
-    return folds
+        fold, label = rng.choice(gaps)
+        clips = np.flatnonzero(truth[:, label] & (sizes[folds] > 1))  # no fold may run empty
+        if not len(clips):
+            continue
+        opened = (truth[clips] & wanted & (counts[folds[clips]] == 1)).sum(axis=1)
+        closed = (truth[clips] & wanted & (counts[fold] == 0)).sum(axis=1)
+        costs = opened - closed - sizes[folds[clips]] / len(folds)  # of equal ones, from the largest fold
+        folds[rng.choice(clips) if rng.random() < DETOURS else clips[costs.argmin()]] = fold
+    return best

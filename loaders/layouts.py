@@ -101,9 +101,8 @@ def _read_folders(root: Path) -> Corpus:
         raise UserError(f"{root / 'train' / loose[0]} lies in no label's folder; move it to {root / 'train'}/LABEL/")
     truth = np.array(labels)[:, None] == np.array(class_names) if fnames else np.zeros((0, len(class_names)), bool)
     subsets = {"train_curated": Subset(root / "train", fnames, truth)}
-    if (root / "test").is_dir():
-        subsets["test"] = Subset(root / "test", _list_audio(root / "test"))
-    return Corpus(class_names, subsets)
+    subsets["test"] = Subset(root / "test", _list_audio(root / "test") if (root / "test").is_dir() else [])
+    return Corpus(class_names, _with_clips(subsets))
 
 
 LAYOUTS: dict[str, Callable[[Path], Corpus]] = {

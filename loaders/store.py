@@ -102,7 +102,7 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
         except FileNotFoundError:
             if attempt == 2:
                 raise UserError(f"{folder / index['array']} is missing; {remedy}") from None
-        except ValueError as error:
+        except (ValueError, EOFError) as error:
             raise UserError(f"{folder / index['array']}: {error}; delete it, then {remedy}") from None
     table = np.array([clip[1:3] for clip in index["clips"]], int).reshape(-1, 2)
     if frames.shape != (table[:, 1].sum(), settings.n_mels) or frames.dtype != np.float16:

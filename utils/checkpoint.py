@@ -3,6 +3,7 @@
 import argparse
 import io
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     """Read and check a checkpoint; never runs code that it may hold.  Raises UserError."""
     try:
         _refuse_compressed(path)
-        state = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch warns of in a bare pickle is refused below
+            state = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}; train.py writes them") from None
     except pickle.UnpicklingError:
@@ -100,8 +103,9 @@ def _wrong_state(state: dict[str, Any]) -> list[str]:
     flaws = {
         "class_names": len(set(names)) < max(len(names), 1),
         "prior": state["prior"].shape != (len(names),) or not state["prior"].isfinite().all(),
-        "losses": losses.ndim != 1,
+        "losses": losses.ndim != 1 or not losses[: max(state["step"], 0)].isfinite().all(),
         "step": not 0 <= state["step"] <= losses.numel(),
+        "best_score": not -1 <= state["best_score"] <= 1,
         "log": len(logged) < len(log) or logged != sorted(set(logged) & set(range(state["step"] + 1))),
         "best_step": state["best_step"] not in [*logged, 0][: max(len(logged), 1)],
         "generators": not isinstance(state["generators"].get("cpu"), torch.Tensor),

@@ -2,7 +2,9 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+from utils.errors import one_line
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -13,9 +15,15 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
         return action.help if action.default is None else super()._get_help_string(action)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line; argparse's own puts the whole usage before it."""
+        self.exit(2, f"{self.prog}: {one_line(message)}; -h tells all flags\n")
+
+
 def make_parser(description: str, example: str) -> argparse.ArgumentParser:
     """A parser that takes no abbreviated flags, so that a misspelt one is an error and not another flag."""
-    return argparse.ArgumentParser(
+    return _Parser(
         description=description, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False
     )
 

@@ -53,8 +53,15 @@ def load_predictions(path: Path) -> Predictions:
                 file["class_names"].tolist(),
                 json.loads(str(file["args"])),
             )
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile):
+    except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile):
         raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again") from None
+    for what, names in ("clips", held.fnames), ("classes", held.class_names):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{path} holds {what} without names; predict that fold again")
+        if len(set(names)) < len(names):
+            raise UserError(f"{path} names one of its {what} twice; predict that fold again")
+    if not isinstance(held.args, dict) or held.probabilities.dtype.kind != "f":
+        raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again")
     if held.probabilities.shape != (len(held.fnames), len(held.class_names)):
         raise UserError(f"{path} has {held.probabilities.shape} probabilities for {len(held.fnames)} clips")
     if not np.isfinite(held.probabilities).all():

@@ -79,7 +79,7 @@ def _cut_flac(path):
 
 UNUSABLE = {
     "missing": (lambda path: None, "no such file"),
-    "a folder": (lambda path: path.mkdir(), "no such file"),
+    "a folder": (lambda path: path.mkdir(), "is a folder"),
     "zero bytes": (lambda path: path.write_bytes(b""), "empty"),
     "text": (_text, "not readable as audio"),
     "cut off": (_cut_flac, "not readable as audio|no samples"),

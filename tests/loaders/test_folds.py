@@ -62,7 +62,7 @@ def test_every_class_is_in_every_fold_wherever_that_can_be_had(corpus, seed):
 @given(st.lists(st.integers(0, 2), min_size=12, max_size=12))
 def test_gaps_are_closed_wherever_the_clips_lay_before(folds):
     truth = np.eye(3, dtype=bool)[np.arange(12) % 3]
-    assert uncovered(_cover(np.array(folds), truth, 3), truth, 3) == []
+    assert uncovered(_cover(np.array(folds), truth, 3, 0), truth, 3) == []
 
 
 @given(corpora(extra=[0.0]), st.integers(0, 1000))

@@ -20,8 +20,8 @@ def state() -> dict:
     return {
         "args": arguments, "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
         "model": {"weight": torch.ones(2, 2)}, "optimizer": {}, "generators": {"cpu": torch.get_rng_state()},
-        "losses": torch.zeros(4), "log": [{"step": 2}], "held_out": ["a.wav"], "prior": torch.ones(2) / 2,
-        "versions": {"torch": "2"},
+        "losses": torch.zeros(4), "log": [{"step": 2, "per_class": {}}], "held_out": ["a.wav"],
+        "prior": torch.ones(2) / 2, "versions": {"torch": "2"},
     }  # fmt: skip
 
 
