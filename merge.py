@@ -9,7 +9,7 @@ import numpy as np
 from loaders import get_data_path
 from loaders.layouts import Corpus, read_corpus
 from utils.atomic import atomic_write
-from utils.cli import make_parser, natural_int, positive_int
+from utils.cli import make_parser, positive_int, seed
 from utils.errors import MisuseError, UserError, run
 from utils.metric import lwlrap, per_class_lwlrap
 from utils.predictions import Predictions, load_predictions, write_table
@@ -178,7 +178,7 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--dataset", default="freesound", help="a name in config.json")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--seed", type=natural_int, default=1234, help="of the training")
+    what.add_argument("--seed", type=seed, default=1234, help="of the training")
     what.add_argument("--split", default="test", choices=["test", "val"], help="val: out-of-fold predictions")
     what.add_argument("--run", nargs="+", help="runs to average, ARCH_RATE_FOLDS, where there are several")
     what.add_argument("--prediction_dir", default="predictions", help="where test.py wrote them")

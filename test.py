@@ -13,7 +13,7 @@ from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from models import get_model
 from utils.checkpoint import checkpoint_args, load_checkpoint, load_weights
-from utils.cli import make_parser, natural_int, positive_int
+from utils.cli import hertz, make_parser, natural_int, positive_int, seed
 from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
 from utils.errors import MisuseError, UserError, run
 from utils.metric import lwlrap
@@ -125,8 +125,8 @@ def parse_args() -> argparse.Namespace:
     known.add_argument("--dataset", help="a name in config.json")
     known.add_argument("--img_rows", type=positive_int, help="mel bands")
     known.add_argument("--img_cols", type=positive_int, help="frames of a crop")
-    known.add_argument("--sampling_rate", type=positive_int, help="Hz")
-    known.add_argument("--seed", type=natural_int, help="of the training")
+    known.add_argument("--sampling_rate", type=hertz, help="Hz")
+    known.add_argument("--seed", type=seed, help="of the training")
     known.add_argument("--use_cbam", **on_off, help="attention at the end of each residual branch")
     return parser.parse_args()
 

@@ -14,7 +14,7 @@ from losses import Criterion, get_loss
 from models import ARCHS, get_model
 from utils.augment import mixup, spec_augment
 from utils.checkpoint import load_checkpoint
-from utils.cli import can_be, given_flags, make_parser, natural_float, natural_int, positive_int, share
+from utils.cli import can_be, given_flags, hertz, make_parser, natural_float, natural_int, positive_int, seed, share
 from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
 from utils.errors import MisuseError, UserError, run
 from utils.interrupts import Interrupts
@@ -144,6 +144,8 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
                     f"{args.resume} was trained with {action.dest} {trained[action.dest]!r}, which no run can have"
                 )
         args = argparse.Namespace(**{**vars(args), **trained})
+    if args.num_folds < 2:
+        raise MisuseError(f"--num_folds {args.num_folds}: there must be 2 or more, one of which is held out")
     if args.fold_num >= args.num_folds:
         raise MisuseError(
             f"--fold_num {args.fold_num}: folds of --num_folds {args.num_folds} are 0 to {args.num_folds - 1}"
@@ -171,7 +173,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     data.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop, 10 ms each")
-    data.add_argument("--sampling_rate", type=positive_int, default=44100, help="Hz")
+    data.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
     data.add_argument("--fold_num", type=natural_int, default=0, help="which fold to hold out")
     data.add_argument("--num_folds", type=positive_int, default=5, help="folds of the curated clips")
     data.add_argument("--fold_split", default="stratified", choices=["stratified", "random"], help="how to make folds")
@@ -199,7 +201,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=0,
         help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
     )
-    steps.add_argument("--seed", type=natural_int, default=1234, help="of everything random")
+    steps.add_argument("--seed", type=seed, default=1234, help="of everything random")
     work = parser.add_argument_group("run")
     work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
     work.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")

@@ -27,7 +27,7 @@ from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.prefetch import OneAhead
 from loaders.store import Clips, as_inputs, open_clips
-from utils.cli import make_parser, positive_int
+from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
 from utils.errors import UserError, one_line, run
 
@@ -164,7 +164,7 @@ def parse_args() -> argparse.Namespace:
     data.add_argument("--dataset", default="freesound", help="a name in config.json")
     data.add_argument("--split", default="all", choices=["all", *SUBSETS], help="which clips")
     signal = parser.add_argument_group("signal")
-    signal.add_argument("--sampling_rate", type=positive_int, default=44100, help="Hz")
+    signal.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
     signal.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     work = parser.add_argument_group("work")
     work.add_argument("--jobs", type=positive_int, default=os.cpu_count(), help="processes")

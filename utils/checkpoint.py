@@ -36,10 +36,10 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "dataset": str,
     "img_rows": range(1, 10_000),  # numbers with their bounds: a stranger's may ask for all memory
     "img_cols": range(1, 360_001),  # an hour
-    "sampling_rate": range(100, 1_000_000),
+    "sampling_rate": range(1000, 768_001),
     "fold_num": range(10_000),
-    "num_folds": range(1, 10_001),
-    "seed": range(1 << 63),
+    "num_folds": range(2, 10_001),
+    "seed": range(1 << 32),
     "use_cbam": bool,
 }
 
@@ -106,11 +106,15 @@ def _wrong_state(state: dict[str, Any]) -> list[str]:
         "losses": losses.ndim != 1 or not losses[: max(state["step"], 0)].isfinite().all(),
         "step": not 0 <= state["step"] <= losses.numel(),
         "best_score": not -1 <= state["best_score"] <= 1,
-        "log": len(logged) < len(log) or logged != sorted(set(logged) & set(range(state["step"] + 1))),
+        "log": len(logged) < len(log) or not _rising(logged, state["step"]),
         "best_step": state["best_step"] not in [*logged, 0][: max(len(logged), 1)],
         "generators": not isinstance(state["generators"].get("cpu"), torch.Tensor),
     }
     return [key for key, flawed in flaws.items() if flawed]
+
+
+def _rising(steps: list[Any], last: int) -> bool:
+    return all(type(step) is int and 0 <= step <= last for step in steps) and steps == sorted(set(steps))
 
 
 def checkpoint_args(state: dict[str, Any]) -> argparse.Namespace:

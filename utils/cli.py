@@ -59,6 +59,16 @@ def natural_int(text: str) -> int:
     return _number(text, int, lambda value: value >= 0, "a whole number from 0")
 
 
+def seed(text: str) -> int:
+    """Argument type: a whole number that every generator takes as its seed."""
+    return _number(text, int, lambda value: 0 <= value < 1 << 32, "a whole number from 0 to 4294967295")
+
+
+def hertz(text: str) -> int:
+    """Argument type: a sampling rate."""
+    return _number(text, int, lambda value: 1000 <= value <= 768_000, "a whole number from 1000 to 768000")
+
+
 def natural_float(text: str) -> float:
     """Argument type: a finite number from 0."""
     return _number(text, float, lambda value: 0 <= value < float("inf"), "a number from 0")
