@@ -185,9 +185,13 @@ def _unique(fnames: pd.Series, csv: Path) -> list[str]:
 
 
 def _list_audio(folder: Path) -> list[str]:
-    return sorted(
+    fnames = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES
     )
+    for fname in fnames:
+        if any("\ud800" <= letter <= "\udfff" for letter in fname):  # how Python spells bytes that are no UTF-8
+            raise UserError(f"{folder / fname}: its name is not UTF-8, and could not stand in a CSV; rename it")
+    return fnames
 
 
 def _check_classes(corpus: Corpus, data_path: Path) -> None:

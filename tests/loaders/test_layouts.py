@@ -1,5 +1,7 @@
 """The three layouts of a data set on disk, and what is said about a folder that has none of them."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -180,6 +182,16 @@ def test_a_label_folder_without_clips_is_named(tmp_path):
 def test_a_clip_outside_of_the_label_folders_is_named(tmp_path):
     with pytest.raises(UserError, match=r"stray\.wav lies in no label's folder"):
         read_corpus(folders(tmp_path, "train/A/a.wav", "train/B/b.wav", "train/stray.wav"))
+
+
+def test_a_file_name_that_no_csv_can_hold_is_refused(tmp_path):
+    root = folders(tmp_path, "train/A/a.wav", "train/B/b.wav")
+    try:
+        (root / "train" / "A" / os.fsdecode(b"caf\xe9.wav")).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with pytest.raises(UserError, match="not UTF-8"):
+        read_corpus(root)
 
 
 def test_a_missing_folder_is_named(tmp_path):
