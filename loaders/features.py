@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
@@ -107,8 +108,10 @@ def _compute(
     """(fname, features or the reason why there are none), in order, from all cores."""
     if not fnames:
         return
-    # one BLAS thread a process: with more they fight for the cores
-    with parallel_config(backend="loky", n_jobs=min(jobs, len(fnames)), inner_max_num_threads=1):
+    workers = parallel_config(backend="loky", n_jobs=min(jobs, len(fnames)), inner_max_num_threads=1)
+    # one BLAS thread a process: with more they fight for the cores, and add up in another order.  A single job has no
+    # worker, so this process keeps to one as well.
+    with threadpool_limits(1, user_api="blas"), workers:
         results = Parallel(return_as="generator")(delayed(try_clip)(folder, fname, settings) for fname in fnames)
         bar = tqdm(results, desc=split, total=len(fnames), unit="clip", disable=None)
         yield from zip(fnames, bar, strict=True)
