@@ -15,9 +15,7 @@ def focal_bce(logits: Tensor, targets: Tensor, gamma: float = 0.0) -> Tensor:
     """
     elements = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     if gamma > 0:
-        distances = (
-            (targets - logits.sigmoid()).abs().clamp_min(torch.finfo(logits.dtype).eps)
-        )  # roots have no slope at 0
-        elements = elements * distances**gamma
+        tiny = torch.finfo(logits.dtype).eps  # at 0 a gamma below 1 has no slope
+        elements = elements * (targets - logits.sigmoid()).abs().clamp_min(tiny) ** gamma
     weights = targets.sum(dim=1, keepdim=True)
     return (elements * weights).sum() / weights.sum().clamp_min(1e-8)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from utils.atomic import atomic_write
+from utils.cli import HERTZ, SEEDS
 from utils.errors import UserError, one_line
 
 FORMAT = 1
@@ -36,10 +37,10 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "dataset": str,
     "img_rows": range(1, 10_000),  # numbers with their bounds: a stranger's may ask for all memory
     "img_cols": range(1, 360_001),  # an hour
-    "sampling_rate": range(1000, 768_001),
+    "sampling_rate": HERTZ,
     "fold_num": range(10_000),
     "num_folds": range(2, 10_001),
-    "seed": range(1 << 32),
+    "seed": SEEDS,
     "use_cbam": bool,
 }
 

@@ -6,6 +6,9 @@ from typing import Any, NoReturn
 
 from utils.errors import one_line
 
+SEEDS = range(1 << 32)  # what every generator takes, scikit-learn's too
+HERTZ = range(1000, 768_001)
+
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
@@ -61,12 +64,12 @@ def natural_int(text: str) -> int:
 
 def seed(text: str) -> int:
     """Argument type: a whole number that every generator takes as its seed."""
-    return _number(text, int, lambda value: 0 <= value < 1 << 32, "a whole number from 0 to 4294967295")
+    return _number(text, int, lambda value: value in SEEDS, "a whole number from 0 to 4294967295")
 
 
 def hertz(text: str) -> int:
     """Argument type: a sampling rate."""
-    return _number(text, int, lambda value: 1000 <= value <= 768_000, "a whole number from 1000 to 768000")
+    return _number(text, int, lambda value: value in HERTZ, "a whole number from 1000 to 768000")
 
 
 def natural_float(text: str) -> float:
