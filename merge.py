@@ -1,10 +1,12 @@
 """Average the folds' probabilities into submission.csv; for --split val, join them into one out-of-fold table."""
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from loaders import get_data_path
 from loaders.layouts import Corpus, read_corpus
@@ -32,9 +34,11 @@ def main() -> int:
         fnames, probabilities = average_folds(runs, corpus, args.mean)
         print_test_scores(runs, corpus, probabilities)
     output = Path(args.output or ("oof.csv" if args.split == "val" else "submission.csv"))
-    check_table(probabilities)
+    text = io.StringIO()
+    write_table(text, fnames, corpus.class_names, probabilities)
+    check_table(text.getvalue(), fnames, corpus.class_names)
     with atomic_write(output, "w") as file:
-        write_table(file, fnames, corpus.class_names, probabilities)
+        file.write(text.getvalue())
     print(f"{output}: {len(fnames)} clips, {len(corpus.class_names)} classes")
     return 0
 
@@ -139,8 +143,13 @@ def average(tables: list[np.ndarray], mean: str) -> np.ndarray:
     return np.exp(np.log(stack.clip(1e-12)).mean(axis=0)) if mean == "geometric" else stack.mean(axis=0)
 
 
-def check_table(probabilities: np.ndarray) -> None:
-    if not (np.isfinite(probabilities).all() and probabilities.min() >= 0 and probabilities.max() <= 1):
+def check_table(text: str, fnames: list[str], class_names: list[str]) -> None:
+    """Read the table as a judge will: every clip once in the data set's order, every class, all within 0 and 1."""
+    table = pd.read_csv(io.StringIO(text), dtype={"fname": str}, keep_default_na=False)
+    if list(table.columns) != ["fname", *class_names] or list(table.fname) != fnames:
+        raise UserError("the merged table would not have the rows and columns of the sample submission")
+    probabilities = table[class_names].apply(pd.to_numeric, errors="coerce").to_numpy()
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN is neither
         raise UserError("the merged probabilities are not all within 0 and 1; predict the folds again")
 
 

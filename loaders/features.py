@@ -10,15 +10,14 @@ import hashlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -29,6 +28,11 @@ from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
 from utils.errors import UserError
+
+with warnings.catch_warnings():  # of no room for semaphores it tells over several lines; what fails tells that in one
+    warnings.simplefilter("ignore")
+    from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 SYNC_SECONDS = 2.0  # a kill costs at most this much work
 
@@ -108,7 +112,8 @@ def _compute(
     """(fname, features or the reason why there are none), in order, from all cores."""
     if not fnames:
         return
-    workers = parallel_config(backend="loky", n_jobs=min(jobs, len(fnames)), inner_max_num_threads=1)
+    jobs = effective_n_jobs(min(jobs, len(fnames)))  # 1 where the system has no semaphores
+    workers = parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1) if jobs > 1 else nullcontext()
     # one BLAS thread a process: with more they fight for the cores, and add up in another order.  A single job has no
     # worker, so this process keeps to one as well.
     with threadpool_limits(1, user_api="blas"), workers:

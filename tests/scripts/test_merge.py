@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 
 from loaders.layouts import read_corpus
+from utils.errors import UserError
 from utils.metric import lwlrap
 from utils.predictions import Predictions, save_predictions
 
@@ -233,6 +235,27 @@ def test_probabilities_that_are_none_are_refused(merge, save, workplace, value):
     assert refused.code == 1
     assert "0 and 1" in refused.error
     assert not (workplace / "submission.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "text, ok",
+    [
+        ("fname,a,b\nx.wav,0,1\nNA,0.5,0.25\n", True),
+        ("fname,a,b\nNA,0.5,0.25\nx.wav,0,1\n", False),
+        ("fname,a,b\nx.wav,0,1\n", False),
+        ("fname,a,b\nx.wav,0,1\nNA,0.5,0.25\nNA,0.5,0.25\n", False),
+        ("fname,b,a\nx.wav,0,1\nNA,0.5,0.25\n", False),
+        ("fname,a\nx.wav,0\nNA,0.5\n", False),
+        ("fname,a,b\nx.wav,0,\nNA,0.5,0.25\n", False),
+        ("fname,a,b\nx.wav,0,nan\nNA,0.5,0.25\n", False),
+        ("fname,a,b\nx.wav,0,inf\nNA,0.5,0.25\n", False),
+        ("fname,a,b\nx.wav,0,-1e-9\nNA,0.5,0.25\n", False),
+    ],
+)
+def test_a_table_is_read_back_before_it_is_written(module_of, text, ok):
+    check = module_of("merge.py").check_table
+    with nullcontext() if ok else pytest.raises(UserError):
+        check(text, ["x.wav", "NA"], ["a", "b"])
 
 
 def test_it_needs_no_torch(process, tmp_path, request):
