@@ -238,7 +238,7 @@ def test_probabilities_that_are_none_are_refused(merge, save, workplace, value):
 
 
 @pytest.mark.parametrize(
-    "text, ok",
+    ("text", "ok"),
     [
         ("fname,a,b\nx.wav,0,1\nNA,0.5,0.25\n", True),
         ("fname,a,b\nNA,0.5,0.25\nx.wav,0,1\n", False),
