@@ -8,6 +8,7 @@ from torch import nn
 from tqdm import tqdm
 
 from loaders.store import Clips
+from models.folding import fold_norms
 
 
 def crop_starts(length: int, width: int, tta: int | None, slack: int = 0) -> np.ndarray:
@@ -41,6 +42,7 @@ def predict(
     progress bar.
     """
     model.eval()
+    folded = fold_norms(model)
     starts = [np.zeros(1, int) if tta == 0 else crop_starts(int(length), width, tta, slack) for length in clips.lengths]
     counts = np.array([len(first) for first in starts])
     owner, first = np.repeat(np.arange(len(clips)), counts), np.concatenate(starts)  # (crops,)
@@ -50,7 +52,7 @@ def predict(
     for batch in tqdm(batches, desc=label, unit="batch", disable=None if label else True, leave=False):
         inputs = clips.crops(owner[batch], first[batch], int(widths[owner[batch[0]]]), device)
         with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-            logits = model(inputs.contiguous(memory_format=torch.channels_last))
+            logits = folded(inputs.contiguous(memory_format=torch.channels_last))
         probabilities.append(logits.float().sigmoid())
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)
     sums = np.add.reduceat(crops, np.cumsum(counts) - counts, axis=0)
