@@ -1,6 +1,7 @@
 """A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,27 +20,36 @@ class UnusableClipError(Exception):
 
 
 def read_mono(path: Path, sampling_rate: int) -> np.ndarray:
-    """Samples (n,) float32 in about [-1, 1] of a wav, FLAC, Ogg or other file that libsndfile reads.
+    """Samples (n,) float32 in about [-1, 1] of a clip of up to an hour.  Otherwise as `mono_blocks`."""
+    parts, seen = [], 0
+    for block in mono_blocks(path, sampling_rate):
+        seen += len(block)
+        if seen > LONGEST * sampling_rate:  # headers can be wrong, so what counts is what is read
+            raise UnusableClipError(f"longer than {LONGEST:.0f} seconds; cut it into clips")
+        parts.append(block)
+    return np.concatenate(parts)
 
-    Channels are averaged; another rate is resampled (soxr, high quality).  Reads block by block, so many channels
-    cost no memory.  Raises UnusableClipError with the reason.
+
+def mono_blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
+    """Samples of a wav, FLAC, Ogg or other file that libsndfile reads, in blocks (n,) float32 of at least one.
+
+    Channels are averaged; another rate is resampled (soxr, high quality).  Neither hours nor many channels cost
+    memory.  Raises UnusableClipError with the reason, at once or when the block comes that is broken.
     """
     _check_file(path)
+    seen = 0
     try:
         with sf.SoundFile(path) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise UnusableClipError(f"claims a sampling rate of {file.samplerate} Hz")
-            samples = _read_blocks(file, sampling_rate)
+            for block in filter(len, _read_blocks(file, sampling_rate)):
+                _check_samples(block)
+                seen += len(block)
+                yield block
     except sf.LibsndfileError as error:
         raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}") from None
-    if len(samples) == 0:
+    if seen == 0:
         raise UnusableClipError("holds no samples")
-    peak = max(samples.max(), -samples.min())  # NaN if any sample is
-    if not np.isfinite(peak):
-        raise UnusableClipError("holds samples that are not finite")
-    if peak > LOUDEST:
-        raise UnusableClipError(f"holds samples as large as {peak:.2g}, where 1 is full scale")
-    return samples
 
 
 def _check_file(path: Path) -> None:
@@ -57,20 +67,23 @@ def _check_file(path: Path) -> None:
         raise UnusableClipError("has no header, so that nobody can tell its rate")
 
 
-def _read_blocks(file: sf.SoundFile, sampling_rate: int) -> np.ndarray:
+def _read_blocks(file: sf.SoundFile, sampling_rate: int) -> Iterator[np.ndarray]:
     resampler = None
     if file.samplerate != sampling_rate:
         resampler = soxr.ResampleStream(file.samplerate, sampling_rate, 1, dtype="float32")
-    parts, seen = [], 0
     while len(block := file.read(max(BLOCK // file.channels, 1), dtype="float32", always_2d=True)):
         mono = block[:, 0] if file.channels == 1 else block.mean(axis=1)
-        seen += len(mono)
-        if seen > LONGEST * file.samplerate:  # headers can be wrong, so what counts is what is read
-            raise UnusableClipError(f"longer than {LONGEST:.0f} seconds; cut it into clips")
-        parts.append(resampler.resample_chunk(np.ascontiguousarray(mono)) if resampler else mono)
-    if resampler and parts:
-        parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        yield resampler.resample_chunk(np.ascontiguousarray(mono)) if resampler else mono
+    if resampler:
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _check_samples(samples: np.ndarray) -> None:
+    peak = max(samples.max(), -samples.min())  # NaN if any sample is
+    if not np.isfinite(peak):
+        raise UnusableClipError("holds samples that are not finite")
+    if peak > LOUDEST:
+        raise UnusableClipError(f"holds samples as large as {peak:.2g}, where 1 is full scale")
 
 
 def trim_silence(samples: np.ndarray, top_db: float = 60.0) -> np.ndarray:

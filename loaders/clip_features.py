@@ -10,7 +10,11 @@ from loaders.pcen import AudioSettings, pcen_mel
 
 def clip_features(path: Path, settings: AudioSettings) -> np.ndarray:
     """Features of one file, (frames, n_mels) float16.  Raises UnusableClipError with the reason."""
-    samples = read_mono(path, settings.sampling_rate)
+    return sample_features(read_mono(path, settings.sampling_rate), settings)
+
+
+def sample_features(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """As clip_features, of the samples (n,) of a whole clip."""
     samples = wrap(trim_silence(samples, settings.trim_db), round(settings.shortest * settings.sampling_rate))
     features = pcen_mel(samples, settings).astype(np.float16)
     if not np.isfinite(features).all():

@@ -6,8 +6,10 @@ parameters' meaning: Lostanlen et al., "Per-channel energy normalization: why an
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import scipy.fft
@@ -60,18 +62,46 @@ def pcen_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     first frame, from librosa's initial state.
     """
     n_frames = 1 + len(samples) // settings.hop_length
-    window, bank = _window(settings.n_fft), _mel_bank(settings)
-    b = _smoothing(settings)
-    state = np.full((1, settings.n_mels), 1 - b)
+    state = _initial_state(settings)
     out = np.empty((n_frames, settings.n_mels), np.float32)
     for at in range(0, n_frames, BLOCK):
-        # in single precision the rounding of loud bands, 1e-7 of them, would drown quiet ones
         frames = _frames(samples, at, min(at + BLOCK, n_frames), settings)
-        spectra = np.abs(scipy.fft.rfft(frames * window, axis=1)).astype(np.float32)
-        mel = spectra @ bank  # (block, n_mels)
-        smooth, state = scipy.signal.lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
-        out[at : at + BLOCK] = _compress(mel, smooth.astype(np.float32), settings)
+        out[at : at + BLOCK], state = _block(frames, state, settings)
     return out
+
+
+def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
+    """As pcen_mel, of a recording whose samples come in blocks (n,) of any length, without holding it whole.
+
+    Yields (frames, n_mels) float32, as soon as the samples of a frame are there.  The smoother's state is carried
+    from block to block.
+    """
+    hop, n_fft = settings.hop_length, settings.n_fft
+    state, edge = _initial_state(settings), np.zeros(n_fft // 2, np.float32)
+    held = edge  # samples from the first frame that is still to come
+    for block in chain(blocks, [edge]):
+        held = np.concatenate([held, block])
+        ready = max((len(held) - n_fft) // hop + 1, 0)
+        for at in range(0, ready, BLOCK):
+            last = min(at + BLOCK, ready) - 1
+            frames = np.lib.stride_tricks.sliding_window_view(held[at * hop : last * hop + n_fft], n_fft)[::hop]
+            features, state = _block(frames, state, settings)
+            yield features
+        held = held[ready * hop :]
+
+
+def _initial_state(settings: AudioSettings) -> np.ndarray:
+    return np.full((1, settings.n_mels), 1 - _smoothing(settings))
+
+
+def _block(frames: np.ndarray, state: np.ndarray, settings: AudioSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Windows (block, n_fft) -> their features (block, n_mels), and the smoother's state after them."""
+    b = _smoothing(settings)
+    # in single precision the rounding of loud bands, 1e-7 of them, would drown quiet ones
+    spectra = np.abs(scipy.fft.rfft(frames * _window(settings.n_fft), axis=1)).astype(np.float32)
+    mel = spectra @ _mel_bank(settings)  # (block, n_mels)
+    smooth, state = scipy.signal.lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
+    return _compress(mel, smooth.astype(np.float32), settings), state
 
 
 def _frames(samples: np.ndarray, first: int, last: int, settings: AudioSettings) -> np.ndarray:
