@@ -11,10 +11,10 @@ from loaders import get_data_path
 from loaders.freesound_loader import usable_clips
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
-from models import get_model
-from utils.checkpoint import checkpoint_args, load_checkpoint, load_weights
+from utils.checkpoint import checkpoint_args, load_checkpoint
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed
-from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
+from utils.ensemble import build_network
 from utils.errors import MisuseError, UserError, run
 from utils.metric import lwlrap
 from utils.names import prediction_path
@@ -40,12 +40,7 @@ def main() -> int:
     precision = pick_precision(args.precision, device)
     set_determinism(deterministic=False)
     keep_freed_memory()
-    try:
-        model = get_model(trained.arch, len(state["class_names"]), use_cbam=trained.use_cbam)
-    except ValueError as error:
-        raise UserError(f"{args.model_path}: {error}") from None
-    load_weights(model, state, args.model_path)
-    model.to(device, memory_format=torch.channels_last)
+    model = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
 
     subset = "test" if args.split == "test" else "train_curated"
     fnames = corpus.subset("test").fnames if args.split == "test" else state["held_out"]
@@ -77,12 +72,6 @@ def refuse_contradictions(args: argparse.Namespace, trained: argparse.Namespace)
         if given is not None and given != true:
             flag = f"--{'' if given is not False else 'no-'}{name}" + ("" if isinstance(given, bool) else f" {given}")
             raise MisuseError(f"{flag}: {args.model_path} was trained with {name} {true}; leave the flag out")
-
-
-def choose_device(use_cuda: bool | None) -> torch.device:
-    if use_cuda and not torch.cuda.is_available():
-        print("--use_cuda: there is no usable GPU here; going on on the CPU", file=sys.stderr)
-    return pick_device("cpu" if use_cuda is False else "auto")
 
 
 def fill_in(fnames: list[str], scored: list[str], probabilities: np.ndarray, prior: np.ndarray) -> np.ndarray:

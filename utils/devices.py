@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import sys
 from contextlib import suppress
 
 import torch
@@ -17,6 +18,13 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise MisuseError("--device cuda: there is no usable GPU here; leave the flag out to go on on the CPU")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_device(use_cuda: bool | None) -> torch.device:
+    """What --use_cuda, --no-use_cuda or neither asks for; where there is no GPU, the CPU, and a line that says so."""
+    if use_cuda and not torch.cuda.is_available():
+        print("--use_cuda: there is no usable GPU here; going on on the CPU", file=sys.stderr)
+    return pick_device("cpu" if use_cuda is False else "auto")
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:

@@ -1,0 +1,147 @@
+"""Tag sound files with trained checkpoints: the labels of each file, and of each second of a long one."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from utils.cli import make_parser, natural_int, positive_int
+from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
+from utils.ensemble import build_ensemble, read_checkpoints
+from utils.errors import MisuseError, one_line, run
+from utils.onnx_export import export_onnx
+from utils.tag_output import describe, name_pictures, refuse_overwriting, write_csv, write_json
+from utils.tagging import find_audio, tag_files
+from utils.timeline import write_timeline
+
+
+def tag(
+    paths: str | Path | Sequence[str | Path],
+    model_paths: str | Path | Sequence[str | Path] | None = None,
+    tta: int = 8,
+    batch_size: int = 32,
+    use_cuda: bool | None = None,
+    precision: str = "auto",
+) -> pd.DataFrame:
+    """The probability of each class (columns) in each file (rows, by path); NaN where a file is silent.
+
+    paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
+    ones of the one run in `checkpoints/`.  A file that cannot be used has no row, and is warned of with the reason.
+    """
+    paths, model_paths = (_as_list(value) for value in (paths, model_paths))
+    device = choose_device(use_cuda)
+    ensemble = build_ensemble(read_checkpoints(model_paths), device, pick_precision(precision, device))
+    tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
+    for file in tagged:
+        if file.scores is None:
+            warnings.warn(f"{file.path}: {file.reason}", stacklevel=2)
+    heard = [file for file in tagged if file.scores is not None]
+    index = pd.Index([str(file.path) for file in heard], name="fname", dtype=str)
+    scores = np.stack([file.scores for file in heard]) if heard else np.zeros((0, len(ensemble.class_names)))
+    return pd.DataFrame(scores, index, ensemble.class_names)
+
+
+def main() -> int:
+    args = parse_args()
+    if args.export:
+        return export(args)
+    paths = find_audio(args.files)
+    pictures = name_pictures(paths, args.timeline)
+    outputs = [Path(output) for output in (args.csv, args.json) if output]
+    outputs += [output for picture in pictures.values() for output in (picture, picture.with_suffix(".csv"))]
+    refuse_overwriting(outputs, [*paths, *map(Path, args.model_path or [])])
+    device = choose_device(args.use_cuda)
+    precision = pick_precision(args.precision, device)
+    set_determinism(deterministic=False)
+    keep_freed_memory()
+    ensemble = build_ensemble(read_checkpoints(args.model_path), device, precision)
+
+    heard, failed = [], False
+    files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures))
+    for file in tqdm(files, total=len(paths), unit="file", disable=None, leave=False):
+        if file.scores is None:
+            failed = True
+            tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.reason)}", file=sys.stderr)
+            continue
+        heard.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
+        tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
+        if pictures:
+            write_timeline(pictures[file.path], file.timeline, ensemble.class_names, file.path.name)
+    if args.csv:
+        write_csv(args.csv, heard, ensemble.class_names)
+    if args.json:
+        write_json(args.json, heard, ensemble.class_names)
+    return int(failed)
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write one network as ONNX."""
+    if args.files or args.csv or args.json or args.timeline:
+        raise MisuseError("--export writes a network and tags nothing; leave out the files and what to write of them")
+    states = read_checkpoints(args.model_path)
+    if len(states) > 1:
+        raise MisuseError(f"--export takes one checkpoint, not {len(states)}; say with --model_path which")
+    refuse_overwriting([Path(args.export)], list(states))
+    for path, state in states.items():
+        export_onnx(Path(args.export), path, state)
+        print(f"{args.export}: crops (batch, 1, {state['args']['img_rows']}, frames) -> probabilities of "
+              f"{len(state['class_names'])} classes")  # fmt: skip
+    return 0
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(
+        __doc__.split("\n")[0],
+        "python tag.py recordings/ --model_path checkpoints/*_best_*_model.pth --csv tags.csv --timeline timelines/",
+    )
+    what = parser.add_argument_group("what")
+    what.add_argument("files", nargs="*", help="sound files, and folders to search for them")
+    what.add_argument(
+        "--model_path",
+        nargs="+",
+        help="checkpoints to average; without the flag, the best ones of the one run in checkpoints/",
+    )
+    out = parser.add_argument_group("output")
+    out.add_argument("--top", type=positive_int, default=5, help="labels to print of each file")
+    out.add_argument("--csv", metavar="PATH", help="table to write: a row per file, a column per class")
+    out.add_argument("--json", metavar="PATH", help="the same as JSON")
+    out.add_argument(
+        "--timeline",
+        metavar="PATH",
+        help="folder for a picture (.png) and a table (.csv) of each file's scores per second; or, of one file, x.png",
+    )
+    out.add_argument("--export", metavar="PATH", help="write the network of one checkpoint as ONNX, and tag nothing")
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--tta",
+        type=natural_int,
+        default=8,
+        help="crops per clip; 0: the whole clip in one pass; recordings over a minute always get a crop a second or so",
+    )
+    how.add_argument("--batch_size", type=positive_int, default=32, help="crops of a forward pass")
+    how.add_argument(
+        "--use_cuda",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="on a GPU; without the flag, if there is one",
+    )
+    how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
+    args = parser.parse_args()
+    if not args.files and not args.export:
+        parser.error("name sound files or folders to tag")
+    return args
+
+
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+if __name__ == "__main__":
+    run(main)

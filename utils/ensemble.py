@@ -1,0 +1,100 @@
+"""Checkpoints -> networks whose probabilities are averaged, as merge.py averages those of folds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from loaders.pcen import AudioSettings
+from loaders.store import Clips
+from models import get_model
+from utils.checkpoint import load_checkpoint, load_weights
+from utils.errors import MisuseError, UserError
+from utils.predict import predict
+
+RUN = ("arch", "dataset", "img_rows", "img_cols", "sampling_rate", "num_folds")  # what the folds of a run share
+INPUT = ("sampling_rate", "img_rows", "img_cols")  # what networks must share to hear the same crops
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks that hear the same crops, and the order in which each names the classes."""
+
+    models: list[nn.Module]
+    columns: list[list[int]]  # of each network: where it has class_names[i]
+    class_names: list[str]
+    settings: AudioSettings
+    width: int  # frames of a crop
+    device: torch.device
+    precision: torch.dtype
+
+    def predict(self, clips: Clips, batch_size: int, tta: int | None) -> np.ndarray:
+        """Mean over networks of the mean probability over a clip's crops: (N, C) float32.  tta: see crop_starts."""
+        tables = [
+            predict(
+                model, clips, self.width, batch_size, self.device,
+                tta=tta, slack=self.settings.edge_frames, precision=self.precision,
+            )[:, columns]
+            for model, columns in zip(self.models, self.columns, strict=True)
+        ]  # fmt: skip
+        return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "checkpoints") -> dict[Path, Any]:
+    """Whole checkpoints by path; without paths, the best of each fold of the one run that the folder holds."""
+    if paths:
+        twice = [path for i, path in enumerate(paths) if Path(path).resolve() in [Path(p).resolve() for p in paths[:i]]]
+        if twice:
+            raise MisuseError(f"--model_path {twice[0]}: is named twice")
+        return {Path(path): _without_optimizer(path) for path in paths}
+    found = {path: _without_optimizer(path) for path in sorted(Path(folder).glob("*_best_*.pth"))}
+    runs = {tuple(state["args"][name] for name in RUN) for state in found.values()}
+    if len(runs) != 1:
+        held = "no best checkpoint" if not runs else f"the best checkpoints of {len(runs)} runs"
+        raise MisuseError(f"{folder} holds {held}; say with --model_path which checkpoints to use")
+    return found
+
+
+def _without_optimizer(path: str | Path) -> dict[str, Any]:
+    state = load_checkpoint(path)
+    state["optimizer"] = {}  # half of its size
+    return state
+
+
+def build_ensemble(states: dict[Path, Any], device: torch.device, precision: torch.dtype) -> Ensemble:
+    """The networks of checkpoints on a device.  Raises UserError where they do not go together."""
+    (first_path, first), *others = states.items()
+    for path, state in others:
+        for name in INPUT:
+            if state["args"][name] != first["args"][name]:
+                raise UserError(
+                    f"{path} was trained with {name} {state['args'][name]}, "
+                    f"{first_path} with {first['args'][name]}; an ensemble needs the same"
+                )
+        if odd := sorted(set(state["class_names"]) ^ set(first["class_names"])):
+            raise UserError(f"{path} was trained on other classes than {first_path}: see {odd[0]}")
+    names, args = first["class_names"], first["args"]
+    return Ensemble(
+        [build_network(path, state).to(device, memory_format=torch.channels_last) for path, state in states.items()],
+        [[state["class_names"].index(name) for name in names] for state in states.values()],
+        names,
+        AudioSettings(args["sampling_rate"], args["img_rows"]),
+        args["img_cols"],
+        device,
+        precision,
+    )
+
+
+def build_network(path: str | Path, state: dict[str, Any]) -> nn.Module:
+    """The network that a checkpoint describes, with its weights, ready to predict."""
+    args = state["args"]
+    try:
+        model = get_model(args["arch"], len(state["class_names"]), use_cbam=args["use_cbam"])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    load_weights(model, state, path)
+    return model.eval()
