@@ -15,7 +15,7 @@ from utils.tagging import Timeline
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ROWS = 10  # labels of a picture
+ROWS = 12  # labels of a picture
 COLUMNS = 1200  # of a picture at most; more seconds than that share one, and it shows their highest score
 ACTIVE = 0.1  # a label that never scores this much is not worth a row, unless no label does
 INK, QUIET, PAPER = "#1f2933", "#7b8794", "#e4e7eb"  # text, secondary text, silence
@@ -43,7 +43,7 @@ def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> byt
     figure = Figure(figsize=(11, 1.9 + 0.33 * len(rows)), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     wave, heat = figure.subplots(2, 1, sharex=True, height_ratios=[0.8, 0.33 * len(rows)])
-    figure.get_layout_engine().set(h_pad=0.06, hspace=0.02)
+    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08, hspace=0.02)
 
     _draw_wave(wave, timeline.levels, n_seconds)
     _draw_silence(heat, pooled(timeline.scores[:, :1].T), n_seconds, len(rows))
@@ -73,14 +73,12 @@ def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> byt
 
 
 def choose_rows(scores: np.ndarray) -> list[int]:
-    """The classes whose scores (S, C) are highest in any second, in the order of when they are active on average."""
+    """The classes whose scores (S, C) are highest in any second, in the order of their best seconds."""
     scores = np.nan_to_num(scores)
     peaks = scores.max(axis=0)
     best = np.argsort(-peaks, kind="stable")[:ROWS]
-    active = [row for row in best if peaks[row] >= ACTIVE] or list(best[:3])
-    weights = scores[:, active].astype(np.float64) ** 2 + 1e-12
-    middle = (weights * np.arange(len(scores))[:, None]).sum(axis=0) / weights.sum(axis=0)
-    return [int(active[i]) for i in np.argsort(middle, kind="stable")]
+    active = [int(row) for row in best if peaks[row] >= ACTIVE] or best[:3].tolist()
+    return sorted(active, key=lambda row: int(scores[:, row].argmax()))
 
 
 def pooled(rows: np.ndarray) -> np.ndarray:
