@@ -6,7 +6,7 @@ import shlex
 import pytest
 import torch
 
-SCRIPTS = ["train.py", "test.py", "merge.py", "loaders/freesound_loader.py"]
+SCRIPTS = ["train.py", "test.py", "merge.py", "tag.py", "loaders/freesound_loader.py"]
 TINY = shlex.split("--dataset tiny --img_rows 32 --sampling_rate 16000")
 TRAIN = [*TINY, *shlex.split("--arch mobilenet_v3_small --img_cols 64 --n_iter 1 --batch_size 4 --num_folds 2")]
 
@@ -23,7 +23,8 @@ def test_help_shows_an_example_and_every_flag_with_its_default(script, workplace
     for entry in entries:
         described = "(default: " in entry or any(
             flag in entry for flag in ("h, --help", "-resume", "-model_path", "-run ", "-output", "-strict", "-use_c",
-                                       "-dataset DATASET ", "-img_", "-sampling_rate", "-seed", "-allow_missing")
+                                       "-dataset DATASET ", "-img_", "-sampling_rate", "-seed", "-allow_missing", "-csv",
+                                       "-json", "-timeline", "-export")
         )  # fmt: skip
         assert described, entry
 
@@ -150,8 +151,9 @@ def test_features_not_yet_computed_are_a_failure_with_the_command(script, workpl
 
 
 def test_a_missing_checkpoint_is_a_failure_that_names_it(script, workplace):
-    for name, flag in ("test.py", "--model_path"), ("train.py", "--resume"):
-        failed = script(workplace, name, flag, "nope.pth")
+    (workplace / "x.wav").touch()
+    for name, *flags in ("test.py", "--model_path"), ("train.py", "--resume"), ("tag.py", "x.wav", "--model_path"):
+        failed = script(workplace, name, *flags, "nope.pth")
         assert failed.code == 1
         assert "nope.pth" in failed.error
 
