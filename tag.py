@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +16,7 @@ from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_pre
 from utils.ensemble import build_ensemble, read_checkpoints
 from utils.errors import MisuseError, one_line, run
 from utils.onnx_export import export_onnx
-from utils.tag_output import describe, name_pictures, refuse_overwriting, write_csv, write_json
+from utils.tag_output import check_outputs, describe, name_pictures, write_csv, write_json
 from utils.tagging import find_audio, tag_files
 from utils.timeline import write_timeline
 
@@ -35,7 +34,8 @@ def tag(
     paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
     ones of the one run in `checkpoints/`.  A file that cannot be used has no row, and is warned of with the reason.
     """
-    paths, model_paths = (_as_list(value) for value in (paths, model_paths))
+    paths = [paths] if isinstance(paths, str | Path) else paths
+    model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
     device = choose_device(use_cuda)
     ensemble = build_ensemble(read_checkpoints(model_paths), device, pick_precision(precision, device))
     tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
@@ -50,13 +50,13 @@ def tag(
 
 def main() -> int:
     args = parse_args()
-    if args.export:
+    if args.export is not None:
         return export(args)
     paths = find_audio(args.files)
     pictures = name_pictures(paths, args.timeline)
-    outputs = [Path(output) for output in (args.csv, args.json) if output]
+    outputs = [Path(output) for output in (args.csv, args.json) if output is not None]
     outputs += [output for picture in pictures.values() for output in (picture, picture.with_suffix(".csv"))]
-    refuse_overwriting(outputs, [*paths, *map(Path, args.model_path or [])])
+    check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
     device = choose_device(args.use_cuda)
     precision = pick_precision(args.precision, device)
     set_determinism(deterministic=False)
@@ -74,21 +74,21 @@ def main() -> int:
         tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
         if pictures:
             write_timeline(pictures[file.path], file.timeline, ensemble.class_names, file.path.name)
-    if args.csv:
+    if args.csv is not None:
         write_csv(args.csv, heard, ensemble.class_names)
-    if args.json:
+    if args.json is not None:
         write_json(args.json, heard, ensemble.class_names)
     return int(failed)
 
 
 def export(args: argparse.Namespace) -> int:
     """Write one network as ONNX."""
-    if args.files or args.csv or args.json or args.timeline:
+    if args.files or any(value is not None for value in (args.csv, args.json, args.timeline)):
         raise MisuseError("--export writes a network and tags nothing; leave out the files and what to write of them")
     states = read_checkpoints(args.model_path)
     if len(states) > 1:
         raise MisuseError(f"--export takes one checkpoint, not {len(states)}; say with --model_path which")
-    refuse_overwriting([Path(args.export)], list(states))
+    check_outputs([Path(args.export)], list(states))
     for path, state in states.items():
         export_onnx(Path(args.export), path, state)
         print(f"{args.export}: crops (batch, 1, {state['args']['img_rows']}, frames) -> probabilities of "
@@ -134,13 +134,9 @@ def parse_args() -> argparse.Namespace:
     )
     how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
     args = parser.parse_args()
-    if not args.files and not args.export:
+    if not args.files and args.export is None:
         parser.error("name sound files or folders to tag")
     return args
-
-
-def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | Path) else value
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Checkpoints -> networks whose probabilities are averaged, as merge.py averages those of folds."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +48,8 @@ class Ensemble:
 def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "checkpoints") -> dict[Path, Any]:
     """Whole checkpoints by path; without paths, the best of each fold of the one run that the folder holds."""
     if paths:
-        twice = [path for i, path in enumerate(paths) if Path(path).resolve() in [Path(p).resolve() for p in paths[:i]]]
-        if twice:
-            raise MisuseError(f"--model_path {twice[0]}: is named twice")
+        if len({os.path.realpath(path) for path in paths}) < len(paths):
+            raise MisuseError(f"--model_path names one of its {len(paths)} checkpoints twice")
         return {Path(path): _without_optimizer(path) for path in paths}
     found = {path: _without_optimizer(path) for path in sorted(Path(folder).glob("*_best_*.pth"))}
     runs = {tuple(state["args"][name] for name in RUN) for state in found.values()}

@@ -5,6 +5,7 @@ never held whole: it is not trimmed, it is cut into crops half a crop (at most a
 mean over its seconds that are not silent.  Timelines are made that way of every file, whatever its length.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -48,8 +49,8 @@ def find_audio(paths: Iterable[str | Path]) -> list[Path]:
     """Files as named, and the sound files in folders, at any depth, sorted; each once."""
     found: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and not p.is_dir())
+        if os.path.isdir(path):  # which takes names that no file system does
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and not os.path.isdir(p))
             if not inside:
                 raise UserError(f"{path} holds no sound files")
             found += inside

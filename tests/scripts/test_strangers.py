@@ -34,15 +34,16 @@ def state(trained) -> dict:
 
 @pytest.fixture
 def refuse(trained, script, tmp_path) -> Callable[..., None]:
-    """Hand a checkpoint to test.py and to train.py --resume; each must refuse it with one line that names it."""
+    """Hand a checkpoint to test.py, tag.py and train.py --resume; each must refuse it with one line that names it."""
 
-    def hand_over(stranger: Path, said: str = "", scripts: tuple[str, ...] = ("test.py", "train.py")) -> None:
+    def hand_over(stranger: Path, said: str = "", scripts: tuple[str, ...] = ("test.py", "tag.py", "train.py")) -> None:
         for name in scripts:
-            flag, output = {
-                "test.py": ("--model_path", "--prediction_dir"),
-                "train.py": ("--resume", "--checkpoint_dir"),
+            *before, output = {
+                "test.py": ("--model_path", stranger, "--prediction_dir"),
+                "tag.py": ("x.wav", "--model_path", stranger, "--csv"),
+                "train.py": ("--resume", stranger, "--checkpoint_dir"),
             }[name]
-            outcome = script(trained, name, flag, stranger, output, tmp_path / "out")
+            outcome = script(trained, name, *before, output, tmp_path / "out")
             assert outcome.code == 1, (name, outcome)
             assert str(stranger) in outcome.error, (name, outcome.err)
             assert said in outcome.error, (name, outcome.err)
@@ -103,7 +104,7 @@ def test_weights_that_do_not_fit_are_named(refuse, stranger, state):
 
 def test_other_class_lists_are_named(refuse, stranger, state):
     names = state["class_names"]
-    refuse(stranger(class_names=["Meow", *names[1:]]), "class")
+    refuse(stranger(class_names=["Meow", *names[1:]]), "class", ("test.py", "train.py"))  # tag.py has no data set
     refuse(stranger(class_names=[*names, "Meow"]), "class")
     for odd in (names[:-1], [], [1, 2, 3, 4], [[], [], [], []], [*names[1:], names[1]]):
         refuse(stranger(class_names=odd))

@@ -193,12 +193,13 @@ def test_broken_files_are_named_with_the_reason_and_the_rest_goes_on(run, folder
     (folder / "a empty.wav").write_bytes(b"")
     (folder / "b text.wav").write_text("no sound at all")
     good = beep(folder / "c.wav")
-    done = run(folder, folder / "gone.wav", "--csv", folder / "tags.csv")
+    done = run(folder, folder / "gone.wav", "x" * 300, "--csv", folder / "tags.csv")
     assert done.code == 1
     said = done.err.splitlines()
-    assert len(said) == 3
+    assert len(said) == 4
+    assert "name too long" in said[3]
     for line, (name, reason) in zip(
-        said, [("a empty", "0 bytes"), ("b text", "not readable"), ("gone", "no such file")], strict=True
+        said, [("a empty", "0 bytes"), ("b text", "not readable"), ("gone", "no such file")], strict=False
     ):
         assert line.startswith(f"tag.py: {folder / name}.wav: ")
         assert reason in line
@@ -305,6 +306,25 @@ def test_an_output_over_an_input_or_another_output_is_misuse(script, folder, fla
     assert sf.info(folder / "x.wav").duration == 1
 
 
+@pytest.mark.parametrize(("output", "code"), [("", 2), (".", 2), ("x.wav/tags.csv", 1)])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(script, folder, output, code):
+    beep(folder / "x.wav")
+    refused = script(folder, "tag.py", "x.wav", "--csv", output)
+    assert refused.code == code
+    assert "folder" in refused.error
+
+
+def test_export_hands_over_the_one_checkpoint(run, module_of, trained, monkeypatch, tmp_path):
+    handed = []
+    monkeypatch.setattr(module_of("tag.py"), "export_onnx", lambda *args: handed.append(args))
+    done = run("--export", tmp_path / "x.onnx", "--model_path", BEST.format(1))
+    assert (done.code, done.err) == (0, "")
+    (output, path, state), *others = handed
+    assert (output, path, others) == (tmp_path / "x.onnx", Path(BEST.format(1)), [])
+    assert state["class_names"] == load_checkpoint(trained / BEST.format(1))["class_names"]
+    assert "probabilities of 4 classes" in done.out
+
+
 def test_one_picture_for_many_files_is_misuse(run, template):
     refused = run(template / "test", "--timeline", "t.png")
     assert refused.code == 2
@@ -315,7 +335,7 @@ def test_one_picture_for_many_files_is_misuse(run, template):
     ("flags", "word"),
     [
         ([], "name sound files"),
-        (["x.wav", "--model_path", BEST.format(0), BEST.format(0)], "named twice"),
+        (["x.wav", "--model_path", BEST.format(0), BEST.format(0)], "twice"),
         (["x.wav", "--export", "x.onnx"], "--export"),
         (["--export", "x.onnx"], "one checkpoint"),
         (["--export", BEST.format(0), "--model_path", BEST.format(0)], "overwritten"),
