@@ -13,6 +13,7 @@ from torch import nn
 from loaders.pcen import AudioSettings
 from loaders.store import Clips
 from models import get_model
+from models.folding import fold_norms
 from utils.checkpoint import load_checkpoint, load_weights
 from utils.errors import MisuseError, UserError
 from utils.predict import predict
@@ -78,8 +79,9 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: tor
         if odd := sorted(set(state["class_names"]) ^ set(first["class_names"])):
             raise UserError(f"{path} was trained on other classes than {first_path}: see {odd[0]}")
     names, args = first["class_names"], first["args"]
+    models = [fold_norms(build_network(path, state)) for path, state in states.items()]  # once, not at each predict
     return Ensemble(
-        [build_network(path, state).to(device, memory_format=torch.channels_last) for path, state in states.items()],
+        [model.to(device, memory_format=torch.channels_last) for model in models],
         [[state["class_names"].index(name) for name in names] for state in states.values()],
         names,
         AudioSettings(args["sampling_rate"], args["img_rows"]),

@@ -24,7 +24,7 @@ from utils.ensemble import Ensemble
 from utils.errors import UserError, one_line
 
 LONG = 60  # seconds
-CROPS = 64  # of a long recording at a time
+CROPS = 64  # of a long recording at a time, or a batch if that is more
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _follow(path: Path, seconds: Iterable[np.ndarray], ensemble: Ensemble, batch
 def _score_crops(blocks: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
     """First frames (n,) of crops from the first to the last frame, and their probabilities (n, C).
 
-    Holds the frames of CROPS crops, never all.  What is shorter than a crop is repeated.
+    Holds the frames of CROPS crops or of a batch, never all.  What is shorter than a crop is repeated.
     """
     width, step = ensemble.width, max(min(ensemble.width // 2, 100), 1)
     held, at = np.zeros((0, ensemble.settings.n_mels), np.float16), 0  # frames, and which the first of them is
@@ -137,7 +137,7 @@ def _score_crops(blocks: Iterable[np.ndarray], ensemble: Ensemble, batch_size: i
     for block in blocks:
         held = np.concatenate([held, _finite(block)])
         ready = np.arange(following, at + len(held) - width + 1, step)
-        if len(ready) >= CROPS:
+        if len(ready) >= max(CROPS, batch_size):
             score(ready)
             following = int(ready[-1]) + step
             held, at = held[ready[-1] - at :], int(ready[-1])  # one crop back: the last ends at the last frame
