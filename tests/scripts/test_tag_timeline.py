@@ -1,0 +1,78 @@
+"""tag.py's timelines, and what else it writes: where it goes, and what it may not overwrite."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory, sound) -> Path:
+    """65.3 s at another rate: 20 s of rain, 10 s of nothing, then a hum."""
+    rng, rate = np.random.default_rng(0), 22050
+    parts = [sound(rng, "Rain", 20, rate), np.zeros(10 * rate), sound(rng, "Hum", 35.3, rate)]
+    path = tmp_path_factory.mktemp("recording") / "long.wav"
+    sf.write(path, np.concatenate(parts), rate)
+    return path
+
+
+def test_a_timeline_has_a_row_per_second_and_is_empty_where_it_is_silent(run_tag, recording, sounds):
+    done = run_tag(recording, "--timeline", sounds / "times", "--csv", sounds / "tags.csv")
+    assert done.code == 0, done.err
+    table = pd.read_csv(sounds / "times" / "long.wav.csv", index_col="second")
+    assert list(table.index) == list(range(66))
+    silent = set(np.flatnonzero(table.isna().all(axis=1)))
+    assert set(range(21, 29)) <= silent <= set(range(20, 30))  # resampling rings a little
+    assert table.drop(silent).notna().all(axis=None)
+    assert table.min(axis=None) > 0
+    assert table.max(axis=None) < 1
+    np.testing.assert_allclose(table.mean(), pd.read_csv(sounds / "tags.csv", index_col="fname").iloc[0], rtol=1e-5)
+    assert (sounds / "times" / "long.wav.png").read_bytes().startswith(b"\x89PNG")
+    assert " at 0:" in done.out
+
+
+def test_the_middle_of_a_long_recording_scores_as_its_own_crops_do(tag, recording, sounds, run_tag):
+    """A steady sound has about the same probabilities whether it is cut out or heard in passing."""
+    samples, rate = sf.read(recording)
+    sf.write(sounds / "cut.wav", samples[40 * rate : 50 * rate], rate)
+    assert run_tag(recording, "--timeline", sounds / "t.png").code == 0
+    passing = pd.read_csv(sounds / "t.csv", index_col="second").loc[42:48].mean()
+    np.testing.assert_allclose(tag(sounds / "cut.wav").iloc[0], passing, atol=0.05)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.7, 1.0, 2.4])
+def test_short_files_have_timelines_of_their_own_length_too(run_tag, sounds, seconds, beep):
+    beep(sounds / "x.wav", seconds)
+    assert run_tag(sounds / "x.wav", "--timeline", sounds / "t.png").code == 0
+    assert len(pd.read_csv(sounds / "t.csv")) == np.ceil(seconds)
+
+
+def test_files_of_one_name_in_two_folders_get_two_timelines(run_tag, sounds, beep):
+    for name in "ab":
+        (sounds / name).mkdir()
+        beep(sounds / name / "x.wav")
+    assert run_tag(sounds, "--timeline", sounds / "times").code == 0
+    assert sorted(path.name for path in (sounds / "times").glob("*.png")) == ["x.wav (2).png", "x.wav.png"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--csv", "x.wav"], ["--json", "t", "--csv", "t"], ["--timeline", "t.png", "--csv", "t.csv"]],
+    ids=["over a sound", "two of one name", "a table over another"],
+)
+def test_an_output_over_an_input_or_another_output_is_misuse(script, sounds, flags, beep):
+    beep(sounds / "x.wav")
+    refused = script(sounds, "tag.py", "x.wav", *flags)
+    assert refused.code == 2
+    assert "overwritten" in refused.error
+    assert sf.info(sounds / "x.wav").duration == 1
+
+
+@pytest.mark.parametrize(("output", "code"), [("", 2), (".", 2), ("x.wav/tags.csv", 1)])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(script, sounds, output, code, beep):
+    beep(sounds / "x.wav")
+    refused = script(sounds, "tag.py", "x.wav", "--csv", output)
+    assert refused.code == code
+    assert "folder" in refused.error
