@@ -11,15 +11,18 @@ from tqdm import trange
 from loaders import get_loader
 from loaders.pcen import AudioSettings
 from losses import Criterion, get_loss
-from models import ARCHS, get_model
-from utils.augment import mixup, spec_augment
+from models import ARCHS, POOLINGS, get_model
+from utils.augment import equalize, mixup, resize_crop, smooth_labels, spec_augment
+from utils.average import AveragedModel
 from utils.checkpoint import load_checkpoint
 from utils.cli import can_be, given_flags, hertz, make_parser, natural_float, natural_int, positive_int, seed, share
 from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
 from utils.errors import MisuseError, UserError, run
 from utils.interrupts import Interrupts
 from utils.names import checkpoint_path
+from utils.optimizers import OPTIMIZERS, get_optimizer
 from utils.predict import predict
+from utils.recipes import RECIPES, describe
 from utils.schedule import learning_rate
 from utils.training_run import HERE_ONLY, TrainingRun
 
@@ -35,28 +38,32 @@ def main() -> int:
     settings = AudioSettings(args.sampling_rate, args.img_rows)
     loader = get_loader(args.dataset)(
         args.dataset, args.split, settings, args.img_cols, args.batch_size, args.seed, device,
-        args.fold_num, args.num_folds, args.fold_split, args.noisy_weight,
+        args.fold_num, args.num_folds, args.fold_split, args.noisy_weight, args.curated_share,
     )  # fmt: skip
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(parameter_groups(model, args.weight_decay), args.l_rate, args.momentum, fused=True)
+    optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
+    averaged = AveragedModel(model, args.ema_decay) if args.ema_decay else None
     if args.compile:
         model.compile()
     criterion = get_loss(args.loss, args.gamma_fl)
-    training = TrainingRun(args, loader, model, optimizer, resumed)
+    training = TrainingRun(args, loader, model, optimizer, averaged, resumed)
 
     def scores() -> np.ndarray:
         probabilities = predict(
-            model, loader.held_out, args.img_cols, args.batch_size, device,
+            averaged.model if averaged else model, loader.held_out, args.img_cols, args.batch_size, device,
             slack=settings.edge_frames, precision=precision, label="validation",
         )  # fmt: skip
         model.train()
         return probabilities
 
+    print(describe(args.recipe, args))
     print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device}", flush=True)
     model.train()
     with Interrupts() as interrupts:
         for step in trange(training.step, args.n_iter, initial=training.step, total=args.n_iter, disable=None):
             loss = train_step(args, step, loader, model, optimizer, criterion, device, precision)
+            if averaged:
+                averaged.update(step)
             training.after_step(loss, scores)
             if interrupts.received and training.step < args.n_iter:
                 path = training.save()
@@ -85,6 +92,12 @@ def train_step(
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
         rng = np.random.default_rng([args.seed, 2, number])
         inputs, targets = loader.batch(number)
+        if args.use_resized_crop:
+            inputs = resize_crop(inputs, rng)
+        if args.use_equalizer:
+            inputs = equalize(inputs, rng)
+        if args.label_smoothing:
+            targets = smooth_labels(targets, args.label_smoothing)
         if args.use_mix_up:
             inputs, targets = mixup(inputs, targets, rng)
         if args.use_spec_aug:
@@ -105,16 +118,12 @@ def train_step(
 
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
     try:
-        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate)
+        return get_model(
+            args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate,
+            pooling=args.pooling, use_coordinate=args.use_coordinate,
+        )  # fmt: skip
     except ValueError as error:
         raise MisuseError(str(error)) from None
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """No decay on biases and norms: pulling them to zero fits nothing less and only moves the operating point."""
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    free = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decay, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
 def report(training: TrainingRun) -> None:
@@ -130,6 +139,7 @@ def report(training: TrainingRun) -> None:
 def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     """The run's arguments, those of a resumed run included, and its checkpoint."""
     parser = build_parser()
+    parser.set_defaults(**RECIPES[parser.parse_args().recipe])
     args = parser.parse_args()
     resumed = None
     if args.resume:
@@ -164,6 +174,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     on_off = {"action": argparse.BooleanOptionalAction, "default": False}
     data = parser.add_argument_group("data")
+    parser.add_argument("--recipe", default="original", choices=list(RECIPES), help="preset of the flags below")
     data.add_argument("--dataset", default="freesound", help="a name in config.json")
     data.add_argument(
         "--split",
@@ -178,22 +189,32 @@ def build_parser() -> argparse.ArgumentParser:
     data.add_argument("--num_folds", type=positive_int, default=5, help="folds of the curated clips")
     data.add_argument("--fold_split", default="stratified", choices=["stratified", "random"], help="how to make folds")
     data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
+    data.add_argument(
+        "--curated_share", type=share, default=0.0, help="of curated clips in a batch; 0: as many as there are"
+    )
     net = parser.add_argument_group("network")
     net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
     net.add_argument("--use_cbam", **on_off, help="attention at the end of each residual branch")
     net.add_argument("--dropout_rate", type=share, default=0.5, help="before the last layer")
+    net.add_argument("--pooling", default="mean", choices=list(POOLINGS), help="from the last map to a vector")
+    net.add_argument("--use_coordinate", **on_off, help="tell the network which mel band a row is")
     loss = parser.add_argument_group("loss")
     loss.add_argument("--loss", default="bce+lovasz", help="terms to add up: bce, lovasz")
     loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal modulation of the BCE; 0: none")
     augment = parser.add_argument_group("augmentation")
     augment.add_argument("--use_mix_up", **on_off, help="mix pairs of clips")
     augment.add_argument("--use_spec_aug", **on_off, help="blank bands and spans")
+    augment.add_argument("--use_resized_crop", **on_off, help="stretch and shift in time and frequency")
+    augment.add_argument("--use_equalizer", **on_off, help="scale bands by a smooth random curve")
+    augment.add_argument("--label_smoothing", type=share, default=0.0, help="share of the targets spread over all")
     steps = parser.add_argument_group("optimization")
     steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
     steps.add_argument("--batch_size", type=positive_int, default=128, help="clips of a forward pass")
     steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes of a step")
+    steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="adamw wants a rate of about 1e-3")
+    steps.add_argument("--ema_decay", type=share, default=0.0, help="of averaged weights, which are scored; 0: none")
     steps.add_argument("--l_rate", type=natural_float, default=0.1, help="base learning rate")
-    steps.add_argument("--momentum", type=share, default=0.9, help="of SGD")
+    steps.add_argument("--momentum", type=share, default=0.9, help="of SGD; beta 1 of AdamW")
     steps.add_argument("--weight_decay", type=natural_float, default=1e-4, help="not on biases and norms")
     steps.add_argument(
         "--num_cycles",

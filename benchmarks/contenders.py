@@ -17,8 +17,9 @@ from benchmarks import plain, synthetic
 from loaders import get_loader
 from loaders.pcen import AudioSettings
 from losses import get_loss
-from train import build_model, build_parser, parameter_groups, train_step
+from train import build_model, build_parser, train_step
 from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.optimizers import get_optimizer, parameter_groups
 
 Work = Callable[[int], None]
 
@@ -33,8 +34,7 @@ def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
         run_args.fold_num, run_args.num_folds, run_args.fold_split, run_args.noisy_weight,
     )  # fmt: skip
     model = network(run_args, args.compile, device)
-    groups = parameter_groups(model, run_args.weight_decay)
-    optimizer = torch.optim.SGD(groups, run_args.l_rate, run_args.momentum, fused=True)
+    optimizer = get_optimizer("sgd", model, run_args.l_rate, run_args.momentum, run_args.weight_decay)
     criterion = get_loss(run_args.loss, run_args.gamma_fl)
     done = 0
 

@@ -13,7 +13,6 @@ if __name__ == "__main__":  # a script's folder comes first on sys.path, where l
 
 import argparse
 import os
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from loaders.index import features_dir
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.prefetch import OneAhead
+from loaders.sampling import Sampler
 from loaders.store import Clips, as_inputs, open_clips
 from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
@@ -57,8 +57,12 @@ class FreesoundLoader:
         num_folds: int = 5,
         fold_split: str = "stratified",
         noisy_weight: float = 0.8,
+        curated_share: float = 0.0,
     ) -> None:
-        """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data."""
+        """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
+
+        curated_share: of every batch, in [0, 1]; 0: as many as there are.
+        """
         corpus = read_corpus(get_data_path(dataset))
         curated, truth = labelled_clips(dataset, corpus, "train_curated", settings)
         trusted = np.array([fname not in MISLABELLED for fname in curated.fnames])
@@ -77,11 +81,16 @@ class FreesoundLoader:
         clips = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
         targets = np.concatenate([targets for _, targets in parts]).astype(np.float32)
 
+        if curated_share and len(parts) == 1:
+            raise UserError(f"--curated_share {curated_share:g}: --split {split} has not both curated and noisy clips")
+        n_first = len(parts[0][0])
+        self.sampler = Sampler(n_first, len(clips), batch_size, seed, curated_share)
+
         self.class_names = corpus.class_names
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
         self.clips, self.targets = clips.to(device), torch.from_numpy(targets).to(device)
-        self.width, self.batch_size, self.seed, self.device = width, batch_size, seed, device
+        self.width, self.seed, self.device = width, seed, device
         on_the_way = self.clips.packs[0].device.type != device.type  # too large for the GPU
         self.gather = OneAhead(self._gather) if on_the_way else self._gather
 
@@ -94,22 +103,10 @@ class FreesoundLoader:
         return as_inputs(gathered, self.device), self.targets[send(torch.from_numpy(chosen), self.device)]
 
     def _gather(self, number: int) -> tuple[np.ndarray, Tensor]:
-        chosen = self._sample(np.arange(number * self.batch_size, (number + 1) * self.batch_size))
+        chosen = self.sampler.batch(number)
         slack = np.maximum(self.clips.lengths[chosen] - self.width, 0)
         first = np.random.default_rng([self.seed, 1, number]).integers(0, slack + 1)
         return chosen, self.clips.gather(chosen, first, self.width)
-
-    def _sample(self, positions: np.ndarray) -> np.ndarray:
-        """Clips at these positions of an endless sequence of shuffled epochs."""
-        epochs, places = np.divmod(positions, len(self.clips))
-        return np.concatenate(
-            [_epoch(self.seed, epoch, len(self.clips))[places[epochs == epoch]] for epoch in np.unique(epochs)]
-        )
-
-
-@lru_cache(maxsize=2)
-def _epoch(seed: int, epoch: int, n_clips: int) -> np.ndarray:
-    return np.random.default_rng([seed, 0, epoch]).permutation(n_clips)
 
 
 def soften(truth: np.ndarray, weight: float) -> np.ndarray:

@@ -15,7 +15,8 @@ from utils.atomic import atomic_write
 from utils.cli import HERTZ, SEEDS
 from utils.errors import UserError, one_line
 
-FORMAT = 1
+FORMAT = 2
+ADDED_ARGS = {"pooling": "mean", "use_coordinate": False}  # what format 1 did without
 KEYS = {
     "format": int,
     "args": dict,  # the command line, defaults filled in
@@ -24,6 +25,7 @@ KEYS = {
     "best_score": float,
     "best_step": int,
     "model": dict,
+    "averaged": dict | None,  # the averaged weights, which are scored in the model's stead
     "optimizer": dict,
     "generators": dict,  # torch's own, which dropout draws from; all others derive from seed and step
     "losses": torch.Tensor,  # (n_iter,) of each step, NaN where not yet done
@@ -42,6 +44,8 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "num_folds": range(2, 10_001),
     "seed": SEEDS,
     "use_cbam": bool,
+    "pooling": str,
+    "use_coordinate": bool,
 }
 
 
@@ -73,7 +77,9 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
         raise UserError(f"{path} is not a checkpoint of train.py")
     if state["format"] > FORMAT:
         raise UserError(f"{path} has format {state['format']}; this version reads up to {FORMAT}; update the code")
-    wrong = [key for key, kind in KEYS.items() if not isinstance(state.get(key), kind)]
+    if state["format"] == 1 and isinstance(state.get("args"), dict):
+        state = {"averaged": None} | state | {"args": ADDED_ARGS | state["args"]}
+    wrong = [key for key, kind in KEYS.items() if key not in state or not isinstance(state[key], kind)]
     if wrong := wrong or _wrong_args(state["args"]) or _wrong_state(state):
         raise UserError(f"{path} lacks a valid {wrong[0]}; it is not a whole checkpoint of train.py")
     return state
@@ -123,9 +129,12 @@ def checkpoint_args(state: dict[str, Any]) -> argparse.Namespace:
     return argparse.Namespace(**state["args"])
 
 
-def load_weights(model: nn.Module, state: dict[str, Any], path: str | Path) -> None:
-    """Fill a network; every weight must be there, none left over, all shapes right.  Raises UserError."""
-    own, weights = model.state_dict(), state["model"]
+def load_weights(model: nn.Module, state: dict[str, Any], path: str | Path, key: str = "model") -> None:
+    """Fill a network; every weight must be there, none left over, all shapes right.  Raises UserError.
+
+    key: "model", or "averaged" for the averaged weights.
+    """
+    own, weights = model.state_dict(), state.get(key) or {}
     problems = [f"lacks {name}" for name in own if name not in weights]
     problems += [f"has an unknown {name}" for name in weights if name not in own]
     problems += [

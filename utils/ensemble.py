@@ -92,11 +92,14 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: tor
 
 
 def build_network(path: str | Path, state: dict[str, Any]) -> nn.Module:
-    """The network that a checkpoint describes, with its weights, ready to predict."""
+    """The network that a checkpoint describes, with its weights, the averaged ones if it has any, ready to predict."""
     args = state["args"]
     try:
-        model = get_model(args["arch"], len(state["class_names"]), use_cbam=args["use_cbam"])
+        model = get_model(
+            args["arch"], len(state["class_names"]), use_cbam=args["use_cbam"],
+            pooling=args["pooling"], use_coordinate=args["use_coordinate"],
+        )  # fmt: skip
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
-    load_weights(model, state, path)
+    load_weights(model, state, path, "averaged" if state["averaged"] else "model")
     return model.eval()

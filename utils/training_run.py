@@ -13,6 +13,7 @@ from torch import nn
 from tqdm import tqdm
 
 from utils.atomic import atomic_write
+from utils.average import AveragedModel
 from utils.checkpoint import load_weights, save_checkpoint
 from utils.errors import UserError
 from utils.metric import lwlrap, per_class_lwlrap
@@ -27,10 +28,16 @@ class TrainingRun:
     """The state of a run between steps; `step` is the number of optimizer steps done."""
 
     def __init__(
-        self, args: argparse.Namespace, loader: Any, model: nn.Module, optimizer: Any, resumed: dict[str, Any] | None
+        self,
+        args: argparse.Namespace,
+        loader: Any,
+        model: nn.Module,
+        optimizer: Any,
+        averaged: AveragedModel | None,
+        resumed: dict[str, Any] | None,
     ) -> None:
         """loader: knows class_names, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from."""
-        self.args, self.loader, self.model, self.optimizer = args, loader, model, optimizer
+        self.args, self.loader, self.model, self.optimizer, self.averaged = args, loader, model, optimizer, averaged
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.log: list[dict[str, Any]] = []
         device = next(model.parameters()).device
@@ -43,6 +50,8 @@ class TrainingRun:
         if (state["class_names"], state["held_out"]) != (self.loader.class_names, self.loader.held_out.fnames):
             raise UserError(f"{self.args.resume}: the data set's classes or clips have changed since; train anew")
         load_weights(self.model, state, self.args.resume)
+        if self.averaged:
+            load_weights(self.averaged.model, state, self.args.resume, "averaged")
         try:
             self.optimizer.load_state_dict(state["optimizer"])
             self.losses.copy_(state["losses"])
@@ -153,6 +162,7 @@ class TrainingRun:
             "best_score": self.best_score,
             "best_step": self.best_step,
             "model": dict(self.model.state_dict()),
+            "averaged": dict(self.averaged.model.state_dict()) if self.averaged else None,
             "optimizer": self.optimizer.state_dict(),
             "generators": generators,
             "losses": self.losses.cpu(),

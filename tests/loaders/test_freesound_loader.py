@@ -97,20 +97,13 @@ def test_a_batch_has_the_shape_of_the_network_and_of_the_loss(make_loader):
     assert (targets.shape, targets.dtype) == ((4, 4), torch.float32)
 
 
-def test_an_epoch_visits_every_clip_once_even_across_batches(make_loader):
-    loader = make_loader(batch_size=5)  # 18 clips an epoch
-    n = len(loader.clips)
-    for epoch in range(3):
-        chosen = loader._sample(np.arange(epoch * n, (epoch + 1) * n))
-        assert sorted(chosen) == list(range(n))
-    visited = np.concatenate([loader._sample(np.arange(i * 5, i * 5 + 5)) for i in range(n)])
-    assert set(Counter(visited.tolist()).values()) == {5}
-
-
-def test_epochs_are_shuffled_anew(make_loader):
-    loader = make_loader()
-    n = len(loader.clips)
-    assert (loader._sample(np.arange(n)) != loader._sample(np.arange(n, 2 * n))).any()
+def test_the_share_of_curated_clips_in_a_batch_can_be_chosen(make_loader, template):
+    curated = len(make_loader(split="train_curated").clips)
+    loader = make_loader(batch_size=8, curated_share=0.25)
+    chosen = np.stack([loader.sampler.batch(number) for number in range(5)])
+    assert ((chosen < curated).sum(axis=1) == 2).all()
+    with pytest.raises(UserError, match="curated_share"):
+        make_loader(split="train_curated", curated_share=0.5)
 
 
 def test_a_batch_larger_than_the_data_set_goes_on_with_the_next_epoch(make_loader):
@@ -120,7 +113,7 @@ def test_a_batch_larger_than_the_data_set_goes_on_with_the_next_epoch(make_loade
 
 def test_inputs_and_targets_of_a_batch_belong_together(make_loader):
     loader = make_loader(width=10)
-    chosen = loader._sample(np.arange(4, 8))
+    chosen = loader.sampler.batch(1)
     inputs, targets = loader.batch(1)
     assert torch.equal(targets, loader.targets[torch.from_numpy(chosen)])
     for clip, crop in zip(chosen, inputs, strict=True):

@@ -112,6 +112,21 @@ def test_a_killed_run_goes_on_from_its_last_save_to_the_same_end(train, workplac
     assert log(workplace / "whole") == log(workplace / "parts")
 
 
+def test_averaged_weights_and_adamw_go_on_to_the_same_end_and_are_what_is_scored(train, workplace, at_batch, script):
+    flags = ["--n_iter", 6, "--eval_freq", 6, "--optimizer", "adamw", "--ema_decay", 0.9, "--curated_share", 0.5]
+    flags += ["--use_equalizer", "--use_resized_crop", "--label_smoothing", 0.1, "--pooling", "meanmax"]
+    assert train(*flags, "--checkpoint_dir", "whole").code == 0
+    at_batch(3, lambda made: os.kill(os.getpid(), signal.SIGTERM))
+    assert train(*flags, "--checkpoint_dir", "parts").code == 128 + signal.SIGTERM
+    assert train("--resume", workplace / "parts" / STEM.format("last"), "--checkpoint_dir", "parts").code == 0
+    whole = checkpoint(workplace / "whole")
+    assert differences(whole, checkpoint(workplace / "parts")) == []
+    assert differences(whole["model"], whole["averaged"]) != []
+    done = script(workplace, "test.py", "--model_path", f"whole/{STEM.format('last')}", "--split", "val")
+    assert done.code == 0, done.err
+    assert (workplace / "predictions").exists()
+
+
 def test_a_finished_run_resumed_trains_and_writes_nothing(train, workplace):
     assert train("--n_iter", 2).code == 0
     path = workplace / "checkpoints" / STEM.format("last")
@@ -236,11 +251,10 @@ class Batches:
         return self.batches[number]
 
 
-def settings(**changes) -> argparse.Namespace:
-    return argparse.Namespace(
-        **{"n_iter": 10, "l_rate": 0.1, "num_cycles": 0, "iter_size": 1, "seed": 1, "use_mix_up": False,
-           "use_spec_aug": False} | changes
-    )  # fmt: skip
+def settings(module_of, **changes) -> argparse.Namespace:
+    """What train.py's flags are by default, but for these."""
+    defaults = module_of("train.py").build_parser().parse_args([])
+    return argparse.Namespace(**vars(defaults) | {"n_iter": 10, "seed": 1} | changes)
 
 
 def test_a_step_averages_the_gradients_of_iter_size_batches(module_of):
@@ -251,38 +265,25 @@ def test_a_step_averages_the_gradients_of_iter_size_batches(module_of):
     losses = [criterion(model(inputs), targets) for inputs, targets in loader.batches[2:4]]
     gradient = torch.autograd.grad(sum(losses) / 2, model[1].weight)[0]
     optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
-    arguments = (settings(iter_size=2), 1, loader, model, optimizer, criterion, CPU, torch.float32)
+    arguments = (settings(module_of, iter_size=2), 1, loader, model, optimizer, criterion, CPU, torch.float32)
     assert train_step(*arguments).item() == pytest.approx(sum(losses).item() / 2)
     torch.testing.assert_close(model[1].weight, before - 0.1 * gradient)  # the rate is the schedule's, not 9
     assert model[1].weight.grad is None
 
 
-def test_biases_and_norms_do_not_decay(module_of):
-    model = get_model("resnet18", 3, use_cbam=True)
-    decaying, free = module_of("train.py").parameter_groups(model, 0.5)
-    assert (decaying["weight_decay"], free["weight_decay"]) == (0.5, 0.0)
-    names = {id(weights): name for name, weights in model.named_parameters()}
-    assert all(names[id(weights)].endswith("weight") and weights.ndim > 1 for weights in decaying["params"])
-    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    expected = {id(p) for norm in norms for p in norm.parameters()}
-    expected |= {id(p) for name, p in model.named_parameters() if name.endswith("bias")}
-    assert {id(weights) for weights in free["params"]} == expected
-    assert len(decaying["params"]) + len(free["params"]) == len(list(model.parameters()))
-
-
-def fit(train_step, loader, device: torch.device, n_iter: int, l_rate: float) -> tuple[list[float], nn.Module]:
+def fit(module_of, loader, device: torch.device, n_iter: int, l_rate: float) -> tuple[list[float], nn.Module]:
     torch.manual_seed(0)
     model = get_model("resnet18", 4, dropout_rate=0.0).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), l_rate, 0.9)
     arguments = loader, model.train(), optimizer, get_loss("bce+lovasz"), device, torch.float32
-    run = settings(n_iter=n_iter, l_rate=l_rate)
+    run, train_step = settings(module_of, n_iter=n_iter, l_rate=l_rate), module_of("train.py").train_step
     return [train_step(run, step, *arguments).item() for step in range(n_iter)], model
 
 
 def test_sixteen_clips_can_be_learnt_by_heart(make_loader, module_of):
     loader = make_loader(split="train_curated", num_folds=5, batch_size=16, width=32)
     loader.clips = replace(loader.clips, lengths=np.full(16, 32))  # each cut to its first crop
-    losses, model = fit(module_of("train.py").train_step, loader, CPU, n_iter=64, l_rate=0.05)
+    losses, model = fit(module_of, loader, CPU, n_iter=64, l_rate=0.05)
     assert np.mean(losses[-4:]) < losses[0] / 10
     assert lwlrap(loader.targets.numpy(), predict(model, loader.clips, loader.width, 16, CPU)) == 1.0
 
@@ -290,7 +291,7 @@ def test_sixteen_clips_can_be_learnt_by_heart(make_loader, module_of):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_steps_on_a_gpu_have_finite_losses(make_loader, module_of):
     device = torch.device("cuda")
-    losses, _ = fit(module_of("train.py").train_step, make_loader(device=device), device, n_iter=3, l_rate=0.01)
+    losses, _ = fit(module_of, make_loader(device=device), device, n_iter=3, l_rate=0.01)
     assert np.isfinite(losses).all()
 
 

@@ -16,10 +16,12 @@ from utils.errors import UserError
 
 def state() -> dict:
     arguments = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
-                 "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False}  # fmt: skip
+                 "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False, "pooling": "mean",
+                 "use_coordinate": False}  # fmt: skip
     return {
         "args": arguments, "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
-        "model": {"weight": torch.ones(2, 2)}, "optimizer": {}, "generators": {"cpu": torch.get_rng_state()},
+        "model": {"weight": torch.ones(2, 2)}, "averaged": None, "optimizer": {},
+        "generators": {"cpu": torch.get_rng_state()},
         "losses": torch.zeros(4), "log": [{"step": 2, "per_class": {}}], "held_out": ["a.wav"],
         "prior": torch.ones(2) / 2, "versions": {"torch": "2"},
     }  # fmt: skip
@@ -45,6 +47,14 @@ def test_what_was_saved_is_loaded(tmp_path):
         key: state()[key] for key in ("args", "step", "log", "held_out")
     }
     assert checkpoint_args(loaded).img_cols == 64
+
+
+def test_an_older_format_is_read_with_what_it_did_without(tmp_path):
+    older = {key: value for key, value in state().items() if key != "averaged"}
+    older["args"] = {key: value for key, value in older["args"].items() if key not in ("pooling", "use_coordinate")}
+    save_checkpoint(tmp_path / "x.pth", older | {"format": 1})
+    loaded = load_checkpoint(tmp_path / "x.pth")
+    assert (loaded["averaged"], loaded["args"]) == (None, state()["args"])
 
 
 def test_a_failing_save_leaves_the_checkpoint_before(tmp_path):
@@ -135,8 +145,8 @@ def test_an_argument_of_another_kind_is_named(tmp_path, name, value):
 
 
 def test_a_newer_format_asks_for_newer_code(tmp_path):
-    save_checkpoint(tmp_path / "x.pth", state() | {"format": 2})
-    assert "has format 2; this version reads up to 1; update the code" in refusal(tmp_path / "x.pth")
+    save_checkpoint(tmp_path / "x.pth", state() | {"format": 3})
+    assert "has format 3; this version reads up to 2; update the code" in refusal(tmp_path / "x.pth")
 
 
 def network() -> nn.Module:

@@ -1,0 +1,41 @@
+"""Which clips are in which batch."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaders.sampling import Sampler
+
+SHARES = st.floats(0.01, 1.0)
+
+
+def visited(sampler: Sampler, batches: int) -> np.ndarray:
+    return np.concatenate([sampler.batch(number) for number in range(batches)])
+
+
+def test_an_epoch_visits_every_clip_once_even_across_batches():
+    order = visited(Sampler(7, 18, batch_size=5, seed=1), 18)
+    assert [sorted(epoch) for epoch in order.reshape(5, 18)] == [list(range(18))] * 5
+    assert (order[:18] != order[18:36]).any()
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 20), SHARES)
+def test_every_batch_is_whole_and_shares_are_kept(n_first, n_rest, batch_size, share):
+    sampler = Sampler(n_first, n_first + n_rest, batch_size, seed=1, first_share=share)
+    batches = [sampler.batch(number) for number in range(12)]
+    assert {len(batch) for batch in batches} == {batch_size}
+    for number, batch in enumerate(batches):
+        assert abs((batch < n_first).sum() - share * batch_size) < 1.5, number
+    first = np.concatenate(batches)[np.concatenate(batches) < n_first]
+    assert abs(len(first) - share * 12 * batch_size) <= 1
+    counts = np.bincount(first, minlength=n_first)
+    assert counts.max() - counts.min() <= 1  # epochs of its own: no clip twice before all were there once
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_a_batch_depends_on_the_seed_and_its_number_alone(share):
+    one, same, other = (Sampler(10, 30, 8, seed, share) for seed in (1, 1, 2))
+    later = one.batch(9)
+    np.testing.assert_array_equal(later, [same.batch(n) for n in (3, 9)][1])
+    assert (later != other.batch(9)).any()
