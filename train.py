@@ -24,6 +24,7 @@ from utils.optimizers import OPTIMIZERS, get_optimizer
 from utils.predict import predict
 from utils.recipes import RECIPES, describe
 from utils.schedule import learning_rate
+from utils.team import SOLO, Team, join_team, restarted
 from utils.training_run import HERE_ONLY, TrainingRun
 
 
@@ -33,6 +34,7 @@ def main() -> int:
     precision = pick_precision(args.precision, device)
     set_determinism(args.deterministic)
     keep_freed_memory()
+    team = join_team(args.batch_size, device)
     torch.manual_seed(args.seed)
 
     settings = AudioSettings(args.sampling_rate, args.img_rows)
@@ -45,30 +47,36 @@ def main() -> int:
     averaged = AveragedModel(model, args.ema_decay) if args.ema_decay else None
     if args.compile:
         model.compile()
+    engine = team.wrap(model, device)
     criterion = get_loss(args.loss, args.gamma_fl)
-    training = TrainingRun(args, loader, model, optimizer, averaged, resumed)
+    training = TrainingRun(args, loader, model, optimizer, averaged, resumed, writes=team.rank == 0)
+    team.reseed(args.seed, training.step)
+
+    def predict_held_out(rows: np.ndarray) -> np.ndarray:
+        return predict(
+            averaged.model if averaged else model, loader.held_out.select(rows), args.img_cols, args.batch_size,
+            device, slack=settings.edge_frames, precision=precision, label="validation",
+        )  # fmt: skip
 
     def scores() -> np.ndarray:
-        probabilities = predict(
-            averaged.model if averaged else model, loader.held_out, args.img_cols, args.batch_size, device,
-            slack=settings.edge_frames, precision=precision, label="validation",
-        )  # fmt: skip
+        probabilities = team.rows(len(loader.held_out), len(loader.class_names), device, predict_held_out)
         model.train()
         return probabilities
 
     print(describe(args.recipe, args))
-    print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device}", flush=True)
+    print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device} x {team.size}", flush=True)
     model.train()
-    with Interrupts() as interrupts:
-        for step in trange(training.step, args.n_iter, initial=training.step, total=args.n_iter, disable=None):
-            loss = train_step(args, step, loader, model, optimizer, criterion, device, precision)
+    quiet = True if team.rank else None  # None: where the output is no terminal
+    with Interrupts() as interrupts, team.watched():
+        for step in trange(training.step, args.n_iter, initial=training.step, total=args.n_iter, disable=quiet):
+            loss = train_step(args, step, loader, engine, optimizer, criterion, device, precision, team)
             if averaged:
                 averaged.update(step)
             training.after_step(loss, scores)
-            if interrupts.received and training.step < args.n_iter:
+            if (received := team.any(interrupts.received or 0)) and training.step < args.n_iter:
                 path = training.save()
                 print(f"stopped after step {training.step}; to go on: python train.py --resume {path}", flush=True)
-                return 128 + interrupts.received
+                return 128 + received
     report(training)
     return 0
 
@@ -82,6 +90,7 @@ def train_step(
     criterion: Criterion,
     device: torch.device,
     precision: torch.dtype,
+    team: Team = SOLO,
 ) -> Tensor:
     """One optimizer step; returns its loss, a scalar on the device that nobody has waited for; NaN if the loss or
     a gradient is not finite.
@@ -103,9 +112,9 @@ def train_step(
         if args.use_spec_aug:
             inputs = spec_augment(inputs, rng)
         with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-            logits = model(inputs)
+            logits = team.whole(model(team.share(inputs)))
         loss = criterion(logits, targets) / args.iter_size
-        loss.backward()
+        (loss * team.size).backward()  # since the gradients of several processes are averaged
         total += loss.detach()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     total = torch.where(nn.utils.get_total_norm(gradients).isfinite(), total, torch.nan)
@@ -142,6 +151,8 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     parser.set_defaults(**RECIPES[parser.parse_args().recipe])
     args = parser.parse_args()
     resumed = None
+    if restarted() and not args.resume and checkpoint_path(args, "last").exists():
+        args.resume = str(checkpoint_path(args, "last"))
     if args.resume:
         resumed = load_checkpoint(args.resume)
         for name, value in given_flags(parser).items():

@@ -35,10 +35,15 @@ class TrainingRun:
         optimizer: Any,
         averaged: AveragedModel | None,
         resumed: dict[str, Any] | None,
+        writes: bool = True,
     ) -> None:
-        """loader: knows class_names, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from."""
+        """loader: knows class_names, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from.
+
+        writes: whether this process is the one that writes files.
+        """
         self.args, self.loader, self.model, self.optimizer, self.averaged = args, loader, model, optimizer, averaged
         self.step, self.best_score, self.best_step = 0, -1.0, 0
+        self.writes = writes
         self.log: list[dict[str, Any]] = []
         device = next(model.parameters()).device
         self.losses = torch.zeros(args.n_iter, device=device)
@@ -147,6 +152,8 @@ class TrainingRun:
         return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
 
     def _write_log(self) -> None:
+        if not self.writes:
+            return
         with atomic_write(log_path(self.args), "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in self.log)
 
@@ -155,6 +162,8 @@ class TrainingRun:
         if self.losses.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.losses.device)
         path = checkpoint_path(self.args, kind)
+        if not self.writes:
+            return path
         state = {
             "args": {name: value for name, value in vars(self.args).items() if name not in HERE_ONLY},
             "class_names": self.loader.class_names,

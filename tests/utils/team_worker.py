@@ -1,0 +1,48 @@
+"""Run by torchrun in test_team.py, and by the test itself as a single process: steps and scores of one process."""
+
+import shlex
+import sys
+
+import torch
+from torch import nn
+
+from loaders.freesound_loader import FreesoundLoader
+from loaders.pcen import AudioSettings
+from losses import get_loss
+from models import get_model
+from train import build_parser, train_step
+from utils.optimizers import get_optimizer
+from utils.predict import predict
+from utils.team import join_team
+
+CPU = torch.device("cpu")
+
+
+def main(output: str) -> None:
+    """Two steps from the same weights, norms held still, since these are not synchronised on CPUs; then scores."""
+    flags = shlex.split("--n_iter 4 --iter_size 2 --use_mix_up --use_spec_aug --l_rate 0.01 --seed 5")
+    args = build_parser().parse_args(flags)
+    team = join_team(12, CPU)
+    loader = FreesoundLoader("tiny", "train", AudioSettings(16000, 32), 64, 12, args.seed, CPU, num_folds=2)
+    torch.manual_seed(0)
+    model = get_model("resnet18", len(loader.class_names), use_cbam=True, dropout_rate=0.0)
+    engine = team.wrap(model, CPU)
+    optimizer = get_optimizer("sgd", model, args.l_rate, args.momentum, args.weight_decay)
+    losses = []
+    for step in (1, 2):
+        model.train()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        criterion = get_loss("bce+lovasz")
+        losses.append(train_step(args, step, loader, engine, optimizer, criterion, CPU, torch.float32, team))
+    held_out = loader.held_out
+    scores = team.rows(len(held_out), 4, CPU, lambda rows: predict(model, held_out.select(rows), 64, 12, CPU))
+    stop = team.any(7 if team.rank == team.size - 1 else 0)
+    if team.rank == 0:
+        state = {"model": model.state_dict(), "losses": torch.stack(losses), "scores": torch.from_numpy(scores)}
+        torch.save(state | {"stop": stop, "size": team.size}, output)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,110 @@
+"""One training on several processes, started by torchrun: the same weights in all, a share of each batch for each.
+
+Every process cuts and augments whole batches, which costs little, so clips, crops, mixup partners and masks are those
+of a single process whatever the number of processes is.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from utils.errors import MisuseError, UserError
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a training; rank 0 is the one that prints and writes."""
+
+    rank: int = 0
+    size: int = 1
+    hosts: Any = None  # the group that talks over the network of the hosts, whatever the GPUs use
+
+    def share(self, batch: Tensor) -> Tensor:
+        """This process's rows of a batch (B, ...): (B / size, ...)."""
+        return batch[self.rank :: self.size]
+
+    def whole(self, logits: Tensor) -> Tensor:
+        """The logits of all processes (B, C) from each one's (B / size, C); gradients flow to this one's rows only.
+
+        A loss of the whole batch can so be of any form: it need not be a mean over samples.
+        """
+        if self.size == 1:
+            return logits
+        logits = logits.float()
+        parts = [torch.empty_like(logits) for _ in range(self.size)]
+        dist.all_gather(parts, logits.detach().contiguous())
+        parts[self.rank] = logits
+        return torch.stack(parts, dim=1).flatten(0, 1)  # row i of rank r is row i * size + r of the batch
+
+    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The network for training steps: gradients are the mean over processes, norms are synchronised on GPUs."""
+        if self.size == 1:
+            return model
+        if device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        return nn.parallel.DistributedDataParallel(model)
+
+    def rows(self, n: int, n_columns: int, device: torch.device, compute: Callable[[np.ndarray], np.ndarray]) -> Any:
+        """A table (n, n_columns) float32 of which each process computes some rows: compute(indices) -> their rows."""
+        if self.size == 1:
+            return compute(np.arange(n))
+        mine = np.arange(self.rank, n, self.size)
+        table = torch.zeros(n, n_columns, device=device)
+        if len(mine):
+            table[torch.from_numpy(mine)] = torch.from_numpy(compute(mine)).to(device)
+        dist.all_reduce(table)
+        return table.cpu().numpy()
+
+    def any(self, flag: int) -> int:
+        """The largest flag of any process, so that all stop after the same step.  Waits for no GPU."""
+        if self.size == 1:
+            return flag
+        largest = torch.tensor(flag)
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.hosts)
+        return int(largest)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Tell in one line that another process has died: what it said stands above."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size == 1 or not any(word in str(error) for word in ("gloo", "NCCL", "Gloo")):
+                raise
+            raise UserError("another process of this training has ended, so this one cannot go on; "
+                            "--resume goes on from the last checkpoint") from None  # fmt: skip
+
+    def reseed(self, seed: int, step: int) -> None:
+        """Give torch's generator, which dropout draws from, another stream in each process but the first."""
+        if self.rank:
+            torch.manual_seed(np.random.SeedSequence([seed, 4, self.rank, step]).generate_state(1)[0].item())
+
+
+SOLO = Team()
+
+
+def restarted() -> bool:
+    """Whether torchrun has started this training again after one of its processes died."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+
+
+def join_team(batch_size: int, device: torch.device) -> Team:
+    """The team that torchrun has started this process for; a team of one without torchrun.  Raises MisuseError."""
+    if "RANK" not in os.environ:
+        return SOLO
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    team = Team(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+    if batch_size % team.size:
+        raise MisuseError(f"--batch_size {batch_size} cannot be shared out evenly among {team.size} processes")
+    if team.rank:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the first one speaks for all
+    return team
