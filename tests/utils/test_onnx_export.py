@@ -26,8 +26,9 @@ def checkpoint(arch: str, use_cbam: bool) -> tuple[torch.nn.Module, dict]:
     model.train()
     for _ in range(4):
         model(torch.rand(8, 1, 32, 64))
-    args = {"arch": arch, "use_cbam": use_cbam, "img_rows": 32, "img_cols": 64, "sampling_rate": 16000}
-    return model.eval(), {"args": args, "class_names": CLASSES, "model": model.state_dict()}
+    args = {"arch": arch, "use_cbam": use_cbam, "pooling": "mean", "use_coordinate": False}
+    args |= {"img_rows": 32, "img_cols": 64, "sampling_rate": 16000}
+    return model.eval(), {"args": args, "class_names": CLASSES, "model": model.state_dict(), "averaged": None}
 
 
 @pytest.mark.parametrize(("arch", "use_cbam"), [("resnet18", True), ("mobilenet_v3_small", False)])
