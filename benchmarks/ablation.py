@@ -1,0 +1,155 @@
+"""Ablation: what each part of a recipe is worth on a data set, at equal numbers of clips seen.
+
+Every setting is trained with every seed on one fold, and scored on the test clips.  Finished runs stand in --folder,
+one line each, and are not repeated.
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from statistics import mean
+
+from benchmarks.common import Row, add_output_flag, publish
+from benchmarks.precision import spread
+from loaders import get_data_path
+from loaders.layouts import read_corpus
+from models import ARCHS
+from utils.cli import hertz, make_parser, natural_int, positive_int
+from utils.errors import UserError, run
+from utils.metric import lwlrap
+from utils.predictions import load_predictions
+
+ROOT = Path(__file__).resolve().parents[1]
+ORIGINAL = "--use_mix_up --use_spec_aug"
+SETTINGS = {  # name -> flags of train.py
+    "original": ORIGINAL,
+    "original, cosine": f"{ORIGINAL} --num_cycles 1",
+    "original, AdamW": f"{ORIGINAL} --optimizer adamw --l_rate 2e-3 --weight_decay 0.05",
+    "original, averaged weights": f"{ORIGINAL} --ema_decay 0.999",
+    "original, curated clips half of each batch": f"{ORIGINAL} --curated_share 0.5",
+    "original, mean + max pooling": f"{ORIGINAL} --pooling meanmax",
+    "improved": "--recipe improved",
+}
+
+
+def main() -> None:
+    args = parse_args()
+    corpus = read_corpus(get_data_path(args.dataset))
+    if corpus.subset("test").truth is None:
+        raise UserError(f"the answers to the test clips of {args.dataset} are not there, so nothing can be compared")
+    done = Results(args.folder / "results.jsonl")
+    todo = [(name, seed) for seed in args.seeds for name in args.settings if (name, seed) not in done.rows]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        for name, seed, record in pool.map(lambda job: (*job, train_and_score(*job, args)), todo):
+            done.add(name, seed, record)
+            print(f"{name}, seed {seed}: lwlrap {record['test']:.4f}, held out {record['held out']:.4f}", flush=True)
+    facts = f"{args.arch}{' + CBAM' if args.arch.startswith('resnet') else ''}, fold 0 of {args.num_folds}, "
+    facts += f"{args.n_iter} steps of {args.batch_size} crops {args.img_rows} x {args.img_cols}, {args.precision}; "
+    facts += f"n = {len(args.seeds)} seeds, {args.jobs} runs at a time"
+    publish(f"Ablation on {args.dataset}", facts, table(done, args), [], args)
+
+
+class Results:
+    """Finished runs, a line of JSON each."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        self.rows = {(row["setting"], row["seed"]): row for row in map(json.loads, lines)}
+
+    def add(self, setting: str, seed: int, record: dict[str, float]) -> None:
+        self.rows[setting, seed] = record
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"setting": setting, "seed": seed, **record}) + "\n")
+
+
+def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
+    """One training; lwlrap of its last weights on the test clips and on the held-out ones."""
+    folder = args.folder / f"{'_'.join(setting.replace(',', '').split())}_{seed}"
+    flags = ["--dataset", args.dataset, "--eval_freq", 0, "--seed", seed, "--checkpoint_dir", folder]
+    flags += ["--use_cbam"] if args.arch.startswith("resnet") else []
+    for name in ("arch", "num_folds", "n_iter", "batch_size", "img_rows", "img_cols", "sampling_rate", "precision"):
+        flags += [f"--{name}", getattr(args, name)]
+    began = time.monotonic()
+    script(args.jobs, "train.py", *flags, *shlex.split(SETTINGS[setting]))
+    seconds = time.monotonic() - began
+    [last] = folder.glob("*_last_*.pth")
+    script(args.jobs, "test.py", "--model_path", last, "--prediction_dir", folder, "--precision", args.precision)
+    [path] = folder.glob("*_test_*.npz")
+    predictions, corpus = load_predictions(path), read_corpus(get_data_path(args.dataset))
+    truth = corpus.subset("test").truth_of(predictions.fnames)
+    score = lwlrap(truth, predictions.aligned(predictions.fnames, corpus.class_names))
+    [log] = folder.glob("*_log.jsonl")
+    held_out = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["lwlrap"]
+    for checkpoint in folder.glob("*.pth"):
+        checkpoint.unlink()
+    return {"test": score, "held out": held_out, "seconds": seconds}
+
+
+def script(jobs: int, name: str, *flags: object) -> None:
+    """Run one of the repository's scripts on its share of the cores.  Raises UserError with what it said."""
+    threads = str(max(os.cpu_count() // jobs, 1))
+    command = [sys.executable, str(ROOT / name), *map(str, flags)]
+    environ = os.environ | {"OMP_NUM_THREADS": threads}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{name} failed: {done.stderr[-1000:]}")
+
+
+def table(done: Results, args: argparse.Namespace) -> list[Row]:
+    """A line per setting; errors are compared with those of the first."""
+    scores = {name: [done.rows[name, seed] for seed in args.seeds] for name in args.settings}
+    first = scores[args.settings[0]]
+    rows = []
+    for name, records in scores.items():
+        test, held_out = ([record[key] for record in records] for key in ("test", "held out"))
+        error, seconds = 1 - mean(test), mean(record["seconds"] for record in records)
+        rows.append(
+            {
+                "setting": name,
+                "flags": f"`{SETTINGS[name]}`",
+                "lwlrap, test": f"{mean(test):.4f} ± {spread(test):.4f}",
+                "held out": f"{mean(held_out):.4f} ± {spread(held_out):.4f}",
+                "error against the first": f"{error / (1 - mean(record['test'] for record in first)):.2f}",
+                "time": f"{seconds / mean(record['seconds'] for record in first):.2f}",
+            }
+        )
+    return rows
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/ablation.py --folder /tmp/ablation --jobs 2")
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", default="freesound", help="a name in config.json, with answers to its test clips")
+    data.add_argument("--num_folds", type=positive_int, default=5, help="of which the first is held out")
+    training = parser.add_argument_group("training")
+    training.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=SETTINGS, help="which to train")
+    training.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network; a ResNet has CBAM")
+    training.add_argument("--n_iter", type=positive_int, default=600, help="steps of a run")
+    training.add_argument("--batch_size", type=positive_int, default=16, help="clips of a step")
+    training.add_argument("--img_rows", type=positive_int, default=64, help="mel bands")
+    training.add_argument("--img_cols", type=positive_int, default=128, help="frames of a crop")
+    training.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
+    training.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of all runs")
+    runs = parser.add_argument_group("runs")
+    runs.add_argument("--seeds", nargs="+", type=natural_int, default=[1, 2, 3], help="three or more say something")
+    runs.add_argument("--jobs", type=positive_int, default=1, help="runs at a time, which share the cores")
+    runs.add_argument("--folder", type=Path, required=True, help="where results are kept")
+    add_output_flag(parser)
+    parser.set_defaults(device="cpu")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)

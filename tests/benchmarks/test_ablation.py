@@ -1,0 +1,23 @@
+"""The ablation's table, and that a finished run is not repeated."""
+
+import json
+import shlex
+
+FLAGS = shlex.split(
+    "--dataset tiny --settings improved --seeds 1 --n_iter 2 --batch_size 4 --num_folds 2 --arch mobilenet_v3_small "
+    "--img_rows 32 --img_cols 64 --sampling_rate 16000 --folder runs"
+)
+
+
+def test_a_setting_is_trained_scored_and_not_trained_again(process, workplace):
+    first = process(workplace, "benchmarks/ablation.py", *FLAGS)
+    assert first.code == 0, first.err
+    lines = (workplace / "runs" / "results.jsonl").read_text().splitlines()
+    record = json.loads(lines[0])
+    assert (record["setting"], record["seed"]) == ("improved", 1)
+    assert f"| {record['test']:.4f} ± nan |" in first.out
+    assert f"| {record['held out']:.4f} ± nan | 1.00 | 1.00 |" in first.out
+    again = process(workplace, "benchmarks/ablation.py", *FLAGS)
+    assert again.code == 0, again.err
+    assert (workplace / "runs" / "results.jsonl").read_text().splitlines() == lines
+    assert f"{record['test']:.4f} ± nan" in again.out
