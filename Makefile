@@ -35,4 +35,4 @@ install: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv datasets predictions checkpoints/*.pth checkpoints/*.jsonl submission.csv oof.csv
+	rm -rf .venv datasets predictions checkpoints/*.pth checkpoints/*.jsonl submission.csv oof.csv noisy.csv report.html

@@ -3,11 +3,12 @@
 #
 #   ./run.sh DATASET [K] [flags of train.py ...]
 #   ./run.sh freesound 5 --arch resnet18 --use_cbam --use_mix_up --use_spec_aug
-# Environment: TTA=8 crops per clip; SPLITS="val test" to predict, val alone for data without test clips; PYTHON.
+# Environment: TTA=8 crops per clip; SPLITS="val test" to predict: val alone for data without test clips, train_noisy
+# too for what the folds think of the noisy labels; PYTHON.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit "$1"; }
+usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit "$1"; }
 [[ ${1:-} == -h || ${1:-} == --help ]] && usage 0
 [[ $# -ge 1 ]] || usage 2
 dataset=$1; shift

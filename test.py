@@ -42,8 +42,8 @@ def main() -> int:
     keep_freed_memory()
     model = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
 
-    subset = "test" if args.split == "test" else "train_curated"
-    fnames = corpus.subset("test").fnames if args.split == "test" else state["held_out"]
+    subset = "train_curated" if args.split == "val" else args.split
+    fnames = state["held_out"] if args.split == "val" else corpus.subset(subset).fnames
     clips = usable_clips(trained.dataset, subset, fnames, settings)
     scored = predict(
         model, clips.to(device), trained.img_cols, args.batch_size, device,
@@ -91,7 +91,7 @@ def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
         print(
             f"lwlrap of the held-out clips: {lwlrap(curated.truth[[row[f] for f in predictions.fnames]], scores):.4f}"
         )
-    elif parts := score_parts(corpus.subset("test"), scores):
+    elif split == "test" and (parts := score_parts(corpus.subset("test"), scores)):
         print(f"lwlrap: {describe(parts)}")
 
 
@@ -103,7 +103,9 @@ def parse_args() -> argparse.Namespace:
     on_off: dict[str, Any] = {"action": argparse.BooleanOptionalAction, "default": None}
     what = parser.add_argument_group("what")
     what.add_argument("--model_path", required=True, help="checkpoint of one fold")
-    what.add_argument("--split", default="test", choices=["test", "val"], help="val: the clips that the fold held out")
+    what.add_argument(
+        "--split", default="test", choices=["test", "val", "train_noisy"], help="val: the clips that the fold held out"
+    )
     what.add_argument("--prediction_dir", default="predictions", help="where the probabilities go")
     how = parser.add_argument_group("how")
     how.add_argument("--tta", type=natural_int, default=8, help="crops per clip; 0: the whole clip in one pass")

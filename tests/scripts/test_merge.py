@@ -111,6 +111,23 @@ def test_val_joins_the_folds_into_one_table_of_all_curated_clips(merge, save, wo
     assert f"CV lwlrap {lwlrap(truth, made.to_numpy()):.4f} over 20 clips" in done.out
 
 
+def test_train_noisy_is_the_mean_of_the_folds_in_the_order_of_its_csv(merge, save, workplace, template):
+    noisy = table(template / "train_noisy.csv").index.tolist()
+    save(0, "train_noisy", noisy[::-1], table=random_table(0, 8)[::-1]), save(1, "train_noisy", noisy)
+    done = merge("--split", "train_noisy")
+    assert (done.code, done.out) == (0, "noisy.csv: 8 clips, 4 classes\n"), done.err
+    made = table(workplace / "noisy.csv")
+    assert made.index.tolist() == noisy
+    np.testing.assert_allclose(made, (random_table(0, 8) + random_table(1, 8)) / 2, rtol=1e-6)
+
+
+def test_noisy_predictions_of_other_clips_are_refused(merge, save):
+    save(0, "train_noisy"), save(1, "train_noisy")
+    refused = merge("--split", "train_noisy")
+    assert refused.code == 1
+    assert "other clips than the data set's train_noisy clips" in refused.error
+
+
 def test_a_missing_fold_is_named_by_number(merge, save, workplace):
     save(0, num_folds=4), save(2, num_folds=4)
     refused = merge()

@@ -71,6 +71,15 @@ def test_val_predicts_the_clips_that_the_fold_held_out(run, trained, template):
     assert f"lwlrap of the held-out clips: {lwlrap(truth, made.probabilities):.4f}" in done.out
 
 
+def test_train_noisy_predicts_the_noisy_clips_in_the_order_of_their_csv(run, trained, template):
+    done = run("--split", "train_noisy")
+    assert done.code == 0, done.err
+    made = load_predictions(trained / PREDICTED.format("train_noisy"))
+    assert made.fnames == pd.read_csv(template / "train_noisy.csv").fname.tolist()
+    assert made.args["split"] == "train_noisy"
+    assert "lwlrap" not in done.out
+
+
 def predicted(run, trained, *flags) -> np.ndarray:
     done = run(*flags, "--prediction_dir", "elsewhere")
     assert done.code == 0, done.err
