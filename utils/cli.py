@@ -77,6 +77,11 @@ def natural_float(text: str) -> float:
     return _number(text, float, lambda value: 0 <= value < float("inf"), "a number from 0")
 
 
+def positive_float(text: str) -> float:
+    """Argument type: a finite number above 0."""
+    return _number(text, float, lambda value: 0 < value < float("inf"), "a number above 0")
+
+
 def share(text: str) -> float:
     """Argument type: a number from 0 to 1."""
     return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")

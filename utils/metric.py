@@ -29,6 +29,13 @@ def per_class_lwlrap(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray,
     return means, counts / counts.sum()
 
 
+def clip_lwlrap(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Each clip's own lwlrap (N,), NaN for a clip without labels."""
+    precisions, truth = _precisions(truth, scores)
+    counts = truth.sum(axis=1)
+    return np.divide(precisions.sum(axis=1), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+
+
 def _precisions(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     truth, scores = np.asarray(truth) > 0, np.asarray(scores, dtype=np.float64)
     if truth.shape != scores.shape or truth.ndim != 2:

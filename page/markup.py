@@ -1,0 +1,101 @@
+"""Pieces of HTML.  Whatever goes in as text is escaped here, so that no label or file name can be markup."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+DASH = "\N{EN DASH}"  # where there is nothing to tell
+STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.css", "page.js"))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; `lead` is text, `body` is HTML."""
+
+    name: str  # of its anchor
+    title: str
+    lead: str
+    body: str
+
+
+def text(value: object) -> str:
+    """A table cell of text."""
+    return f"<td>{escape(str(value))}</td>"
+
+
+def number(value: float, spec: str, bar: bool = False) -> str:
+    """A table cell of a number, sorted by its value; with a bar as long as the value, which is then in [0, 1]."""
+    style = f' style="--p:{value:.4f}"' if bar else ""
+    return f'<td class="n{" bar" if bar else ""}" data-v="{value:.6g}"{style}>{value:{spec}}</td>'
+
+
+def blank() -> str:
+    """A table cell of a number that there is none of."""
+    return f'<td class="n" data-v="-1">{DASH}</td>'
+
+
+def table(name: str, heads: list[str], rows: list[list[str]], sortable: bool = True, hint: str = "") -> str:
+    """A table of cells made by the functions above; with a hint it can be filtered, which the hint invites to."""
+    titles = [f'<button type="button">{escape(head)}</button>' if sortable else escape(head) for head in heads]
+    kinds = ["n" if cell.startswith('<td class="n') else "" for cell in (rows[0] if rows else heads)]
+    head = "".join(
+        f'<th scope="col"{f" class={kind}" if kind else ""}>{title}</th>'
+        for title, kind in zip(titles, kinds, strict=True)
+    )
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    search = (
+        f'<label class="filter"><span>{escape(hint)}</span><input type="search" data-for="{name}"></label>'
+        if hint
+        else ""
+    )
+    cls = ' class="sortable"' if sortable else ""
+    return (
+        f'{search}<div class="scroll" tabindex="0"><table id="{name}"{cls}><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def card(title: str, value: str, note: str = "", main: bool = False) -> str:
+    """A figure in large type."""
+    return (
+        f'<div class="card{" main" if main else ""}"><p class="what">{escape(title)}</p>'
+        f'<p class="value">{escape(value)}</p><p class="note">{escape(note)}</p></div>'
+    )
+
+
+def paragraph(sentence: str) -> str:
+    """A paragraph of plain text."""
+    return f'<p class="said">{escape(sentence)}</p>'
+
+
+def data_uri(kind: str, content: bytes) -> str:
+    """A file as an address that holds it."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def document(title: str, lead: str, sections: list[Section]) -> str:
+    """The whole page.  Its policy lets nothing be loaded and no script run but ours, whatever a label may hold."""
+    style, script = STYLE.read_text(encoding="utf-8"), SCRIPT.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+    )
+    links = "".join(f'<a href="#{part.name}">{escape(part.title)}</a>' for part in sections)
+    body = "".join(
+        f'<section id="{part.name}"><h2>{escape(part.title)}</h2><p class="lead">{escape(part.lead)}</p>'
+        f"{part.body}</section>"
+        for part in sections
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
+        f"<title>{escape(title)}</title><style>{style}</style></head>"
+        f'<body><header><p class="kicker">Audio tagging report</p><h1>{escape(title)}</h1>'
+        f'<p class="lead">{escape(lead)}</p><nav>{links}</nav></header><main>{body}</main>'
+        f"<script>{script}</script></body></html>\n"
+    )

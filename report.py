@@ -1,0 +1,76 @@
+"""Write one HTML page about a run: scores, curves, weak classes, confusions, calibration, and clips to listen to."""
+
+import argparse
+from pathlib import Path
+
+from loaders import get_data_path
+from loaders.layouts import read_corpus
+from loaders.pcen import AudioSettings
+from page.calibration import calibration_section
+from page.classes import classes_section, confusion_section
+from page.clips import doubtful_section, hardest_section
+from page.markup import Section, document
+from page.results import Results, read_results
+from page.scores import scores_section
+from page.settings import settings_section
+from page.training import training_section
+from utils.atomic import atomic_write
+from utils.cli import make_parser, natural_int, positive_float, positive_int, seed
+from utils.errors import run
+
+
+def main() -> int:
+    args = parse_args()
+    results = read_results(args, read_corpus(get_data_path(args.dataset)))
+    html = document(args.dataset, describe(results), sections(results, args))
+    with atomic_write(args.output, "w") as file:
+        file.write(html)
+    print(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.1f} MB, opens in any browser")
+    return 0
+
+
+def sections(results: Results, args: argparse.Namespace) -> list[Section]:
+    """All parts of the page that there is something to say in."""
+    audio = AudioSettings(results.settings["sampling_rate"], args.img_rows)
+    parts = [scores_section(results), training_section(results, args.checkpoint_dir)]
+    if "val" in results.tables:
+        parts += [classes_section(results), confusion_section(results), calibration_section(results)]
+        if args.clips:
+            parts.append(hardest_section(results, audio, args.clips, args.seconds))
+    if args.noisy_clips:
+        parts.append(doubtful_section(results, audio, args.noisy_clips, args.seconds))
+    return [part for part in [*parts, settings_section(results)] if part]
+
+
+def describe(results: Results) -> str:
+    """One sentence about the run and the data."""
+    runs = [
+        f"{args['arch']}, {args['num_folds']} folds of {args.get('n_iter', '?')} steps"
+        for args in (next(iter(folds.values())).args for folds in results.any_runs.values())
+    ]
+    names = {"train_curated": "curated", "train_noisy": "noisy", "test": "test"}
+    clips = [f"{len(subset.fnames):,} {names[name]}" for name, subset in results.corpus.subsets.items()]
+    return f"{' + '.join(runs)}. {', '.join(clips)} clips of {len(results.corpus.class_names)} classes."
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__.split("\n")[0], "python report.py --dataset freesound --output report.html")
+    what = parser.add_argument_group("which run")
+    what.add_argument("--dataset", default="freesound", help="a name in config.json")
+    what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
+    what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
+    what.add_argument("--seed", type=seed, default=1234, help="of the training")
+    what.add_argument("--run", nargs="+", help="runs to average, ARCH_RATE_FOLDS, where there are several")
+    what.add_argument("--prediction_dir", default="predictions", help="where test.py wrote them")
+    what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote its logs")
+    what.add_argument("--allow_missing", action="store_true", help="go on though a fold is missing")
+    page = parser.add_argument_group("page")
+    page.add_argument("--clips", type=natural_int, default=12, help="curated clips to show; 0: none")
+    page.add_argument("--noisy_clips", type=natural_int, default=12, help="noisy clips to show; 0: none")
+    page.add_argument("--seconds", type=positive_float, default=5.0, help="of each clip, from its start")
+    page.add_argument("--output", default="report.html", help="the page to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run(main)
