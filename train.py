@@ -25,6 +25,7 @@ from utils.predict import predict
 from utils.recipes import RECIPES, describe
 from utils.schedule import learning_rate
 from utils.team import SOLO, Team, join_team, restarted
+from utils.tensorboard import Tensorboard, import_writer
 from utils.training_run import HERE_ONLY, TrainingRun
 
 
@@ -50,6 +51,9 @@ def main() -> int:
     engine = team.wrap(model, device)
     criterion = get_loss(args.loss, args.gamma_fl)
     training = TrainingRun(args, loader, model, optimizer, averaged, resumed, writes=team.rank == 0)
+    tensorboard = None
+    if args.tensorboard and team.rank == 0:
+        tensorboard = Tensorboard(args, model, training.step, training.log)
     team.reseed(args.seed, training.step)
 
     def predict_held_out(rows: np.ndarray) -> np.ndarray:
@@ -73,6 +77,8 @@ def main() -> int:
             if averaged:
                 averaged.update(step)
             training.after_step(loss, scores)
+            if tensorboard:
+                tensorboard.after_step(training.log)
             if (received := team.any(interrupts.received or 0)) and training.step < args.n_iter:
                 path = training.save()
                 print(f"stopped after step {training.step}; to go on: python train.py --resume {path}", flush=True)
@@ -165,6 +171,8 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
                     f"{args.resume} was trained with {action.dest} {trained[action.dest]!r}, which no run can have"
                 )
         args = argparse.Namespace(**{**vars(args), **trained})
+    if args.tensorboard:
+        import_writer()
     if args.num_folds < 2:
         raise MisuseError(f"--num_folds {args.num_folds}: there must be 2 or more, one of which is held out")
     if args.fold_num >= args.num_folds:
@@ -242,6 +250,7 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between lines")
     work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
     work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
+    work.add_argument("--tensorboard", **on_off, help="also log to checkpoint_dir/tensorboard, inputs as pictures too")
     work.add_argument("--resume", metavar="PATH", help="go on from this checkpoint exactly where it stopped")
     work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
     return parser

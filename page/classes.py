@@ -54,7 +54,8 @@ def confusion_section(results: Results) -> Section:
     which = f"the {len(chosen)} most confused of {len(names)} classes" if len(chosen) < len(names) else "all classes"
     lead = (
         "A clip can have several labels, so a confusion here is a wrong label that ranks above a true one. "
-        f"Rows are true labels, columns the wrong ones above them; the stronger the colour, the more of the row's clips ({which})."
+        "Rows are true labels, columns the wrong ones above them; the stronger the colour, the more of the row's "
+        f"clips ({which})."
     )
     drawn = heat_map(counts[np.ix_(chosen, chosen)], clips[chosen], [names[i] for i in chosen])
     body = f'<div class="halves"><div class="scroll map" tabindex="0">{drawn}</div><div>{pairs}</div></div>'

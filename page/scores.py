@@ -42,7 +42,11 @@ def scores_section(results: Results) -> Section | None:
     body = f'<div class="cards">{"".join(cards)}</div>{table("folds", heads, rows, sortable=False)}'
     lead = "lwlrap: the precision of the ranking down to each true label, averaged over all of them; 1 is perfect."
     if parts:
-        lead += f" {', '.join(parts).capitalize()}: of the test clips."
+        lead += (
+            " Public, private and overall are parts of the test clips."
+            if len(parts) > 1
+            else " Overall: all test clips."
+        )
     return Section("scores", "Scores", lead, body)
 
 

@@ -15,7 +15,7 @@ CHARTS = {  # key of a log record -> its title, and whether its axis starts at z
 
 def training_section(results: Results, checkpoint_dir: str) -> Section:
     """A chart for each of the figures that are logged, one line per fold."""
-    lead = "One point per validation. The loss is the mean since the one before, on crops augmented as they were for training."
+    lead = "One point per validation. The loss is the mean since the one before, on augmented crops."
     if not results.logs:
         missing = f"There are no logs of these folds in {checkpoint_dir}; name their folder with --checkpoint_dir."
         return Section("training", "Training", "How the folds learned.", paragraph(missing))

@@ -16,6 +16,11 @@ def log_path(args: Settings) -> Path:
     return Path(args.checkpoint_dir) / f"{args.arch}_{args.dataset}_{_fold(args)}_log.jsonl"
 
 
+def tensorboard_dir(args: Settings) -> Path:
+    """Where a fold's event files go."""
+    return Path(args.checkpoint_dir) / "tensorboard" / f"{args.arch}_{args.dataset}_{_fold(args)}"
+
+
 def prediction_path(args: Settings, folder: str, split: str) -> Path:
     """A fold's probabilities of a split (.npz; the CSV beside has the same stem)."""
     return Path(folder) / f"{args.arch}_{args.dataset}_{split}_{_fold(args)}.npz"

@@ -21,7 +21,7 @@ from utils.names import checkpoint_path, log_path
 from utils.schedule import learning_rate
 from utils.versions import versions
 
-HERE_ONLY = ("resume", "device", "checkpoint_dir", "print_train_freq", "save_freq")  # do not change the result
+HERE_ONLY = ("resume", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard")  # change no result
 
 
 class TrainingRun:
