@@ -9,7 +9,8 @@ DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_it
 
 demo: .venv/installed
 	$(BIN)/python loaders/demo_corpus.py --out datasets/demo --seed 0
-	PYTHON=$(CURDIR)/$(BIN)/python ./run.sh demo 2 $(DEMO_FLAGS)
+	SPLITS="val test train_noisy" PYTHON=$(CURDIR)/$(BIN)/python ./run.sh demo 2 $(DEMO_FLAGS)
+	$(BIN)/python report.py --dataset demo --img_rows 32 --img_cols 96 --output $(CURDIR)/report.html
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
@@ -35,4 +36,4 @@ install: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv datasets predictions checkpoints/*.pth checkpoints/*.jsonl submission.csv oof.csv noisy.csv report.html
+	rm -rf .venv datasets predictions checkpoints/*.pth checkpoints/*.jsonl checkpoints/tensorboard submission.csv oof.csv noisy.csv report.html

@@ -76,8 +76,7 @@ def fold_name(results: Results, run: str, fold: int) -> str:
 def _check_rates(results: Results) -> None:
     for folds in results.any_runs.values():
         for path, fold in folds.items():
-            rate = fold.args.get("sampling_rate")
-            if type(rate) is not int or rate not in HERTZ:
+            if fold.args["sampling_rate"] not in HERTZ:
                 raise UserError(f"{path} holds no valid sampling_rate; predict that fold again")
 
 

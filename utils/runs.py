@@ -12,6 +12,7 @@ from utils.predictions import Predictions, load_predictions
 
 Folds = dict[Path, Predictions]  # the folds of one training, by file
 Runs = dict[str, Folds]  # by name, ARCH_RATE_FOLDS
+TOLD = {"arch": str, "sampling_rate": int, "num_folds": int, "fold_num": int}  # which fold of which run it is
 PER_FOLD = {"fold_num", "checkpoint_step"}  # arguments in which the folds of a run differ
 
 
@@ -25,6 +26,8 @@ def find_runs(args: argparse.Namespace, split: str) -> Runs:
         if other:
             print(f"leaving out {path}: made with {other[0]} {predictions.args.get(other[0])}", file=sys.stderr)
             continue
+        if wrong := [key for key, kind in TOLD.items() if type(predictions.args.get(key)) is not kind]:
+            raise UserError(f"{path} holds no valid {wrong[0]}; predict that fold again")
         name = "{arch}_{sampling_rate}_{num_folds}".format(**predictions.args)
         runs.setdefault(name, {})[path] = predictions
     return runs

@@ -1,4 +1,6 @@
-"""What the tests of tag.py share: two folds of a network that tells clips apart, and ways to run the script."""
+"""What several tests of scripts share: for tag.py two folds of a network that tells clips apart, and ways to run it;
+for the report a run that was never trained, its probabilities random.
+"""
 
 import json
 from collections.abc import Callable
@@ -9,11 +11,15 @@ import pytest
 import soundfile as sf
 import torch
 
+from loaders.layouts import read_corpus
 from utils.checkpoint import load_checkpoint
 from utils.ensemble import build_network
+from utils.predictions import Predictions, save_predictions
 
 BEST = "checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{}-2_model.pth"
 RATE = 16000
+SETTINGS = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
+            "num_folds": 2, "seed": 1234, "l_rate": 0.1, "n_iter": 20, "tta": 8}  # fmt: skip
 
 
 def sharpen(path: Path) -> None:
@@ -73,3 +79,46 @@ def beep() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def predict() -> Callable[..., Path]:
+    """Write a fold's predictions as test.py would: predict(folder, data set's folder, fold, split)."""
+
+    def write(folder: Path, data: Path, fold: int, split: str, arch: str = "resnet18", table=None) -> Path:
+        corpus = read_corpus(data)
+        fnames = corpus.subset({"val": "train_curated"}.get(split, split)).fnames
+        fnames = fnames[fold::2] if split == "val" else fnames
+        if table is None:
+            rng = np.random.default_rng([fold, len(fnames), len(arch)])
+            table = rng.uniform(0.01, 0.99, (len(fnames), len(corpus.class_names)))
+        args = SETTINGS | {"arch": arch, "fold_num": fold, "split": split, "checkpoint_step": 10 + fold}
+        path = folder / "predictions" / f"{arch}_tiny_{split}_32x64_16000_{fold}-2.npz"
+        save_predictions(path, Predictions(table.astype(np.float32), fnames, corpus.class_names, args))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_log() -> Callable[[Path, int], Path]:
+    """Write a fold's log as train.py would: write_log(folder, fold)."""
+
+    def write(folder: Path, fold: int) -> Path:
+        path = folder / "checkpoints" / f"resnet18_tiny_32x64_16000_{fold}-2_log.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        record = {"train_loss": 3.5, "learning_rate": 0.1, "lwlrap": 0.4 + fold / 10, "per_class": {}}
+        path.write_text("".join(json.dumps({"step": step, **record}) + "\n" for step in (10, 20)))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def ready(workplace, template, predict, write_log) -> Path:
+    """A folder with the predictions of two folds and their logs."""
+    for fold in range(2):
+        for split in ("val", "test", "train_noisy"):
+            predict(workplace, template, fold, split)
+        write_log(workplace, fold)
+    return workplace

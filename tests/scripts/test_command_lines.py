@@ -6,7 +6,7 @@ import shlex
 import pytest
 import torch
 
-SCRIPTS = ["train.py", "test.py", "merge.py", "tag.py", "loaders/freesound_loader.py"]
+SCRIPTS = ["train.py", "test.py", "merge.py", "report.py", "tag.py", "loaders/freesound_loader.py"]
 TINY = shlex.split("--dataset tiny --img_rows 32 --sampling_rate 16000")
 TRAIN = [*TINY, *shlex.split("--arch mobilenet_v3_small --img_cols 64 --n_iter 1 --batch_size 4 --num_folds 2")]
 
@@ -74,6 +74,9 @@ MISUSE = {  # command line -> what the one line must hold
     "merge.py --mean harmonic": "harmonic",
     "merge.py --seed x": "--seed",
     "merge.py stray": "stray",
+    "report.py --dataset nope": "nope",
+    "report.py --clips -1": "--clips",
+    "report.py --seconds 0": "--seconds",
 }
 
 
@@ -100,7 +103,7 @@ def test_device_cuda_without_a_gpu_is_misuse(script, workplace):
     assert "--device cuda" in refused.error
 
 
-@pytest.mark.parametrize("name", ["train.py", "merge.py", "loaders/freesound_loader.py"])
+@pytest.mark.parametrize("name", ["train.py", "merge.py", "report.py", "loaders/freesound_loader.py"])
 def test_a_missing_data_folder_is_a_failure_that_names_it(script, workplace, name):
     (workplace / "config.json").write_text(json.dumps({"tiny": {"data_path": "gone/away"}}))
     failed = script(workplace, name, "--dataset", "tiny")
@@ -108,7 +111,7 @@ def test_a_missing_data_folder_is_a_failure_that_names_it(script, workplace, nam
     assert "gone/away" in failed.error
 
 
-@pytest.mark.parametrize("name", ["train.py", "merge.py", "loaders/freesound_loader.py"])
+@pytest.mark.parametrize("name", ["train.py", "merge.py", "report.py", "loaders/freesound_loader.py"])
 def test_without_config_json_it_says_where_to_run(script, tmp_path, name):
     failed = script(tmp_path, name, "--dataset", "tiny")
     assert failed.code == 1
@@ -127,7 +130,7 @@ def empty_class(corpus):
 
 
 @pytest.mark.parametrize("spoil", [unknown_label, empty_class])
-@pytest.mark.parametrize("name", ["train.py", "merge.py", "loaders/freesound_loader.py"])
+@pytest.mark.parametrize("name", ["train.py", "merge.py", "report.py", "loaders/freesound_loader.py"])
 def test_a_mistake_in_the_data_is_a_failure_that_names_it(script, spoiled, corpus, spoil, name):
     spoil(corpus)
     failed = script(spoiled, name, "--dataset", "tiny")

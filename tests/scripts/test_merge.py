@@ -245,6 +245,14 @@ def test_a_file_that_is_no_prediction_is_refused_by_name(merge, save, workplace)
     assert "x_tiny_test_y.npz" in refused.error
 
 
+@pytest.mark.parametrize("change", [{"arch": None}, {"fold_num": "0"}, {"num_folds": 2.0}, {"sampling_rate": [1]}])
+def test_predictions_that_do_not_tell_which_fold_they_are_of_are_refused(merge, save, change):
+    save(0), save(1, name="x_tiny_test_y", **change)
+    refused = merge()
+    assert refused.code == 1
+    assert f"x_tiny_test_y.npz holds no valid {next(iter(change))}" in refused.error
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.5])
 def test_probabilities_that_are_none_are_refused(merge, save, workplace, value):
     save(0, table=np.full((6, 4), value, np.float32)), save(1, table=np.full((6, 4), value, np.float32))

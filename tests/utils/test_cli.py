@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from utils.cli import given_flags, make_parser, natural_float, natural_int, positive_int, share
+from utils.cli import given_flags, make_parser, natural_float, natural_int, positive_float, positive_int, share
 
 
 @pytest.mark.parametrize(
@@ -13,6 +13,7 @@ from utils.cli import given_flags, make_parser, natural_float, natural_int, posi
         (positive_int, {"1": 1, "40000": 40000}, ["0", "-1", "1.5", "x", "", "inf"]),
         (natural_int, {"0": 0, "7": 7}, ["-1", "0.0", "x"]),
         (natural_float, {"0": 0.0, "1e-1": 0.1}, ["-0.1", "nan", "inf", "x"]),
+        (positive_float, {"1e-3": 0.001, "5": 5.0}, ["0", "-1", "nan", "inf", "x"]),
         (share, {"0": 0.0, "0.5": 0.5, "1": 1.0}, ["-0.1", "1.01", "nan", "x"]),
     ],
 )

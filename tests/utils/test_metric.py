@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score
 
-from utils.metric import lwlrap, per_class_lwlrap
+from utils.metric import clip_lwlrap, lwlrap, per_class_lwlrap
 
 
 @st.composite
@@ -68,6 +68,14 @@ def test_per_class_by_hand():
     np.testing.assert_allclose(prior, [2 / 3, 1 / 3, 0])
 
 
+@given(tables())
+def test_the_label_weighted_mean_of_the_clips_is_the_whole(table):
+    truth, scores = table
+    clips, labels = clip_lwlrap(truth, scores), truth.sum(axis=1)
+    np.testing.assert_array_equal(np.isnan(clips), labels == 0)
+    assert np.nansum(clips * labels) / labels.sum() == pytest.approx(lwlrap(truth, scores))
+
+
 @pytest.mark.parametrize(
     ("truth", "scores", "message"),
     [
@@ -80,6 +88,6 @@ def test_per_class_by_hand():
     ],
 )
 def test_what_cannot_be_scored_is_refused(truth, scores, message):
-    for metric in (lwlrap, per_class_lwlrap):
+    for metric in (lwlrap, per_class_lwlrap, clip_lwlrap):
         with pytest.raises(ValueError, match=message):
             metric(truth, scores)
