@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_iter 360 --eval_freq 360 \
+DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_iter 360 --eval_freq 120 \
 	--l_rate 0.05 --num_cycles 1 --dropout_rate 0.2 --print_train_freq 50
 
 .PHONY: demo test bench lint install clean
