@@ -250,7 +250,7 @@ def build_parser() -> argparse.ArgumentParser:
     work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between lines")
     work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
     work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
-    work.add_argument("--tensorboard", **on_off, help="also log to checkpoint_dir/tensorboard, inputs as pictures too")
+    work.add_argument("--tensorboard", **on_off, help="log to checkpoint_dir/tensorboard too")
     work.add_argument("--resume", metavar="PATH", help="go on from this checkpoint exactly where it stopped")
     work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
     return parser
