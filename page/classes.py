@@ -1,18 +1,16 @@
 """Sections: each class's score, and which wrong labels stand above the true ones."""
 
-from html import escape
-
 import numpy as np
 
 from page.analysis import outranked, worst_pairs
+from page.heat_map import heat_map
 from page.markup import DASH, Section, blank, number, table, text
 from page.results import Results
 from utils.metric import per_class_lwlrap
 
 MOST_PAIRS = 200  # rows of the table
 MOST_IN_MAP = 24  # classes; more would be too small to read
-CELL, HEAD, LETTER = 20, 110, 7.2  # pixels of the map: a cell, the names on top, a letter of the names at the left
-LONGEST = 22  # letters of a name
+BESIDE = 16  # classes that leave room for the table beside the map
 
 
 def classes_section(results: Results) -> Section:
@@ -51,39 +49,14 @@ def confusion_section(results: Results) -> Section:
     heads = ["true label", "ranked above it", "share", "times", "clips"]
     pairs = table("pairs", heads, rows, hint="Show only")
     chosen = np.sort(np.argsort(-(counts.sum(axis=0) + counts.sum(axis=1)), kind="stable")[:MOST_IN_MAP])
+    share = counts[np.ix_(chosen, chosen)] / np.maximum(clips[chosen], 1)[:, None]
     which = f"the {len(chosen)} most confused of {len(names)} classes" if len(chosen) < len(names) else "all classes"
     lead = (
         "A clip can have several labels, so a confusion here is a wrong label that ranks above a true one. "
         "Rows are true labels, columns the wrong ones above them; the stronger the colour, the more of the row's "
-        f"clips ({which})."
+        f"clips, up to {share.max():.0%} ({which})."
     )
     drawn = heat_map(counts[np.ix_(chosen, chosen)], clips[chosen], [names[i] for i in chosen])
-    body = f'<div class="halves"><div class="scroll map" tabindex="0">{drawn}</div><div>{pairs}</div></div>'
+    layout = ' class="halves"' if len(chosen) <= BESIDE else ""
+    body = f'<div{layout}><div class="scroll map" tabindex="0">{drawn}</div><div>{pairs}</div></div>'
     return Section("confusions", "Confusions", lead, body)
-
-
-def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str]) -> str:
-    """SVG of counts (n, n) as shares of the clips (n,) of each row, spelt out where the pointer rests."""
-    side = CELL * len(names)
-    short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
-    left = round(LETTER * max(map(len, short), default=0)) + 12
-    parts = [f'<rect class="field" x="{left}" y="{HEAD}" width="{side}" height="{side}"/>']
-    for i, name in enumerate(short):
-        middle, at = i * CELL + CELL // 2, i * CELL + 1
-        parts += [
-            f'<text x="{left - 8}" y="{HEAD + middle + 4}" text-anchor="end">{escape(name)}</text>',
-            f'<text transform="translate({left + middle + 4} {HEAD - 8}) rotate(-55)">{escape(name)}</text>',
-            f'<rect class="self" x="{left + at}" y="{HEAD + at}" width="{CELL - 2}" height="{CELL - 2}"/>',
-        ]
-    for t, w in zip(*np.nonzero(counts), strict=True):
-        share = counts[t, w] / clips[t]
-        said = f"{names[t]}: {names[w]} above it in {counts[t, w]} of {clips[t]} clips ({share:.0%})"
-        parts.append(
-            f'<rect class="hit" x="{left + w * CELL + 1}" y="{HEAD + t * CELL + 1}" width="{CELL - 2}" '
-            f'height="{CELL - 2}" fill-opacity="{share:.3f}"><title>{escape(said)}</title></rect>'
-        )
-    width, height = left + side + HEAD * 0.7, HEAD + side + 4
-    return (
-        f'<svg viewBox="0 0 {width:.0f} {height}" width="{width:.0f}" height="{height}" role="img" '
-        f'aria-label="Heat map of confusions">{"".join(parts)}</svg>'
-    )

@@ -21,8 +21,8 @@ class Section:
 
 
 def text(value: object) -> str:
-    """A table cell of text."""
-    return f"<td>{escape(str(value))}</td>"
+    """A table cell of text, which may be broken after underscores."""
+    return f"<td>{escape(str(value)).replace('_', '_<wbr>')}</td>"
 
 
 def number(value: float, spec: str, bar: bool = False) -> str:

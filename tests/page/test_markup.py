@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from page.classes import heat_map
+from page.heat_map import heat_map
 from page.markup import Section, card, document, number, paragraph, table, text
 
 
