@@ -16,6 +16,7 @@ from utils.names import checkpoint_path, log_path
 from utils.runs import Runs, average_folds, check_run, choose_runs, find_runs, join_folds, no_predictions
 
 SPLITS = {"val": "train_curated", "test": "test", "train_noisy": "train_noisy"}  # and the clips that each predicts
+PER_SPLIT = {"split", "tta", "precision"}  # arguments in which the predictions of one checkpoint may differ
 LOGGED = ("step", "learning_rate", "train_loss", "lwlrap")
 
 
@@ -60,6 +61,7 @@ def read_results(args: argparse.Namespace, corpus: Corpus) -> Results:
             check_run(name, folds, corpus, args.allow_missing)
     results = Results(corpus, runs)
     _check_rates(results)
+    _check_one_training(runs)
     for split, own in runs.items():
         joined = join_folds(own, corpus, "arithmetic") if split == "val" else None
         results.tables[split] = joined or average_folds(own, corpus, "arithmetic", split)
@@ -78,6 +80,17 @@ def _check_rates(results: Results) -> None:
         for path, fold in folds.items():
             if fold.args["sampling_rate"] not in HERTZ:
                 raise UserError(f"{path} holds no valid sampling_rate; predict that fold again")
+
+
+def _check_one_training(runs: dict[str, Runs]) -> None:
+    """Each fold's splits were predicted with the same checkpoint; else the page would speak of two networks."""
+    seen: dict[tuple[str, int], tuple[Path, dict[str, Any]]] = {}
+    for name, path, fold in ((n, p, f) for own in runs.values() for n, folds in own.items() for p, f in folds.items()):
+        training = {key: value for key, value in fold.args.items() if key not in PER_SPLIT}
+        first, other = seen.setdefault((name, fold.args["fold_num"]), (path, training))
+        if wrong := [key for key in {**training, **other} if training.get(key) != other.get(key)]:
+            values = f"{wrong[0]} {training.get(wrong[0])}, {first} with {other.get(wrong[0])}"
+            raise UserError(f"{path} was made with {values}; predict both with the same checkpoint")
 
 
 def _check_range(split: str, probabilities: np.ndarray) -> None:

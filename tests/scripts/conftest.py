@@ -83,17 +83,20 @@ def beep() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def predict() -> Callable[..., Path]:
-    """Write a fold's predictions as test.py would: predict(folder, data set's folder, fold, split)."""
+    """Write a fold's predictions as test.py would: predict(folder, data set's folder, fold, split).
 
-    def write(folder: Path, data: Path, fold: int, split: str, arch: str = "resnet18", table=None) -> Path:
+    Keywords change its arguments.
+    """
+
+    def write(folder: Path, data: Path, fold: int, split: str, table=None, **changes: object) -> Path:
         corpus = read_corpus(data)
         fnames = corpus.subset({"val": "train_curated"}.get(split, split)).fnames
         fnames = fnames[fold::2] if split == "val" else fnames
         if table is None:
-            rng = np.random.default_rng([fold, len(fnames), len(arch)])
+            rng = np.random.default_rng([fold, len(fnames), len(changes)])
             table = rng.uniform(0.01, 0.99, (len(fnames), len(corpus.class_names)))
-        args = SETTINGS | {"arch": arch, "fold_num": fold, "split": split, "checkpoint_step": 10 + fold}
-        path = folder / "predictions" / f"{arch}_tiny_{split}_32x64_16000_{fold}-2.npz"
+        args = SETTINGS | {"fold_num": fold, "split": split, "checkpoint_step": 10 + fold} | changes
+        path = folder / "predictions" / f"{args['arch']}_tiny_{split}_32x64_16000_{fold}-2.npz"
         save_predictions(path, Predictions(table.astype(np.float32), fnames, corpus.class_names, args))
         return path
 

@@ -49,6 +49,22 @@ def test_a_broken_checkpoint_is_one_line_that_names_it(ready, refused):
     assert path.name in refused()
 
 
+@pytest.mark.parametrize("change", [{"checkpoint_step": 5}, {"l_rate": 0.2}, {"noisy_weight": 0.5}])
+def test_splits_predicted_with_different_checkpoints_are_refused(ready, template, refused, predict, change):
+    for fold in range(2):
+        path = predict(ready, template, fold, "test", **change)
+    error = refused()
+    assert next(iter(change)) in error
+    assert path.name.replace("_1-2", "_0-2") in error
+    assert "predict both with the same checkpoint" in error
+
+
+def test_splits_may_differ_in_their_crops(ready, template, predict, script):
+    for fold in range(2):
+        predict(ready, template, fold, "train_noisy", tta=2)
+    assert script(ready, "report.py", *FLAGS, "--clips", 0, "--noisy_clips", 0).code == 0
+
+
 @pytest.mark.parametrize("value", [-0.5, 1.5])
 def test_probabilities_that_are_none_are_refused(ready, template, refused, value, predict):
     predict(ready, template, 0, "val", table=np.full((10, 4), value))
