@@ -43,7 +43,7 @@ def curves(lines: list[tuple[list[float], list[float]]], title: str, floor: bool
         figure, axes = _blank()
         for number, (steps, values) in enumerate(lines):
             marker = "o" if len(steps) < 20 else None
-            axes.plot(steps, values, color=_stand_in(number), marker=marker, markersize=3, linewidth=1.6)
+            axes.plot(steps, values, color=_stand_in(number), marker=marker, markersize=3, linewidth=1.6, clip_on=False)
         axes.set_xlabel("step")
         if floor:
             axes.set_ylim(bottom=0)

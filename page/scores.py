@@ -41,12 +41,8 @@ def scores_section(results: Results) -> Section | None:
     heads = ["", "held out", *parts]
     body = f'<div class="cards">{"".join(cards)}</div>{table("folds", heads, rows, sortable=False)}'
     lead = "lwlrap: the precision of the ranking down to each true label, averaged over all of them; 1 is perfect."
-    if parts:
-        lead += (
-            " Public, private and overall are parts of the test clips."
-            if len(parts) > 1
-            else " Overall: all test clips."
-        )
+    if test:
+        lead += " Held out: curated clips. The other columns: test clips."
     return Section("scores", "Scores", lead, body)
 
 
