@@ -22,12 +22,13 @@ class Tensorboard:
         self.written = len(log) if any(folder.glob("events*")) else 0  # records
         self.writer = import_writer()(folder, purge_step=step + 1 if step else 0)
         self.inputs: Tensor | None = None
-        model.register_forward_pre_hook(self._look)
-        self.after_step(log)
 
-    def _look(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if model.training:
-            self.inputs = inputs[0]
+        def look(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:  # no method: copies of the network copy those
+            if model.training:
+                self.inputs = inputs[0]
+
+        model.register_forward_pre_hook(look)
+        self.after_step(log)
 
     def after_step(self, log: list[dict[str, Any]]) -> None:
         """Write what is new in the log, if anything is."""
