@@ -11,21 +11,22 @@ from tqdm import trange
 from loaders import get_loader
 from loaders.pcen import AudioSettings
 from losses import Criterion, get_loss
-from models import ARCHS, POOLINGS, get_model
+from models import get_model
 from utils.augment import equalize, mixup, resize_crop, smooth_labels, spec_augment
 from utils.average import AveragedModel
 from utils.checkpoint import load_checkpoint
-from utils.cli import can_be, given_flags, hertz, make_parser, natural_float, natural_int, positive_int, seed, share
-from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.cli import can_be, given_flags
+from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
 from utils.errors import MisuseError, UserError, run
 from utils.interrupts import Interrupts
 from utils.names import checkpoint_path
-from utils.optimizers import OPTIMIZERS, get_optimizer
+from utils.optimizers import get_optimizer
 from utils.predict import predict
 from utils.recipes import RECIPES, describe
 from utils.schedule import learning_rate
 from utils.team import SOLO, Team, join_team, restarted
 from utils.tensorboard import Tensorboard, import_writer
+from utils.train_flags import build_parser
 from utils.training_run import HERE_ONLY, TrainingRun
 
 
@@ -184,76 +185,6 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     except ValueError as error:
         raise (UserError(f"{args.resume}: {error}") if resumed else MisuseError(f"--loss: {error}")) from None
     return args, resumed
-
-
-def build_parser() -> argparse.ArgumentParser:
-    parser = make_parser(
-        __doc__.split("\n")[0],
-        "python train.py --arch resnet18 --use_cbam --use_mix_up --use_spec_aug --dataset freesound --fold_num 0",
-    )
-    on_off = {"action": argparse.BooleanOptionalAction, "default": False}
-    data = parser.add_argument_group("data")
-    parser.add_argument("--recipe", default="original", choices=list(RECIPES), help="preset of the flags below")
-    data.add_argument("--dataset", default="freesound", help="a name in config.json")
-    data.add_argument(
-        "--split",
-        default="train",
-        choices=["train", "train_curated", "train_noisy"],
-        help="clips to train on; train: this fold's curated ones and all noisy ones",
-    )
-    data.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
-    data.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop, 10 ms each")
-    data.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
-    data.add_argument("--fold_num", type=natural_int, default=0, help="which fold to hold out")
-    data.add_argument("--num_folds", type=positive_int, default=5, help="folds of the curated clips")
-    data.add_argument("--fold_split", default="stratified", choices=["stratified", "random"], help="how to make folds")
-    data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
-    data.add_argument(
-        "--curated_share", type=share, default=0.0, help="of curated clips in a batch; 0: as many as there are"
-    )
-    net = parser.add_argument_group("network")
-    net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
-    net.add_argument("--use_cbam", **on_off, help="attention at the end of each residual branch")
-    net.add_argument("--dropout_rate", type=share, default=0.5, help="before the last layer")
-    net.add_argument("--pooling", default="mean", choices=list(POOLINGS), help="from the last map to a vector")
-    net.add_argument("--use_coordinate", **on_off, help="tell the network which mel band a row is")
-    loss = parser.add_argument_group("loss")
-    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up: bce, lovasz")
-    loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal modulation of the BCE; 0: none")
-    augment = parser.add_argument_group("augmentation")
-    augment.add_argument("--use_mix_up", **on_off, help="mix pairs of clips")
-    augment.add_argument("--use_spec_aug", **on_off, help="blank bands and spans")
-    augment.add_argument("--use_resized_crop", **on_off, help="stretch and shift in time and frequency")
-    augment.add_argument("--use_equalizer", **on_off, help="scale bands by a smooth random curve")
-    augment.add_argument("--label_smoothing", type=share, default=0.0, help="share of the targets spread over all")
-    steps = parser.add_argument_group("optimization")
-    steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
-    steps.add_argument("--batch_size", type=positive_int, default=128, help="clips of a forward pass")
-    steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes of a step")
-    steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="adamw wants a rate of about 1e-3")
-    steps.add_argument("--ema_decay", type=share, default=0.0, help="of averaged weights, which are scored; 0: none")
-    steps.add_argument("--l_rate", type=natural_float, default=0.1, help="base learning rate")
-    steps.add_argument("--momentum", type=share, default=0.9, help="of SGD; beta 1 of AdamW")
-    steps.add_argument("--weight_decay", type=natural_float, default=1e-4, help="not on biases and norms")
-    steps.add_argument(
-        "--num_cycles",
-        type=natural_int,
-        default=0,
-        help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
-    )
-    steps.add_argument("--seed", type=seed, default=1234, help="of everything random")
-    work = parser.add_argument_group("run")
-    work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
-    work.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
-    work.add_argument("--deterministic", **on_off, help="same bits each time on a GPU too, slower")
-    work.add_argument("--compile", **on_off, help="torch.compile the network: a minute of waiting, then faster steps")
-    work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between lines")
-    work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
-    work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
-    work.add_argument("--tensorboard", **on_off, help="log to checkpoint_dir/tensorboard too")
-    work.add_argument("--resume", metavar="PATH", help="go on from this checkpoint exactly where it stopped")
-    work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
-    return parser
 
 
 if __name__ == "__main__":

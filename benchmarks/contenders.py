@@ -17,9 +17,10 @@ from benchmarks import plain, synthetic
 from loaders import get_loader
 from loaders.pcen import AudioSettings
 from losses import get_loss
-from train import build_model, build_parser, train_step
+from train import build_model, train_step
 from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
 from utils.optimizers import get_optimizer, parameter_groups
+from utils.train_flags import build_parser
 
 Work = Callable[[int], None]
 

@@ -10,10 +10,11 @@ from loaders.freesound_loader import FreesoundLoader
 from loaders.pcen import AudioSettings
 from losses import get_loss
 from models import get_model
-from train import build_parser, train_step
+from train import train_step
 from utils.optimizers import get_optimizer
 from utils.predict import predict
 from utils.team import join_team
+from utils.train_flags import build_parser
 
 CPU = torch.device("cpu")
 

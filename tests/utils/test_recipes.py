@@ -7,6 +7,7 @@ import pytest
 
 from utils.cli import can_be
 from utils.recipes import RECIPES, describe
+from utils.train_flags import build_parser
 
 
 @pytest.fixture
@@ -19,8 +20,8 @@ def parse(module_of, monkeypatch):
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
-def test_a_recipe_sets_flags_to_values_that_they_can_have(module_of, parse, name):
-    actions = {action.dest: action for action in module_of("train.py").build_parser()._actions}
+def test_a_recipe_sets_flags_to_values_that_they_can_have(parse, name):
+    actions = {action.dest: action for action in build_parser()._actions}
     args = parse(f"--recipe {name}")
     for flag, value in RECIPES[name].items():
         assert can_be(actions[flag], value), flag

@@ -1,0 +1,92 @@
+"""The flags of train.py."""
+
+import argparse
+
+from models import ARCHS, POOLINGS
+from utils.cli import hertz, make_parser, natural_float, natural_int, positive_int, seed, share
+from utils.devices import PRECISIONS
+from utils.optimizers import OPTIMIZERS
+from utils.recipes import RECIPES
+
+ON_OFF = {"action": argparse.BooleanOptionalAction, "default": False}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = make_parser(
+        "Train one fold of an audio tagger from scratch.",
+        "python train.py --arch resnet18 --use_cbam --use_mix_up --use_spec_aug --dataset freesound --fold_num 0",
+    )
+    parser.add_argument("--recipe", default="original", choices=list(RECIPES), help="preset of the flags below")
+    _add_data_and_network(parser)
+    _add_learning(parser)
+    _add_run(parser)
+    return parser
+
+
+def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
+    data = parser.add_argument_group("data")
+    data.add_argument("--dataset", default="freesound", help="a name in config.json")
+    data.add_argument(
+        "--split",
+        default="train",
+        choices=["train", "train_curated", "train_noisy"],
+        help="clips to train on; train: this fold's curated ones and all noisy ones",
+    )
+    data.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
+    data.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop, 10 ms each")
+    data.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
+    data.add_argument("--fold_num", type=natural_int, default=0, help="which fold to hold out")
+    data.add_argument("--num_folds", type=positive_int, default=5, help="folds of the curated clips")
+    data.add_argument("--fold_split", default="stratified", choices=["stratified", "random"], help="how to make folds")
+    data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
+    data.add_argument(
+        "--curated_share", type=share, default=0.0, help="of curated clips in a batch; 0: as many as there are"
+    )
+    net = parser.add_argument_group("network")
+    net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
+    net.add_argument("--use_cbam", **ON_OFF, help="attention at the end of each residual branch")
+    net.add_argument("--dropout_rate", type=share, default=0.5, help="before the last layer")
+    net.add_argument("--pooling", default="mean", choices=list(POOLINGS), help="from the last map to a vector")
+    net.add_argument("--use_coordinate", **ON_OFF, help="tell the network which mel band a row is")
+
+
+def _add_learning(parser: argparse.ArgumentParser) -> None:
+    loss = parser.add_argument_group("loss")
+    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up: bce, lovasz")
+    loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal modulation of the BCE; 0: none")
+    augment = parser.add_argument_group("augmentation")
+    augment.add_argument("--use_mix_up", **ON_OFF, help="mix pairs of clips")
+    augment.add_argument("--use_spec_aug", **ON_OFF, help="blank bands and spans")
+    augment.add_argument("--use_resized_crop", **ON_OFF, help="stretch and shift in time and frequency")
+    augment.add_argument("--use_equalizer", **ON_OFF, help="scale bands by a smooth random curve")
+    augment.add_argument("--label_smoothing", type=share, default=0.0, help="share of the targets spread over all")
+    steps = parser.add_argument_group("optimization")
+    steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
+    steps.add_argument("--batch_size", type=positive_int, default=128, help="clips of a forward pass")
+    steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes of a step")
+    steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="adamw wants a rate of about 1e-3")
+    steps.add_argument("--ema_decay", type=share, default=0.0, help="of averaged weights, which are scored; 0: none")
+    steps.add_argument("--l_rate", type=natural_float, default=0.1, help="base learning rate")
+    steps.add_argument("--momentum", type=share, default=0.9, help="of SGD; beta 1 of AdamW")
+    steps.add_argument("--weight_decay", type=natural_float, default=1e-4, help="not on biases and norms")
+    steps.add_argument(
+        "--num_cycles",
+        type=natural_int,
+        default=0,
+        help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
+    )
+    steps.add_argument("--seed", type=seed, default=1234, help="of everything random")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    work = parser.add_argument_group("run")
+    work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
+    work.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
+    work.add_argument("--deterministic", **ON_OFF, help="same bits each time on a GPU too, slower")
+    work.add_argument("--compile", **ON_OFF, help="torch.compile the network: a minute of waiting, then faster steps")
+    work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between lines")
+    work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
+    work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
+    work.add_argument("--tensorboard", **ON_OFF, help="log to checkpoint_dir/tensorboard too")
+    work.add_argument("--resume", metavar="PATH", help="go on from this checkpoint exactly where it stopped")
+    work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
