@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
+from loaders.cluster import compute_on_cluster
 from loaders.index import FORMAT, read_index
 from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
@@ -46,12 +47,17 @@ class Report:
     unusable: dict[str, str]  # fname -> reason
 
 
-def make_features(subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int) -> Report:
-    """Bring the features of a subset up to date in `folder`; clips that are so already are not computed again."""
+def make_features(
+    subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int, scheduler: str | None = None
+) -> Report:
+    """Bring the features of a subset up to date in `folder`; clips that are so already are not computed again.
+
+    jobs: processes of this machine.  scheduler: address of a Dask cluster that computes in their place.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{split}.lock", split):
-            return _make(subset, split, folder, settings, jobs)
+            return _make(subset, split, folder, settings, jobs, scheduler)
     except PermissionError as error:
         raise UserError(f"{error.filename} cannot be written; set features_path in config.json") from None
     except TerminatedWorkerError:
@@ -63,7 +69,9 @@ def make_features(subset: Subset, split: str, folder: Path, settings: AudioSetti
         raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
 
 
-def _make(subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int) -> Report:
+def _make(
+    subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int, scheduler: str | None
+) -> Report:
     if not subset.fnames:
         raise UserError(f"there are no clips of {split}")
     signatures = {fname: _signature(subset.folder, fname) for fname in subset.fnames}
@@ -75,7 +83,7 @@ def _make(subset: Subset, split: str, folder: Path, settings: AudioSettings, job
     unusable, computed = {}, 0
     if todo:
         with journal:
-            for fname, features in _compute(subset.folder, todo, settings, jobs, split):
+            for fname, features in _compute(subset.folder, todo, settings, jobs, split, scheduler):
                 if isinstance(features, str):
                     unusable[fname] = features
                 else:
@@ -107,17 +115,20 @@ def _reusable(index: dict | None, settings: AudioSettings, signatures: dict[str,
 
 
 def _compute(
-    folder: Path, fnames: list[str], settings: AudioSettings, jobs: int, split: str
+    folder: Path, fnames: list[str], settings: AudioSettings, jobs: int, split: str, scheduler: str | None = None
 ) -> Iterator[tuple[str, np.ndarray | str]]:
-    """(fname, features or the reason why there are none), in order, from all cores."""
+    """(fname, features or the reason why there are none), in order, from all cores or from a cluster."""
     if not fnames:
         return
-    jobs = effective_n_jobs(min(jobs, len(fnames)))  # 1 where the system has no semaphores
+    jobs = 1 if scheduler else effective_n_jobs(min(jobs, len(fnames)))  # 1 where the system has no semaphores
     workers = parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1) if jobs > 1 else nullcontext()
     # one BLAS thread a process: with more they fight for the cores, and add up in another order.  A single job has no
     # worker, so this process keeps to one as well.
     with threadpool_limits(1, user_api="blas"), workers:
-        results = Parallel(return_as="generator")(delayed(try_clip)(folder, fname, settings) for fname in fnames)
+        if scheduler:
+            results = compute_on_cluster(scheduler, folder, fnames, settings)
+        else:
+            results = Parallel(return_as="generator")(delayed(try_clip)(folder, fname, settings) for fname in fnames)
         bar = tqdm(results, desc=split, total=len(fnames), unit="clip", disable=None)
         yield from zip(fnames, bar, strict=True)
 

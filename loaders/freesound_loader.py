@@ -29,7 +29,7 @@ from loaders.sampling import Sampler
 from loaders.store import Clips, as_inputs, open_clips
 from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
-from utils.errors import UserError, one_line, run
+from utils.errors import MisuseError, UserError, one_line, run
 
 SUBSETS = {
     "train": ["train_curated", "train_noisy"],
@@ -165,8 +165,13 @@ def parse_args() -> argparse.Namespace:
     signal.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     work = parser.add_argument_group("work")
     work.add_argument("--jobs", type=positive_int, default=os.cpu_count(), help="processes")
+    work.add_argument("--backend", default="loky", choices=["loky", "dask"], help="processes here, or a Dask cluster")
+    work.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://HOST:8786")
     work.add_argument("--strict", action="store_true", help="fail if a clip cannot be used")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if (args.backend == "dask") != bool(args.scheduler):
+        raise MisuseError("--backend dask and --scheduler ADDRESS go together; give both or neither")
+    return args
 
 
 def main() -> int:
@@ -176,7 +181,7 @@ def main() -> int:
     folder = features_dir(get_features_path(args.dataset), settings)
     unusable = 0
     for split in [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]:
-        report = make_features(corpus.subsets[split], split, folder, settings, args.jobs)
+        report = make_features(corpus.subsets[split], split, folder, settings, args.jobs, args.scheduler)
         print(f"{split}: {report.computed} clips computed, {report.up_to_date} up to date, ", end="")
         print(f"{len(report.unusable)} cannot be used", flush=True)
         for fname, reason in report.unusable.items():

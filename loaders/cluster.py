@@ -1,0 +1,134 @@
+"""The feature step on the workers of a Dask cluster, which may be those of many hosts.
+
+Not by joblib's Dask backend: as of joblib 1.6 it waits for ever for a task that no worker survives.
+"""
+
+import hashlib
+import logging
+import pickle
+import socket
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from loaders.clip_features import try_clip
+from loaders.pcen import AudioSettings
+from utils.errors import MisuseError, UserError, one_line
+
+BATCH, AHEAD = 8, 100  # clips of a task; tasks whose features may wait in the workers' memory, 300 MB of 15 s clips
+ANSWER, PATIENCE = 10.0, 30.0  # seconds to wait for a scheduler, and for a worker where there is none
+SOURCES = ("audio.py", "clip_features.py", "pcen.py")
+PACKAGES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
+
+
+def _code() -> str:
+    """Hash of what the bits of the features depend on, as this process has imported it."""
+    sources = [Path(__file__).with_name(name).read_bytes() for name in SOURCES]
+    return hashlib.sha256(b"".join(sources) + str([version(name) for name in PACKAGES]).encode()).hexdigest()[:12]
+
+
+CODE = _code()  # at import: a worker that lives on keeps the code that it started with
+
+
+def compute_on_cluster(
+    scheduler: str, folder: Path, fnames: list[str], settings: AudioSettings
+) -> Iterator[np.ndarray | str]:
+    """Features of each clip or the reason why there are none, in order.  Raises UserError where the cluster fails.
+
+    scheduler: its address, such as tcp://HOST:8786.  What a dying worker had in hand goes to another one.
+    """
+    with _connected(scheduler) as client:
+        batches = (fnames[at : at + BATCH] for at in range(0, len(fnames), BATCH))
+        ahead = deque(islice(tasks := _submit(client, folder.absolute(), batches, settings), AHEAD))
+        while ahead:
+            batch, task = ahead.popleft()
+            results = _result(client, task)
+            ahead.extend(islice(tasks, 1))
+            for fname, result in zip(batch, results, strict=True):
+                # the worker may lack what this machine has, so this machine has the last word on a clip
+                yield try_clip(folder, fname, settings) if isinstance(result, str) else result
+
+
+def compute_batch(code: str, folder: Path, fnames: list[str], settings: AudioSettings) -> list[np.ndarray | str]:
+    """What a worker does: features of some clips of a folder that it shares with whoever sends them.
+
+    Raises UserError if it cannot see the folder, or would compute other bits than code `code` does.
+    """
+    if code != CODE:
+        raise UserError(f"a worker on {socket.gethostname()} has other code or packages than this machine; restart it")
+    if not folder.is_dir():
+        raise UserError(f"a worker on {socket.gethostname()} does not see {folder}; all hosts must share it")
+    threadpool_limits(1, user_api="blas")  # for good, since threads beside this one may be at work on other clips
+    return [try_clip(folder, fname, settings) for fname in fnames]
+
+
+def _submit(
+    client: Any, folder: Path, batches: Iterable[list[str]], settings: AudioSettings
+) -> Iterator[tuple[list[str], Any]]:
+    """Hand out each batch when it is asked for; yields it with its task."""
+
+    def work(sealed: bytes) -> list[np.ndarray | str]:  # being local it goes by value, so the scheduler needs no code
+        function, *arguments = pickle.loads(sealed)
+        return function(*arguments)
+
+    for batch in batches:
+        sealed = pickle.dumps((compute_batch, CODE, folder, batch, settings))
+        # not pure: else the cluster would give what it knows of an earlier run, though a clip may have changed since
+        yield batch, client.submit(work, sealed, pure=False)
+
+
+@contextmanager
+def _connected(scheduler: str) -> Iterator[Any]:
+    """A client of the cluster; whatever goes wrong with it becomes one line."""
+    try:
+        from distributed import Client  # an optional package, and a second of imports
+    except ImportError:
+        raise MisuseError("--backend dask: distributed is missing; pip install -r requirements-dask.txt") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it tells over many lines is told in one here
+    try:
+        client = Client(scheduler, timeout=ANSWER)
+    except (OSError, ValueError) as error:
+        reason = one_line(str(error), 100)
+        raise UserError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
+    with client:
+        try:
+            _wait_for_workers(client, scheduler)
+            yield client
+        except UserError:
+            raise
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"a worker of {scheduler} says: {error}; start it in the repository's folder with PYTHONPATH=."
+            ) from None
+        except Exception as error:  # a cluster can fail in any way
+            reason = one_line(f"{type(error).__name__}: {error}", 200)
+            raise UserError(
+                f"the cluster at {scheduler} failed ({reason}); the clips that were finished are kept"
+            ) from None
+
+
+def _wait_for_workers(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        raise UserError(
+            f"--scheduler {scheduler}: it has no workers; start some with: dask worker {scheduler}"
+        ) from None
+
+
+def _result(client: Any, task: Any) -> list[np.ndarray | str]:
+    from distributed import wait
+
+    while True:
+        try:
+            wait(task, timeout=PATIENCE)
+            return task.result()
+        except TimeoutError:
+            _wait_for_workers(client, client.scheduler.address)

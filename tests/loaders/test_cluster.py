@@ -1,0 +1,189 @@
+"""Features from a Dask cluster: the same bytes as here, though a worker dies, and one line where it cannot be."""
+
+import importlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from loaders import cluster, features
+from loaders.features import make_features
+from loaders.layouts import Subset, read_corpus
+from loaders.pcen import AudioSettings
+from utils.errors import UserError
+
+pytest.importorskip("distributed", reason="needs requirements-dask.txt")
+SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
+FLAGS = ["--dataset", "tiny", "--sampling_rate", "16000", "--img_rows", "32", "--split", "test"]
+ONE_DEATH = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}  # a task may cost one worker, not two
+TWO_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "2")
+
+
+class Hosts:
+    """A scheduler and workers, each a process of its own as on hosts of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.processes = folder, []
+        self.start("scheduler", "--port", "0", "--scheduler-file", "address.json", **ONE_DEATH)
+        until = time.monotonic() + 30
+        while not (folder / "address.json").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        self.address = json.loads((folder / "address.json").read_text())["address"]
+
+    def start(self, role: str, *flags: str, **environ: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *flags]
+        command += ["--host", "127.0.0.1", "--no-dashboard"]
+        with open(self.folder / "hosts.log", "a") as log:
+            process = subprocess.Popen(command, cwd=self.folder, env=os.environ | environ, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
+
+    def worker(self, pythonpath: object) -> subprocess.Popen:
+        flags = ["--nthreads", "2", "--no-nanny", "--local-directory", str(self.folder)]
+        return self.start("worker", self.address, *flags, PYTHONPATH=str(pythonpath), **TWO_THREADS)
+
+    def end(self) -> None:
+        for process in reversed(self.processes):  # the workers first
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def hosts(tmp_path) -> Iterator[Hosts]:
+    (tmp_path / "hosts").mkdir()
+    started = Hosts(tmp_path / "hosts")
+    yield started
+    started.end()
+
+
+@pytest.fixture
+def many(tmp_path, template) -> Subset:
+    """60 clips, the corpus's own in turn, and one that cannot be used."""
+    clips = [subset.folder / fname for subset in read_corpus(template).subsets.values() for fname in subset.fnames]
+    (tmp_path / "audio").mkdir()
+    fnames = [f"{i:02}.wav" for i in range(60)]
+    for i, fname in enumerate(fnames):
+        shutil.copy(clips[i % len(clips)], tmp_path / "audio" / fname)
+    (tmp_path / "audio/30.wav").write_bytes(b"")
+    return Subset(tmp_path / "audio", fnames)
+
+
+def arrays(folder: Path) -> dict[str, bytes]:
+    """What readers of features read, by name; the array's name is a hash of what is in it."""
+    return {path.name: path.read_bytes() for path in folder.glob("test*") if path.suffix in (".npy", ".json", ".csv")}
+
+
+@pytest.fixture
+def local(many, tmp_path) -> dict[str, bytes]:
+    """What two processes of this machine make of the 60 clips."""
+    make_features(many, "test", tmp_path / "local", SETTINGS, jobs=2)
+    return arrays(tmp_path / "local")
+
+
+def hook(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], None]) -> None:
+    """Do something when that many clips have been journalled."""
+    add, added = features._Journal.add, []
+
+    def add_and_count(*args: object) -> list:
+        added.append(args)
+        if len(added) == number:
+            action()
+        return add(*args)
+
+    monkeypatch.setattr(features._Journal, "add", add_and_count)
+
+
+def test_a_worker_killed_half_way_costs_no_clip_and_no_bit(hosts, many, local, tmp_path, monkeypatch, request):
+    workers = [hosts.worker(request.config.rootpath) for _ in range(2)]
+    monkeypatch.setattr(cluster, "AHEAD", 3)  # so that not all is computed before the kill
+    hook(monkeypatch, 25, lambda: workers[0].send_signal(signal.SIGKILL))
+    report = make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
+    assert workers[0].wait() == -signal.SIGKILL
+    assert (report.computed, report.up_to_date) == (59, 0)
+    assert report.unusable == {"30.wav": "the file is empty (0 bytes)"}
+    assert arrays(tmp_path / "remote") == local
+
+
+def test_a_cluster_that_dies_half_way_leaves_what_was_finished(hosts, many, local, tmp_path, monkeypatch, request):
+    hosts.worker(request.config.rootpath)
+    monkeypatch.setattr(cluster, "AHEAD", 1)
+    monkeypatch.setattr(cluster, "PATIENCE", 10.0)
+    hook(monkeypatch, 16, hosts.end)
+    with pytest.raises(UserError, match=f"{hosts.address}.*the clips that were finished are kept"):
+        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
+    monkeypatch.undo()
+    report = make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1)
+    assert (report.computed, report.up_to_date) == (59 - 16, 16)
+    assert arrays(tmp_path / "remote") == local
+
+
+def test_the_script_sends_its_clips_to_the_cluster(hosts, process, spoiled, corpus, template, request):
+    hosts.worker(request.config.rootpath)
+    shutil.rmtree(corpus / "features")
+    backend = ["--backend", "dask", "--scheduler", hosts.address]
+    done = process(spoiled, "loaders/freesound_loader.py", *FLAGS, *backend)
+    assert (done.code, done.err) == (0, "")
+    assert "test: 6 clips computed, 0 up to date, 0 cannot be used" in done.out
+    made, expected = (next((root / "features/16000_32").glob("test.*.npy")) for root in (corpus, template))
+    assert made.read_bytes() == expected.read_bytes()
+
+
+def test_a_worker_that_cannot_import_the_package_is_told_how_to_start(hosts, many, tmp_path):
+    hosts.worker("")
+    with pytest.raises(UserError, match=r"No module named .* start it .* with PYTHONPATH"):
+        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
+
+
+def test_a_clip_that_no_worker_survives_is_an_error(hosts, many, tmp_path, monkeypatch, request):
+    (hosts.folder / "killer.py").write_text("import os\n\ndef compute(*_): os.kill(os.getpid(), 9)\n")
+    monkeypatch.syspath_prepend(hosts.folder)
+    monkeypatch.setattr(cluster, "compute_batch", importlib.import_module("killer").compute)
+    monkeypatch.setattr(cluster, "AHEAD", 1)
+    for _ in range(2):
+        hosts.worker(f"{request.config.rootpath}:{hosts.folder}")
+    with pytest.raises(UserError, match="KilledWorker"):
+        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
+
+
+def test_a_scheduler_without_workers_is_an_error(hosts, many, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
+    with pytest.raises(UserError, match="no workers"):
+        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
+
+
+def test_a_worker_of_other_code_or_without_the_data_refuses(tmp_path):
+    with pytest.raises(UserError, match="other code"):
+        cluster.compute_batch("0" * 12, tmp_path, [], SETTINGS)
+    with pytest.raises(UserError, match="does not see"):
+        cluster.compute_batch(cluster.CODE, tmp_path / "gone", [], SETTINGS)
+
+
+@pytest.mark.parametrize("flags", [["--backend", "dask"], ["--scheduler", "tcp://127.0.0.1:1"]])
+def test_backend_and_scheduler_go_together(script, workplace, flags):
+    refused = script(workplace, "loaders/freesound_loader.py", *FLAGS, *flags)
+    assert refused.code == 2
+    assert "--scheduler" in refused.error
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "ftp://x"])
+def test_a_scheduler_that_does_not_answer_is_one_line(script, spoiled, corpus, address, monkeypatch):
+    monkeypatch.setattr(cluster, "ANSWER", 1.0)
+    shutil.rmtree(corpus / "features")
+    refused = script(spoiled, "loaders/freesound_loader.py", *FLAGS, "--backend", "dask", "--scheduler", address)
+    assert refused.code == 1
+    assert address in refused.error
+
+
+def test_without_the_package_it_says_what_to_install(script, spoiled, corpus, monkeypatch):
+    shutil.rmtree(corpus / "features")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    refused = script(spoiled, "loaders/freesound_loader.py", *FLAGS, "--backend", "dask", "--scheduler", "tcp://x:1")
+    assert refused.code == 2
+    assert "pip install -r requirements-dask.txt" in refused.error
