@@ -1,0 +1,137 @@
+"""run.sh one stage at a time, as a queue calls it; and the README's SLURM commands, with a stand-in for SLURM."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FLAGS = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 4"
+SBATCH = """#!/usr/bin/env bash
+# Runs a job at once, an array's tasks one after the other.  What it depends on must have been handed in before.
+set -euo pipefail
+tasks=- wrap= id=$(($(wc -l < jobs.txt) + 1))
+while (($#)); do
+  case $1 in
+    --array) tasks=$2 ;;
+    --dependency) for job in ${2#afterok:}; do grep -qx "$job" jobs.txt; done ;;
+    --wrap) wrap=$2 ;;
+    --parsable | --requeue) shift; continue ;;
+    -*) ;;
+    *) exit 2 ;;
+  esac
+  shift 2
+done
+bash -n -c "$wrap"
+for task in $(seq ${tasks/-/ }); do SLURM_ARRAY_TASK_ID=$task sh -c "$wrap" >&2; done
+[[ $tasks == - ]] && sh -c "$wrap" >&2
+echo $id >> jobs.txt
+echo $id
+"""
+
+
+@pytest.fixture(scope="module")
+def make_repository(tmp_path_factory, template, request):
+    """A copy of the repository, on a copy of the corpus without features."""
+
+    def make() -> Path:
+        root = tmp_path_factory.mktemp("repository")
+        for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
+            source = request.config.rootpath / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+        shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
+        (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def by_hand(make_repository, script) -> Path:
+    """Where the scripts have been called one by one."""
+    root = make_repository()
+    audio = ["--dataset", "tiny", "--sampling_rate", "16000", "--img_rows", "32"]
+    calls = [["loaders/freesound_loader.py", *audio, "--jobs", 1]]
+    for fold in 0, 1:
+        best = f"checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{fold}-2_model.pth"
+        calls += [["train.py", "--dataset", "tiny", "--fold_num", fold, "--num_folds", 2, *FLAGS.split()]]
+        calls += [["test.py", "--model_path", best, "--split", split] for split in ("val", "test")]
+    crop = ["--img_rows", "32", "--img_cols", "64"]
+    calls += [["merge.py", "--dataset", "tiny", *crop, "--split", split] for split in ("val", "test")]
+    for call in calls:
+        done = script(root, *call)
+        assert done.code == 0, done.err
+    return root
+
+
+@pytest.fixture(scope="module")
+def empty(make_repository) -> Path:
+    return make_repository()
+
+
+@pytest.fixture
+def stage(empty, process):
+    """Run stages in the repository where nothing has run yet."""
+    return lambda *words: process(empty, "./run.sh", "tiny", 2, *words, *FLAGS.split(), PYTHON=sys.executable)
+
+
+def slurm_commands(readme: Path) -> str:
+    """The README's commands, on the tiny corpus."""
+    (block,) = [b for b in re.findall(r"```\n(.*?)```", readme.read_text(), re.DOTALL) if "sbatch" in b]
+    block = re.sub(r'^flags=".*"$', f'flags="{FLAGS}"', block, flags=re.MULTILINE)
+    return block.replace("freesound 5", "tiny 2").replace("--array 0-4", "--array 0-1")
+
+
+def test_the_readmes_slurm_jobs_end_where_the_scripts_do_one_by_one(make_repository, by_hand, process, request):
+    root = make_repository()
+    (root / "bin").mkdir()
+    (root / "bin/sbatch").write_text(SBATCH)
+    (root / "bin/sbatch").chmod(0o755)
+    (root / "jobs.txt").write_text("")
+    commands = slurm_commands(request.config.rootpath / "README.md")
+    path = f"{root / 'bin'}:{os.environ['PATH']}"
+    done = process(root, "bash", "-euc", commands, PATH=path, PYTHON=sys.executable)
+    assert done.code == 0, done.err
+    assert (root / "jobs.txt").read_text() == "1\n2\n3\n"
+    for name in ("submission.csv", "oof.csv"):
+        assert (root / name).read_bytes() == (by_hand / name).read_bytes()
+    for made in (by_hand / "predictions").glob("*.npz"):
+        with np.load(made) as expected, np.load(root / "predictions" / made.name) as got:
+            np.testing.assert_array_equal(got["probabilities"], expected["probabilities"])
+
+
+@pytest.mark.parametrize(
+    ("only", "line"),
+    [
+        ("train:1", "run: python loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32"),
+        ("test:1", "there is no checkpoint checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_1-2_model.pth"),
+        ("merge", "predictions holds no predictions of --dataset tiny"),
+    ],
+)
+def test_a_stage_without_its_inputs_says_what_is_missing(stage, only, line):
+    done = stage("--only", only)
+    assert done.code == 1
+    assert line in done.error
+
+
+def test_a_stage_does_nothing_but_itself(stage, empty):
+    assert stage("--only=features").code == 0
+    assert sorted(path.name for path in empty.iterdir() if path.name in ("checkpoints", "predictions")) == []
+    shutil.rmtree(empty / "data/features")
+
+
+@pytest.mark.parametrize("only", ["train", "train:", "train:2", "train:01", "test:-1", "test:x", "fold:1", "all:1", ""])
+def test_a_stage_that_cannot_be_is_misuse(stage, only):
+    refused = stage("--only", only)
+    assert refused.code == 2
+    assert f"--only {only}" in refused.error.replace("'", "")
+
+
+def test_only_without_a_stage_is_misuse(empty, process):
+    refused = process(empty, "./run.sh", "tiny", "--only")
+    assert refused.code == 2
+    assert "--only" in refused.error
