@@ -1,11 +1,15 @@
 # make demo: the whole loop on an embedded corpus.   make test: the tests.   make lint: style.   make bench: the speed.
+# make kaggle DATASET=freesound K=5: what a Kaggle notebook needs to predict, and the notebook.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_iter 360 --eval_freq 120 \
 	--l_rate 0.05 --num_cycles 1 --dropout_rate 0.2 --print_train_freq 50
 
-.PHONY: demo test bench lint install clean
+DATASET ?= freesound
+K ?= 5
+
+.PHONY: demo test bench lint install kaggle clean
 
 demo: .venv/installed
 	$(BIN)/python loaders/demo_corpus.py --out datasets/demo --seed 0
@@ -17,6 +21,9 @@ test: .venv/installed-dev
 
 bench: .venv/installed
 	PYTHON=$(CURDIR)/$(BIN)/python benchmarks/all.sh
+
+kaggle: .venv/installed
+	$(BIN)/python on_kaggle/pack.py --dataset $(DATASET) --num_folds $(K) $(KAGGLE_FLAGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -37,3 +44,4 @@ install: .venv/installed
 
 clean:
 	rm -rf .venv datasets predictions checkpoints/*.pth checkpoints/*.jsonl checkpoints/tensorboard submission.csv oof.csv noisy.csv report.html
+	rm -rf kaggle_dataset kaggle_notebook

@@ -23,7 +23,6 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
-from loaders.cluster import compute_on_cluster
 from loaders.index import FORMAT, read_index
 from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
@@ -126,6 +125,8 @@ def _compute(
     # worker, so this process keeps to one as well.
     with threadpool_limits(1, user_api="blas"), workers:
         if scheduler:
+            from loaders.cluster import compute_on_cluster
+
             results = compute_on_cluster(scheduler, folder, fnames, settings)
         else:
             results = Parallel(return_as="generator")(delayed(try_clip)(folder, fname, settings) for fname in fnames)

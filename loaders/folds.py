@@ -1,8 +1,6 @@
 """Which fold holds out which clip."""
 
 import numpy as np
-from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
-from sklearn.model_selection import KFold
 
 MOST_MOVES, DETOURS = 500, 0.1  # steps of the search for folds that hold every class; share of random ones
 
@@ -16,6 +14,9 @@ def assign_folds(truth: np.ndarray, num_folds: int, seed: int, fold_split: str =
     """
     if len(truth) < num_folds:
         raise ValueError(f"{len(truth)} clips cannot be spread over {num_folds} folds")
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # which only training needs, and has installed
+    from sklearn.model_selection import KFold
+
     splitters = {"stratified": MultilabelStratifiedKFold, "random": KFold}
     splitter = splitters[fold_split](num_folds, shuffle=True, random_state=seed)
     folds = np.empty(len(truth), int)

@@ -6,7 +6,7 @@ import shlex
 import pytest
 import torch
 
-SCRIPTS = ["train.py", "test.py", "merge.py", "report.py", "tag.py", "loaders/freesound_loader.py"]
+SCRIPTS = ["train.py", "test.py", "merge.py", "report.py", "tag.py", "loaders/freesound_loader.py", "on_kaggle/pack.py"]
 TINY = shlex.split("--dataset tiny --img_rows 32 --sampling_rate 16000")
 TRAIN = [*TINY, *shlex.split("--arch mobilenet_v3_small --img_cols 64 --n_iter 1 --batch_size 4 --num_folds 2")]
 
@@ -24,7 +24,7 @@ def test_help_shows_an_example_and_every_flag_with_its_default(script, workplace
         described = "(default: " in entry or any(
             flag in entry for flag in ("h, --help", "-resume", "-model_path", "-run ", "-output", "-strict", "-use_c",
                                        "-dataset DATASET ", "-img_", "-sampling_rate", "-seed", "-allow_missing",
-                                       "-csv", "-json", "-timeline", "-export")
+                                       "-csv", "-json", "-timeline", "-export", "-scheduler ")
         )  # fmt: skip
         assert described, entry
 
@@ -77,6 +77,7 @@ MISUSE = {  # command line -> what the one line must hold
     "report.py --dataset nope": "nope",
     "report.py --clips -1": "--clips",
     "report.py --seconds 0": "--seconds",
+    "on_kaggle/pack.py --num_folds 0": "--num_folds",
 }
 
 

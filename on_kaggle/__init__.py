@@ -1,0 +1,1 @@
+"""Inference on Kaggle: packed here, run there by a notebook without network."""

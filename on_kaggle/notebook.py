@@ -1,0 +1,72 @@
+# %% [markdown]
+# # Predict the test clips and write submission.csv
+#
+# Made by `make kaggle`.  Needs no network, and writes to the working folder only.
+
+# %%
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+INPUT = Path(os.environ.get("FAT_INPUT", "/kaggle/input"))  # read-only
+WORK = Path(os.environ.get("FAT_WORK", "/kaggle/working"))
+
+
+def mounted(name: str) -> Path:
+    """Folder of an input of this notebook; Kaggle mounts some beneath `competitions` or `datasets/OWNER`."""
+    for pattern in (name, f"*/{name}", f"*/*/{name}"):
+        for folder in INPUT.glob(pattern):
+            return folder
+    raise FileNotFoundError(f"{name} is not in {INPUT}: add it to the notebook's inputs")
+
+
+PACK = mounted("kaggle-fat")  # code, checkpoints, wheels
+DATA = mounted("freesound-audio-tagging-2019")  # the competition's
+pack = json.loads((PACK / "pack.json").read_text())
+
+
+def run(*words: object) -> None:
+    """Call Python in the working folder, and fail if it fails."""
+    command = [sys.executable, *map(str, words)]
+    environ = os.environ | {"PYTHONPATH": str(WORK / "packages")}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=WORK, env=environ, **streams) as process:
+        for line in process.stdout:
+            print(line, end="")
+    if process.returncode:
+        raise RuntimeError(f"{words[0]} failed")
+
+
+# %% [markdown]
+# Packages of the versions that made the features to train on; the rest is Kaggle's own.
+
+# %%
+if pack["requirements"]:
+    pip = ["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index", "--no-deps", "--upgrade"]
+    run(*pip, "--target", WORK / "packages", "--find-links", PACK / "wheels", *pack["requirements"])
+
+# %% [markdown]
+# Features of the test clips.
+
+# %%
+config = {pack["dataset"]: {"data_path": str(DATA), "features_path": str(WORK / "features")}}
+(WORK / "config.json").write_text(json.dumps(config))
+for rate in pack["sampling_rates"]:
+    signal = ("--sampling_rate", rate, "--img_rows", pack["img_rows"])
+    run(PACK / "code/loaders/freesound_loader.py", "--dataset", pack["dataset"], "--split", "test", *signal)
+
+# %% [markdown]
+# Probabilities of each fold.
+
+# %%
+for name in pack["checkpoints"]:
+    run(PACK / "code/test.py", "--model_path", PACK / "checkpoints" / name, "--split", "test", "--tta", pack["tta"])
+
+# %% [markdown]
+# Their mean, submission.csv.
+
+# %%
+flags = [word for name in ("dataset", "img_rows", "img_cols", "seed") for word in (f"--{name}", pack[name])]
+run(PACK / "code/merge.py", *flags, "--split", "test", "--run", *pack["runs"])

@@ -1,0 +1,205 @@
+"""The Kaggle notebook: run from what was packed, without network, on read-only inputs, it makes the same submission."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils.checkpoint import load_checkpoint
+
+NAMES = ["--slug", "my-pack", "--competition", "tiny-tagging", "--user", "me"]
+CHECKPOINTS = [f"mobilenet_v3_small_tiny_best_32x64_16000_{fold}-2_model.pth" for fold in (0, 1)]
+SEALED = """
+for folder in "$1"/*; do mount --bind -o ro "$folder" "$folder"; ! touch "$folder/x" 2> /dev/null || exit 3; done
+shift; exec "$@"
+"""  # in namespaces of its own: there the inputs are read-only and the network has no interface
+RUN_NOTEBOOK = """
+import sys
+import nbclient, nbformat
+from jupyter_client import KernelManager
+notebook = nbformat.read(sys.argv[1], 4)
+kernel = KernelManager(kernel_name="python3", transport="ipc")
+try:
+    nbclient.NotebookClient(notebook, km=kernel, timeout=200).execute()
+finally:
+    print(*[output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])])
+"""
+
+
+def can_seal(folder: Path) -> bool:
+    (folder / "probe/inside").mkdir(parents=True)
+    command = ["unshare", "-nm", "bash", "-ec", SEALED, "bash", folder / "probe", "true"]
+    return bool(shutil.which("unshare")) and subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory, template, script, process, tiny_flags, request) -> Path:
+    """A copy of the repository in which two folds were trained, and predicted and merged by run.sh."""
+    root = tmp_path_factory.mktemp("outside")
+    for name in ("loaders", "models", "utils", "test.py", "merge.py", "run.sh"):
+        source = request.config.rootpath / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": str(template)}}))
+    for fold in 0, 1:
+        assert script(root, "train.py", *tiny_flags, "--fold_num", fold, "--n_iter", 2).code == 0
+    flags = [*tiny_flags, "--num_folds", 2]
+    for stage in "test:0", "test:1", "merge":
+        done = process(
+            root, "./run.sh", "tiny", 2, "--only", stage, *flags, SPLITS="test", TTA="2", PYTHON=sys.executable
+        )
+        assert done.code == 0, done.err
+    return root
+
+
+@pytest.fixture(scope="module")
+def packed(outside, script) -> dict:
+    """What pack.py says it packed; its wheels only where pip can have them."""
+    flags = ["--dataset", "tiny", "--num_folds", 2, "--tta", 2, *NAMES]
+    flags += ["--python", f"{sys.version_info.major}.{sys.version_info.minor}"]
+    done = script(outside, "on_kaggle/pack.py", *flags)
+    if done.code and "cannot be had" in done.error:
+        done = script(outside, "on_kaggle/pack.py", *flags, "--no-wheels")
+    assert done.code == 0, done.err
+    return json.loads((outside / "kaggle_dataset/pack.json").read_text())
+
+
+def snapshot(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def kaggle(outside, packed, template, process, tmp_path_factory):
+    """Run the notebook where things lie as on Kaggle; returns the folder, how it ended and whether it was sealed."""
+    root = tmp_path_factory.mktemp("kaggle")
+    (root / "working").mkdir()
+    shutil.copytree(outside / "kaggle_dataset", root / "input/my-pack")
+    shutil.copytree(template, root / "input/tiny-tagging", ignore=shutil.ignore_patterns("features"))
+    before, sealed = snapshot(root / "input"), can_seal(root)
+    command = [sys.executable, "-c", RUN_NOTEBOOK, outside / "kaggle_notebook/notebook.ipynb"]
+    if sealed:
+        command = ["unshare", "-nm", "bash", "-ec", SEALED, "bash", root / "input", *command]
+    folders = {"FAT_INPUT": root / "input", "FAT_WORK": root / "working"}
+    folders |= dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), root / "jupyter")
+    done = process(root / "working", *command, **{name: str(folder) for name, folder in folders.items()})
+    assert done.code == 0, done.err
+    assert snapshot(root / "input") == before
+    return root, done, sealed
+
+
+def test_the_notebook_makes_the_submission_that_the_loop_makes(kaggle, outside):
+    root, done, _ = kaggle
+    assert "test: 6 clips computed" in done.out
+    assert "merged: lwlrap" in done.out
+    assert (root / "working/submission.csv").read_bytes() == (outside / "submission.csv").read_bytes()
+    assert not list((root / "working/features").rglob("train*"))
+
+
+def test_it_needs_no_network_and_no_inputs_that_can_be_written_to(kaggle):
+    if not kaggle[2]:
+        pytest.skip("this system permits no namespaces; the notebook ran with network, on inputs it could write to")
+
+
+def test_it_installs_the_packed_wheels(kaggle, packed):
+    if not packed["requirements"]:
+        pytest.skip("there is no package index here to have wheels from")
+    assert [line.split("==")[0] for line in packed["requirements"]] == ["soundfile", "soxr"]
+    assert (kaggle[0] / "working/packages/soxr/__init__.py").exists()
+
+
+def test_the_pack_holds_the_checkpoints_and_the_code_of_inference(packed, outside):
+    folder = outside / "kaggle_dataset"
+    assert packed["checkpoints"] == CHECKPOINTS
+    for name in CHECKPOINTS:
+        assert (folder / "checkpoints" / name).read_bytes() == (outside / "checkpoints" / name).read_bytes()
+    assert not list(folder.rglob("__pycache__"))
+    assert not (folder / "code/train.py").exists()
+    assert json.loads((folder / "dataset-metadata.json").read_text())["id"] == "me/my-pack"
+
+
+def test_the_notebook_is_valid_and_reads_the_data_sets_that_were_named(packed, outside):
+    folder = outside / "kaggle_notebook"
+    notebook = nbformat.read(folder / "notebook.ipynb", 4)
+    nbformat.validate(notebook)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert 'mounted("my-pack")' in code
+    assert 'mounted("tiny-tagging")' in code
+    kernel = json.loads((folder / "kernel-metadata.json").read_text())
+    assert (kernel["dataset_sources"], kernel["competition_sources"]) == (["me/my-pack"], ["tiny-tagging"])
+    assert kernel["enable_internet"] is False
+
+
+INFERENCE = """
+import sys
+for name in ("iterstrat", "sklearn", "cv2", "distributed", "numba"):
+    sys.modules[name] = None  # importing it fails
+sys.argv[0], folder = "test.py", sys.argv.pop(1)
+import runpy
+runpy.run_path(folder + "/test.py", run_name="__main__")
+"""
+
+
+def test_prediction_does_without_what_only_training_needs(outside, process, request):
+    flags = ["--model_path", f"checkpoints/{CHECKPOINTS[0]}", "--prediction_dir", "again"]
+    done = process(outside, sys.executable, "-c", INFERENCE, outside, *flags, PYTHONPATH=str(outside))
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.fixture
+def place(outside, tmp_path) -> Path:
+    """A folder with the two checkpoints, for a test to spoil."""
+    shutil.copytree(outside / "checkpoints", tmp_path / "checkpoints")
+    return tmp_path
+
+
+@pytest.fixture
+def refuse(place, script):
+    """pack.py's one line of refusal."""
+
+    def call(*flags: object, code: int = 1) -> str:
+        refused = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, "--no-wheels", *flags)
+        assert refused.code == code, refused
+        return refused.error
+
+    return call
+
+
+def test_a_missing_fold_is_named(refuse, place):
+    (place / "checkpoints" / CHECKPOINTS[1]).unlink()
+    assert "mobilenet_v3_small_16000_2 has no best checkpoint of fold 1" in refuse()
+
+
+def test_a_doubled_fold_is_named(refuse, place):
+    shutil.copy(place / "checkpoints" / CHECKPOINTS[1], place / "checkpoints/copy_tiny_best_model.pth")
+    assert "more than one best checkpoint of fold 1" in refuse()
+
+
+def test_without_checkpoints_it_says_who_writes_them(refuse):
+    assert "train.py" in refuse("--num_folds", 3)
+
+
+def test_two_runs_need_to_be_chosen_from(refuse, place):
+    import torch
+
+    state = load_checkpoint(place / "checkpoints" / CHECKPOINTS[0])
+    state["args"]["sampling_rate"] = 8000
+    torch.save(state, place / "checkpoints/mobilenet_v3_small_tiny_best_32x64_8000_0-2_model.pth")
+    assert "--run mobilenet_v3_small_16000_2 mobilenet_v3_small_8000_2" in refuse(code=2)
+
+
+def test_a_folder_of_someone_elses_is_left_alone(refuse, place):
+    (place / "kaggle_dataset").mkdir()
+    (place / "kaggle_dataset/mine.txt").write_text("")
+    assert "kaggle_dataset" in refuse()
+    assert os.listdir(place / "kaggle_dataset") == ["mine.txt"]
+
+
+def test_wheels_that_pip_cannot_have_are_one_line(place, script, monkeypatch):
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    refused = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2)
+    assert refused.code == 1
+    assert "--no-wheels" in refused.error
