@@ -105,7 +105,8 @@ def _connected(scheduler: str) -> Iterator[Any]:
             raise
         except ModuleNotFoundError as error:
             raise UserError(
-                f"a worker of {scheduler} says: {error}; start it in the repository's folder with PYTHONPATH=."
+                f"a worker of {scheduler} says: {error}; start it in the repository's folder with PYTHONPATH=. "
+                "and the packages of requirements-dask.txt"
             ) from None
         except Exception as error:  # a cluster can fail in any way
             reason = one_line(f"{type(error).__name__}: {error}", 200)

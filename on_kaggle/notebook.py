@@ -30,7 +30,7 @@ pack = json.loads((PACK / "pack.json").read_text())
 def run(*words: object) -> None:
     """Call Python in the working folder, and fail if it fails."""
     command = [sys.executable, *map(str, words)]
-    environ = os.environ | {"PYTHONPATH": str(WORK / "packages")}
+    environ = os.environ | {"PYTHONPATH": f"{WORK / 'packages'}:{os.environ.get('PYTHONPATH', '')}"}
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=WORK, env=environ, **streams) as process:
         for line in process.stdout:
@@ -61,8 +61,9 @@ for rate in pack["sampling_rates"]:
 # Probabilities of each fold.
 
 # %%
+how = ("--split", "test", "--tta", pack["tta"], "--precision", "fp32")  # not all of Kaggle's GPUs have bf16
 for name in pack["checkpoints"]:
-    run(PACK / "code/test.py", "--model_path", PACK / "checkpoints" / name, "--split", "test", "--tta", pack["tta"])
+    run(PACK / "code/test.py", "--model_path", PACK / "checkpoints" / name, *how)
 
 # %% [markdown]
 # Their mean, submission.csv.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from loaders import cluster, features
 from loaders.features import make_features
@@ -163,6 +164,16 @@ def test_a_worker_of_other_code_or_without_the_data_refuses(tmp_path):
         cluster.compute_batch("0" * 12, tmp_path, [], SETTINGS)
     with pytest.raises(UserError, match="does not see"):
         cluster.compute_batch(cluster.CODE, tmp_path / "gone", [], SETTINGS)
+
+
+def test_a_worker_computes_with_one_blas_thread(tmp_path, monkeypatch):
+    def threads(*_: object) -> str:
+        return str({library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"})
+
+    monkeypatch.setattr(cluster, "try_clip", threads)
+    with threadpool_limits(2, user_api="blas"):
+        assert threads() == "{2}"
+        assert cluster.compute_batch(cluster.CODE, tmp_path, ["a.wav"], SETTINGS) == ["{1}"]
 
 
 @pytest.mark.parametrize("flags", [["--backend", "dask"], ["--scheduler", "tcp://127.0.0.1:1"]])

@@ -77,7 +77,7 @@ def kaggle(outside, packed, template, process, tmp_path_factory):
     """Run the notebook where things lie as on Kaggle; returns the folder, how it ended and whether it was sealed."""
     root = tmp_path_factory.mktemp("kaggle")
     (root / "working").mkdir()
-    shutil.copytree(outside / "kaggle_dataset", root / "input/my-pack")
+    shutil.copytree(outside / "kaggle_dataset", root / "input/datasets/me/my-pack")
     shutil.copytree(template, root / "input/tiny-tagging", ignore=shutil.ignore_patterns("features"))
     before, sealed = snapshot(root / "input"), can_seal(root)
     command = [sys.executable, "-c", RUN_NOTEBOOK, outside / "kaggle_notebook/notebook.ipynb"]
@@ -131,6 +131,11 @@ def test_the_notebook_is_valid_and_reads_the_data_sets_that_were_named(packed, o
     kernel = json.loads((folder / "kernel-metadata.json").read_text())
     assert (kernel["dataset_sources"], kernel["competition_sources"]) == (["me/my-pack"], ["tiny-tagging"])
     assert kernel["enable_internet"] is False
+
+
+def test_make_kaggle_calls_the_packer(process, request):
+    done = process(request.config.rootpath, "make", "-n", "kaggle", "DATASET=birds", "K=3", "KAGGLE_FLAGS=--user me")
+    assert "on_kaggle/pack.py --dataset birds --num_folds 3 --user me" in done.out
 
 
 INFERENCE = """
