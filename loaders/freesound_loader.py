@@ -61,7 +61,7 @@ class FreesoundLoader:
     ) -> None:
         """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
 
-        curated_share: of every batch, in [0, 1]; 0: as many as there are.
+        curated_share: of every batch, in [0, 1], if that is more than their share of the clips.
         """
         corpus = read_corpus(get_data_path(dataset))
         curated, truth = labelled_clips(dataset, corpus, "train_curated", settings)
@@ -81,10 +81,8 @@ class FreesoundLoader:
         clips = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
         targets = np.concatenate([targets for _, targets in parts]).astype(np.float32)
 
-        if curated_share and len(parts) == 1:
-            raise UserError(f"--curated_share {curated_share:g}: --split {split} has not both curated and noisy clips")
-        n_first = len(parts[0][0])
-        self.sampler = Sampler(n_first, len(clips), batch_size, seed, curated_share)
+        curated_share = curated_share if len(parts) == 2 else 0.0
+        self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, seed, curated_share)
 
         self.class_names = corpus.class_names
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]

@@ -9,9 +9,10 @@ class Sampler:
     """Batches from endless shuffled epochs, of all clips together or of two groups in fixed shares."""
 
     def __init__(self, n_first: int, n_clips: int, batch_size: int, seed: int, first_share: float = 0.0) -> None:
-        """first_share: of every batch, for clips 0..n_first-1; the others get the rest.  0: as many as there are."""
+        """first_share: at least so much of every batch is of clips 0..n_first-1; the others get the rest."""
         self.batch_size, self.seed = batch_size, seed
-        groups = [(0, n_first, first_share), (n_first, n_clips, 1 - first_share)] if first_share else []
+        lifted = first_share > n_first / n_clips
+        groups = [(0, n_first, first_share), (n_first, n_clips, 1 - first_share)] if lifted else []
         self.groups = [group for group in groups if group[2] > 0] or [(0, n_clips, 1.0)]
 
     def batch(self, number: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--fold_split", default="stratified", choices=["stratified", "random"], help="how to make folds")
     data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
     data.add_argument(
-        "--curated_share", type=share, default=0.0, help="of curated clips in a batch; 0: as many as there are"
+        "--curated_share", type=share, default=0.0, help="of a batch, for curated clips, if they are less of all"
     )
     net = parser.add_argument_group("network")
     net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")

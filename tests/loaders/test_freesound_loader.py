@@ -99,11 +99,14 @@ def test_a_batch_has_the_shape_of_the_network_and_of_the_loss(make_loader):
 
 def test_the_share_of_curated_clips_in_a_batch_can_be_chosen(make_loader, template):
     curated = len(make_loader(split="train_curated").clips)
-    loader = make_loader(batch_size=8, curated_share=0.25)
+    loader = make_loader(batch_size=8, curated_share=0.75)
     chosen = np.stack([loader.sampler.batch(number) for number in range(5)])
-    assert ((chosen < curated).sum(axis=1) == 2).all()
-    with pytest.raises(UserError, match="curated_share"):
-        make_loader(split="train_curated", curated_share=0.5)
+    assert ((chosen < curated).sum(axis=1) == 6).all()
+    natural = make_loader(batch_size=8)
+    for alone in (make_loader(batch_size=8, curated_share=0.05), natural):
+        np.testing.assert_array_equal(alone.sampler.batch(3), natural.sampler.batch(3))
+    curated_only = make_loader(split="train_curated", batch_size=8, curated_share=0.5)
+    assert curated_only.sampler.batch(0).max() < curated
 
 
 def test_a_batch_larger_than_the_data_set_goes_on_with_the_next_epoch(make_loader):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from loaders.sampling import Sampler
@@ -22,6 +22,7 @@ def test_an_epoch_visits_every_clip_once_even_across_batches():
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 20), SHARES)
 def test_every_batch_is_whole_and_shares_are_kept(n_first, n_rest, batch_size, share):
+    assume(share > n_first / (n_first + n_rest))
     sampler = Sampler(n_first, n_first + n_rest, batch_size, seed=1, first_share=share)
     batches = [sampler.batch(number) for number in range(12)]
     assert {len(batch) for batch in batches} == {batch_size}
@@ -31,6 +32,11 @@ def test_every_batch_is_whole_and_shares_are_kept(n_first, n_rest, batch_size, s
     assert abs(len(first) - share * 12 * batch_size) <= 1
     counts = np.bincount(first, minlength=n_first)
     assert counts.max() - counts.min() <= 1  # epochs of its own: no clip twice before all were there once
+
+
+def test_a_share_below_that_of_the_clips_changes_nothing():
+    for number in range(3):
+        np.testing.assert_array_equal(Sampler(9, 12, 4, 1, 0.5).batch(number), Sampler(9, 12, 4, 1).batch(number))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4])
