@@ -31,14 +31,22 @@ from utils.predictions import load_predictions
 
 ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "--use_mix_up --use_spec_aug"
+ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
 SETTINGS = {  # name -> flags of train.py
     "original": ORIGINAL,
+    "original, AdamW": f"{ORIGINAL} {ADAMW}",
     "original, cosine": f"{ORIGINAL} --num_cycles 1",
-    "original, AdamW": f"{ORIGINAL} --optimizer adamw --l_rate 2e-3 --weight_decay 0.05",
-    "original, averaged weights": f"{ORIGINAL} --ema_decay 0.999",
-    "original, curated clips half of each batch": f"{ORIGINAL} --curated_share 0.5",
-    "original, mean + max pooling": f"{ORIGINAL} --pooling meanmax",
+    "original, AdamW, cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
     "improved": "--recipe improved",
+    "improved, averaged weights": "--recipe improved --ema_decay 0.999",
+    "improved, as many curated clips as there are": "--recipe improved --curated_share 0",
+    "improved, dropout 0.5": "--recipe improved --dropout_rate 0.5",
+    "improved, BCE alone": "--recipe improved --loss bce",
+    "improved, equalizer": "--recipe improved --use_equalizer",
+    "improved, resized crops": "--recipe improved --use_resized_crop",
+    "improved, label smoothing": "--recipe improved --label_smoothing 0.1",
+    "improved, frequency coordinate": "--recipe improved --use_coordinate",
+    "improved, mean then max pooling": "--recipe improved --pooling meanmax",
 }
 
 
