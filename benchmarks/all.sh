@@ -9,8 +9,11 @@ bench() { echo "== $1"; "$python" "benchmarks/$1.py" "${@:2}" --output $results.
 
 bench step --batch_sizes 32 --steps 2 --repeats 5
 bench step --batch_sizes 128 --steps 1 --repeats 3
+bf16=; grep -qsE 'amx_bf16|avx512_bf16' /proc/cpuinfo && bf16=yes
+[[ $bf16 ]] && bench step --batch_sizes 32 --steps 2 --repeats 3 --precision bf16
 bench features --clips 300 --repeats 3
 bench predict --clips 12 --repeats 3
+[[ $bf16 ]] && bench predict --clips 12 --repeats 3 --precision bf16
 bench scale --repeats 5
 bench precision --n_iter 60
 mv $results.part $results

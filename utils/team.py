@@ -24,7 +24,6 @@ class Team:
 
     rank: int = 0
     size: int = 1
-    hosts: Any = None  # the group that talks over the network of the hosts, whatever the GPUs use
 
     def share(self, batch: Tensor) -> Tensor:
         """This process's rows of a batch (B, ...): (B / size, ...)."""
@@ -67,7 +66,7 @@ class Team:
         if self.size == 1:
             return flag
         largest = torch.tensor(flag)
-        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.hosts)
+        dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest)
 
     @contextmanager
@@ -92,7 +91,11 @@ SOLO = Team()
 
 def restarted() -> bool:
     """Whether torchrun has started this training again after one of its processes died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+    return _restarts() > 0
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
 def join_team(batch_size: int, device: torch.device) -> Team:
@@ -101,8 +104,11 @@ def join_team(batch_size: int, device: torch.device) -> Team:
         return SOLO
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    team = Team(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo"))
+    store, rank, size = next(dist.rendezvous("env://"))
+    store = dist.PrefixStore(f"start {_restarts()}", store)  # or a process finds the address of one that has died
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size)
+    team = Team(rank, size)
     if batch_size % team.size:
         raise MisuseError(f"--batch_size {batch_size} cannot be shared out evenly among {team.size} processes")
     if team.rank:
