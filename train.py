@@ -69,7 +69,8 @@ def main() -> int:
         return probabilities
 
     print(describe(args.recipe, args))
-    print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device} x {team.size}", flush=True)
+    members = f" x {team.size}" if team.size > 1 else ""
+    print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device}{members}", flush=True)
     model.train()
     quiet = True if team.rank else None  # None: where the output is no terminal
     with Interrupts() as interrupts, team.watched():

@@ -4,6 +4,7 @@ A subset's features are one flat array, (frames of all clips, n_mels) float16, b
 clip starts.  Time comes first, so a crop is one contiguous read, and a batch of crops is one gather.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -96,8 +97,7 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
         if index["digest"] != settings.digest:
             raise UserError(f"the features of {split} in {folder} were made with other audio settings; {remedy}")
         try:
-            # copy-on-write, because torch warns about arrays that it may not write to
-            frames = np.load(folder / index["array"], mmap_mode="c", allow_pickle=False)
+            frames = np.load(folder / index["array"], mmap_mode="r", allow_pickle=False)
             break
         except FileNotFoundError:
             if attempt == 2:
@@ -108,5 +108,12 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
     if frames.shape != (table[:, 1].sum(), settings.n_mels) or frames.dtype != np.float16:
         raise UserError(f"{folder / index['array']} is not what {split}.json describes; delete both, then {remedy}")
     fnames = [clip[0] for clip in index["clips"]]
-    clips = Clips(fnames, (torch.from_numpy(frames),), np.zeros(len(fnames), int), table[:, 0], table[:, 1])
+    clips = Clips(fnames, (_as_tensor(frames),), np.zeros(len(fnames), int), table[:, 0], table[:, 1])
     return clips, dict(index["unusable"])
+
+
+def _as_tensor(frames: np.ndarray) -> Tensor:
+    """A tensor on a read-only map.  A copy-on-write one would count as memory asked for, and could not be larger."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
+        return torch.from_numpy(frames)
