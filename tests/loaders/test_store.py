@@ -1,6 +1,7 @@
 """Crops out of the flat arrays, and the refusals of arrays that are not what they should be."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.index import features_dir
+from loaders.index import FORMAT, features_dir
 from loaders.pcen import AudioSettings
 from loaders.store import Clips, open_clips
 from utils.errors import UserError
@@ -156,3 +157,20 @@ def test_spoiled_features_are_refused_by_name_and_can_be_made_anew(corpus, spoil
     message = refusal(corpus / "features")
     assert "test." in message
     assert "delete" in message or "missing" in message
+
+
+def test_features_larger_than_memory_can_be_opened(tmp_path):
+    frames = 1 << 32  # 256 GiB, all holes
+    folder = features_dir(tmp_path, SETTINGS)
+    folder.mkdir(parents=True)
+    with open(folder / "test.holes.npy", "wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (frames, 32)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 64 * frames)
+    clips = [["a.wav", 0, frames, 0, 0]]
+    index = {"format": FORMAT, "digest": SETTINGS.digest, "array": "test.holes.npy", "clips": clips, "unusable": []}
+    (folder / "test.json").write_text(json.dumps(index))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        held, _ = open_clips(tmp_path, "test", SETTINGS, "")
+    assert held.gather(np.array([0]), np.array([frames - 5]), 5).shape == (1, 5, 32)
