@@ -163,7 +163,7 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
         args.resume = str(checkpoint_path(args, "last"))
     if args.resume:
         resumed = load_checkpoint(args.resume)
-        for name, value in given_flags(parser).items():
+        for name, value in given_flags(build_parser()).items():
             if name not in HERE_ONLY and value != resumed["args"].get(name, value):
                 raise MisuseError(f"--{name} {value}: {args.resume} was trained with {resumed['args'][name]}")
         trained = {name: value for name, value in resumed["args"].items() if name not in HERE_ONLY}

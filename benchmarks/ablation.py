@@ -14,13 +14,12 @@ import argparse
 import json
 import os
 import shlex
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean
 
 from benchmarks.common import Row, add_output_flag, publish
-from benchmarks.precision import spread
+from benchmarks.precision import script, spread
 from loaders import get_data_path
 from loaders.layouts import read_corpus
 from models import ARCHS
@@ -29,7 +28,6 @@ from utils.errors import UserError, run
 from utils.metric import lwlrap
 from utils.predictions import load_predictions
 
-ROOT = Path(__file__).resolve().parents[1]
 ORIGINAL = "--use_mix_up --use_spec_aug"
 ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
 SETTINGS = {  # name -> flags of train.py
@@ -89,11 +87,13 @@ def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[s
     flags += ["--use_cbam"] if args.arch.startswith("resnet") else []
     for name in ("arch", "num_folds", "n_iter", "batch_size", "img_rows", "img_cols", "sampling_rate", "precision"):
         flags += [f"--{name}", getattr(args, name)]
+    threads = {"OMP_NUM_THREADS": str(max(os.cpu_count() // args.jobs, 1))}  # its share of the cores
     began = time.monotonic()
-    script(args.jobs, "train.py", *flags, *shlex.split(SETTINGS[setting]))
+    script(Path(), "train.py", *flags, *shlex.split(SETTINGS[setting]), **threads)
     seconds = time.monotonic() - began
     [last] = folder.glob("*_last_*.pth")
-    script(args.jobs, "test.py", "--model_path", last, "--prediction_dir", folder, "--precision", args.precision)
+    predicted = ["--model_path", last, "--prediction_dir", folder, "--precision", args.precision]
+    script(Path(), "test.py", *predicted, **threads)
     [path] = folder.glob("*_test_*.npz")
     predictions, corpus = load_predictions(path), read_corpus(get_data_path(args.dataset))
     truth = corpus.subset("test").truth_of(predictions.fnames)
@@ -103,16 +103,6 @@ def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[s
     for checkpoint in folder.glob("*.pth"):
         checkpoint.unlink()
     return {"test": score, "held out": held_out, "seconds": seconds}
-
-
-def script(jobs: int, name: str, *flags: object) -> None:
-    """Run one of the repository's scripts on its share of the cores.  Raises UserError with what it said."""
-    threads = str(max(os.cpu_count() // jobs, 1))
-    command = [sys.executable, str(ROOT / name), *map(str, flags)]
-    environ = os.environ | {"OMP_NUM_THREADS": threads}
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{name} failed: {done.stderr[-1000:]}")
 
 
 def table(done: Results, args: argparse.Namespace) -> list[Row]:

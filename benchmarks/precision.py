@@ -13,6 +13,7 @@ if __name__ == "__main__":
 import argparse
 import json
 import math
+import os
 import subprocess
 import time
 from statistics import mean, stdev
@@ -95,10 +96,10 @@ def train(folder: Path, outputs: Path, args: argparse.Namespace, precision: str,
     return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["lwlrap"]
 
 
-def script(folder: Path, name: str, *flags: object) -> None:
+def script(folder: Path, name: str, *flags: object, **environ: str) -> None:
     """Run one of the repository's scripts in a folder.  Raises UserError with what it said if it fails."""
     command = [sys.executable, str(ROOT / name), *map(str, flags)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, env=os.environ | environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{name} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 

@@ -1,11 +1,14 @@
 """Section: what the run scores, out of fold and, where the answers are known, on the test clips."""
 
+from pathlib import Path
+
 import numpy as np
 
 from page.markup import Section, blank, card, number, table, text
 from page.results import Results, fold_name
 from utils.metric import lwlrap
-from utils.runs import align, guess_by_frequency
+from utils.predictions import Predictions
+from utils.runs import Folds, align, guess_by_frequency
 from utils.scores import score_parts
 
 PARTS = ("public", "private", "overall")
@@ -54,7 +57,7 @@ def _held_out_scores(results: Results) -> dict[str, float]:
     """Each fold's lwlrap on the clips that it held out."""
     curated, scores = results.corpus.subsets.get("train_curated"), {}
     for run, folds in results.runs.get("val", {}).items():
-        for fold in _in_order(folds):
+        for _, fold in _in_order(folds):
             truth = curated.truth_of(fold.fnames)
             aligned = fold.aligned(fold.fnames, results.corpus.class_names)
             scores[fold_name(results, run, fold.args["fold_num"])] = lwlrap(truth, aligned)
@@ -68,13 +71,12 @@ def _test_scores(results: Results) -> dict[str, dict[str, float]]:
         return {}
     scores = {}
     for run, folds in results.runs["test"].items():
-        of_fold = {id(fold): path for path, fold in folds.items()}
-        for fold in _in_order(folds):
-            aligned = align(of_fold[id(fold)], fold, test.fnames, results.corpus)
+        for path, fold in _in_order(folds):
+            aligned = align(path, fold, test.fnames, results.corpus)
             scores[fold_name(results, run, fold.args["fold_num"])] = score_parts(test, aligned)
     guess = np.tile(guess_by_frequency(results.corpus), (len(test.fnames), 1))
     return scores | {"merged": score_parts(test, results.tables["test"][1]), "guess": score_parts(test, guess)}
 
 
-def _in_order(folds: dict) -> list:
-    return sorted(folds.values(), key=lambda fold: fold.args["fold_num"])
+def _in_order(folds: Folds) -> list[tuple[Path, Predictions]]:
+    return sorted(folds.items(), key=lambda item: item[1].args["fold_num"])

@@ -3,6 +3,7 @@ for the report a run that was never trained, its probabilities random.
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +126,19 @@ def ready(workplace, template, predict, write_log) -> Path:
             predict(workplace, template, fold, split)
         write_log(workplace, fold)
     return workplace
+
+
+@pytest.fixture(scope="session")
+def make_repository(tmp_path_factory, template, request):
+    """A copy of the repository, on a copy of the corpus without features."""
+
+    def make() -> Path:
+        root = tmp_path_factory.mktemp("repository")
+        for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
+            source = request.config.rootpath / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+        shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
+        (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+        return root
+
+    return make

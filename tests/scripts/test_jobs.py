@@ -1,6 +1,5 @@
 """run.sh one stage at a time, as a queue calls it; and the README's SLURM commands, with a stand-in for SLURM."""
 
-import json
 import os
 import re
 import shutil
@@ -32,22 +31,6 @@ for task in $(seq ${tasks/-/ }); do SLURM_ARRAY_TASK_ID=$task sh -c "$wrap" >&2;
 echo $id >> jobs.txt
 echo $id
 """
-
-
-@pytest.fixture(scope="module")
-def make_repository(tmp_path_factory, template, request):
-    """A copy of the repository, on a copy of the corpus without features."""
-
-    def make() -> Path:
-        root = tmp_path_factory.mktemp("repository")
-        for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
-            source = request.config.rootpath / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-        shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
-        (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
-        return root
-
-    return make
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """The whole loop: the seed's commands one by one, and run.sh in processes of its own."""
 
-import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -55,14 +53,9 @@ def test_the_seeds_commands(script, workplace, template):
 
 
 @pytest.fixture(scope="module")
-def loop(tmp_path_factory, template, process, request):
+def loop(make_repository, process):
     """run.sh in a copy of the repository, on a copy of the corpus without features."""
-    root = tmp_path_factory.mktemp("repository")
-    for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
-        source = request.config.rootpath / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-    shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
-    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+    root = make_repository()
     flags = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 4"
 
     def run():

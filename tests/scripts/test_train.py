@@ -157,6 +157,15 @@ def test_a_flag_that_contradicts_the_resumed_run_is_misuse(train, workplace, fla
     assert str(path) in refused.error
 
 
+def test_a_recipe_given_again_on_resume_contradicts_no_flag_that_overrode_it(train, workplace):
+    flags = ["--recipe", "improved", "--n_iter", 2]
+    assert train(*flags, "--dropout_rate", 0.4).code == 0
+    last = workplace / "checkpoints" / STEM.format("last")
+    again = train(*flags, "--resume", last)
+    assert again.code == 0, again.err
+    assert load_checkpoint(last)["args"]["dropout_rate"] == 0.4
+
+
 def test_where_and_how_often_may_change_on_resume(train, workplace):
     train("--n_iter", 1)
     path = workplace / "checkpoints" / STEM.format("last")
