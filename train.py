@@ -10,6 +10,7 @@ from tqdm import trange
 
 from loaders import get_loader
 from loaders.pcen import AudioSettings
+from loaders.selection import load_noisy_scores
 from losses import Criterion, get_loss
 from models import get_model
 from utils.augment import equalize, mixup, resize_crop, smooth_labels, spec_augment
@@ -43,6 +44,7 @@ def main() -> int:
     loader = get_loader(args.dataset)(
         args.dataset, args.split, settings, args.img_cols, args.batch_size, args.seed, device,
         args.fold_num, args.num_folds, args.fold_split, args.noisy_weight, args.curated_share,
+        load_noisy_scores(args) if args.noisy_scores else None, args.noisy_precision,
     )  # fmt: skip
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
     optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
@@ -181,6 +183,8 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
         raise MisuseError(
             f"--fold_num {args.fold_num}: folds of --num_folds {args.num_folds} are 0 to {args.num_folds - 1}"
         )
+    if args.noisy_scores and args.split == "train_curated":
+        raise MisuseError("--noisy_scores: --split train_curated has no noisy clips to choose from")
     try:
         get_loss(args.loss)
     except ValueError as error:

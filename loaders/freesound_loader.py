@@ -26,10 +26,12 @@ from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.prefetch import OneAhead
 from loaders.sampling import Sampler
+from loaders.selection import believable
 from loaders.store import Clips, as_inputs, open_clips
 from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
 from utils.errors import MisuseError, UserError, one_line, run
+from utils.predictions import Predictions
 
 SUBSETS = {
     "train": ["train_curated", "train_noisy"],
@@ -58,10 +60,13 @@ class FreesoundLoader:
         fold_split: str = "stratified",
         noisy_weight: float = 0.8,
         curated_share: float = 0.0,
+        noisy_scores: Predictions | None = None,
+        noisy_precision: float = 0.5,
     ) -> None:
         """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
 
-        curated_share: of every batch, in [0, 1], if that is more than their share of the clips.
+        curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  noisy_scores: only
+        noisy clips whose labels they rank with at least that precision are trained on.
         """
         corpus = read_corpus(get_data_path(dataset))
         curated, truth = labelled_clips(dataset, corpus, "train_curated", settings)
@@ -77,10 +82,16 @@ class FreesoundLoader:
             parts.append((curated.select(keep), targets))
         if "train_noisy" in SUBSETS[split] and ("train_noisy" in corpus.subsets or split == "train_noisy"):
             noisy, noisy_truth = labelled_clips(dataset, corpus, "train_noisy", settings)
+            if noisy_scores:
+                keep = believable(noisy_scores, noisy.fnames, corpus.class_names, noisy_truth, noisy_precision)
+                print(f"{len(keep)} of {len(noisy)} noisy clips have believable labels")
+                noisy, noisy_truth = noisy.select(keep), noisy_truth[keep]
             parts.append((noisy, soften(noisy_truth, noisy_weight)))
         clips = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
         targets = np.concatenate([targets for _, targets in parts]).astype(np.float32)
 
+        if not len(clips):
+            raise UserError(f"no clip is left to train on: none of --split {split} is usable and believable")
         curated_share = curated_share if len(parts) == 2 else 0.0
         self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, seed, curated_share)
 

@@ -15,7 +15,7 @@ from utils.atomic import atomic_write
 from utils.cli import HERTZ, SEEDS
 from utils.errors import UserError, one_line
 
-FORMAT = 2
+FORMAT = 3
 ADDED_ARGS = {"pooling": "mean", "use_coordinate": False}  # what format 1 did without
 KEYS = {
     "format": int,
@@ -31,6 +31,7 @@ KEYS = {
     "losses": torch.Tensor,  # (n_iter,) of each step, NaN where not yet done
     "log": list,  # the records of the JSON-lines log
     "held_out": list,  # file names of the fold's validation clips
+    "clips": str,  # digest of the file names of the training clips; empty in old formats, which do not tell
     "prior": torch.Tensor,  # (C,) share of each class in the training targets
     "versions": dict,
 }
@@ -77,8 +78,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
         raise UserError(f"{path} is not a checkpoint of train.py")
     if state["format"] > FORMAT:
         raise UserError(f"{path} has format {state['format']}; this version reads up to {FORMAT}; update the code")
-    if state["format"] == 1 and isinstance(state.get("args"), dict):
-        state = {"averaged": None} | state | {"args": ADDED_ARGS | state["args"]}
+    if state["format"] < FORMAT and isinstance(state.get("args"), dict):
+        state = {"averaged": None, "clips": ""} | state | {"args": ADDED_ARGS | state["args"]}
     wrong = [key for key, kind in KEYS.items() if key not in state or not isinstance(state[key], kind)]
     if wrong := wrong or _wrong_args(state["args"]) or _wrong_state(state):
         raise UserError(f"{path} lacks a valid {wrong[0]}; it is not a whole checkpoint of train.py")

@@ -42,6 +42,13 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--curated_share", type=share, default=0.0, help="of a batch, for curated clips, if they are less of all"
     )
+    data.add_argument(
+        "--noisy_scores",
+        default="",
+        metavar="FOLDER",
+        help="train only on noisy clips whose labels the predictions there (test.py --split train_noisy) rank high",
+    )
+    data.add_argument("--noisy_precision", type=share, default=0.5, help="of a clip's labels in that ranking, at least")
     net = parser.add_argument_group("network")
     net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
     net.add_argument("--use_cbam", **ON_OFF, help="attention at the end of each residual branch")

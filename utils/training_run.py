@@ -1,6 +1,7 @@
 """What a training run does besides its steps: go on from a checkpoint, validate, log, save, refuse bad numbers."""
 
 import argparse
+import hashlib
 import json
 import time
 from datetime import timedelta
@@ -37,7 +38,7 @@ class TrainingRun:
         resumed: dict[str, Any] | None,
         writes: bool = True,
     ) -> None:
-        """loader: knows class_names, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from.
+        """loader: knows class_names, clips, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from.
 
         writes: whether this process is the one that writes files.
         """
@@ -52,7 +53,8 @@ class TrainingRun:
             self._restore(resumed, device)
 
     def _restore(self, state: dict[str, Any], device: torch.device) -> None:
-        if (state["class_names"], state["held_out"]) != (self.loader.class_names, self.loader.held_out.fnames):
+        same = (state["class_names"], state["held_out"]) == (self.loader.class_names, self.loader.held_out.fnames)
+        if not same or state["clips"] not in ("", digest(self.loader.clips.fnames)):
             raise UserError(f"{self.args.resume}: the data set's classes or clips have changed since; train anew")
         load_weights(self.model, state, self.args.resume)
         if self.averaged:
@@ -177,6 +179,7 @@ class TrainingRun:
             "losses": self.losses.cpu(),
             "log": self.log,
             "held_out": self.loader.held_out.fnames,
+            "clips": digest(self.loader.clips.fnames),
             "prior": torch.from_numpy(self.loader.prior),
             "versions": versions(),
         }
@@ -185,3 +188,8 @@ class TrainingRun:
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; {self._kept()}; make room, then --resume it") from None
         return path
+
+
+def digest(fnames: list[str]) -> str:
+    """Tells lists of file names apart."""
+    return hashlib.sha256("\n".join(fnames).encode()).hexdigest()

@@ -14,6 +14,7 @@ from loaders.freesound_loader import soften, usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from utils.errors import UserError
+from utils.predictions import Predictions
 
 SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
 ODD = {"ated03.wav", "ated07.wav"}  # stand in for the mislabelled clips of FSDKaggle2019
@@ -52,6 +53,26 @@ def test_every_fold_trains_on_the_other_folds_and_all_noisy_clips(make_loader, t
         held_out += loader.held_out.fnames
         assert set(loader.clips.fnames) == (curated - set(loader.held_out.fnames)) | noisy
     assert sorted(held_out) == sorted(curated)
+
+
+def test_noisy_clips_can_be_chosen_by_what_a_first_network_thinks_of_them(make_loader, template):
+    noisy = read_corpus(template).subset("train_noisy")
+    believed = np.arange(len(noisy.fnames)) % 3 > 0
+    scores = np.where(noisy.truth == believed[:, None], 0.9, 0.1).astype(np.float32)
+    loader = make_loader(noisy_scores=Predictions(scores, noisy.fnames, read_corpus(template).class_names, {}))
+    curated = make_loader(split="train_curated").clips.fnames
+    assert loader.clips.fnames == curated + [noisy.fnames[i] for i in np.flatnonzero(believed)]
+    assert len(loader.targets) == len(loader.clips)
+
+
+def test_where_no_noisy_clip_is_believed_the_curated_ones_stay(make_loader, template):
+    noisy = read_corpus(template).subset("train_noisy")
+    doubts = Predictions(1 - noisy.truth.astype(np.float32), noisy.fnames, read_corpus(template).class_names, {})
+    loader = make_loader(noisy_scores=doubts, noisy_precision=1.0, curated_share=0.75)
+    assert loader.clips.fnames == make_loader(split="train_curated").clips.fnames
+    assert loader.batch(0)[0].shape[0] == 4
+    with pytest.raises(UserError, match="no clip"):
+        make_loader(split="train_noisy", noisy_scores=doubts, noisy_precision=1.0)
 
 
 def test_held_out_clips_go_with_their_labels(make_loader, template):

@@ -105,6 +105,32 @@ def test_a_stage_does_nothing_but_itself(stage, empty):
     shutil.rmtree(empty / "data/features")
 
 
+def test_noisy_clips_are_selected_in_two_stages_that_a_kill_between_them_does_not_cost(make_repository, process):
+    root = make_repository()
+
+    def call(*words: str) -> object:
+        flags = ["--select_noisy", *FLAGS.split()]
+        return process(root, "./run.sh", "tiny", 2, *words, *flags, PYTHON=sys.executable, SPLITS="test")
+
+    def made(pattern: str) -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in root.glob(pattern)}
+
+    done = call()
+    assert done.code == 0, done.err
+    assert done.out.count("of 8 noisy clips have believable labels") == 2
+    first = made("checkpoints/first/*.pth") | made("predictions/first/*")
+    assert len(first) == 2 * 2 + 2 * 2
+    name = "mobilenet_v3_small_tiny_{}_32x64_16000_1-2{}".format
+    last = root / "checkpoints" / name("last", "_model.pth")
+    whole, submission = last.read_bytes(), (root / "submission.csv").read_bytes()
+    for path in [last, root / "checkpoints" / name("best", "_model.pth"), root / "submission.csv"]:
+        path.unlink()  # as if killed after the first stage of fold 1
+    assert call("--only", "train:1").code == 0
+    assert call("--only", "test:1").code == call("--only", "merge").code == 0
+    assert made("checkpoints/first/*.pth") | made("predictions/first/*") == first
+    assert (last.read_bytes(), (root / "submission.csv").read_bytes()) == (whole, submission)
+
+
 @pytest.mark.parametrize("only", ["train", "train:", "train:2", "train:01", "test:-1", "test:x", "fold:1", "all:1", ""])
 def test_a_stage_that_cannot_be_is_misuse(stage, only):
     refused = stage("--only", only)

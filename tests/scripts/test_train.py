@@ -183,6 +183,22 @@ def test_a_resumed_run_whose_classes_have_changed_is_refused(train, workplace, c
     assert "classes or clips have changed" in refused.error
 
 
+def test_a_resumed_run_whose_noisy_clips_have_changed_is_refused(train, workplace, corpus):
+    train("--n_iter", 1)
+    lines = (corpus / "train_noisy.csv").read_text().splitlines()
+    (corpus / "train_noisy.csv").write_text("\n".join(lines[:-1]) + "\n")
+    (workplace / "config.json").write_text(json.dumps({"tiny": {"data_path": str(corpus)}}))
+    refused = train("--resume", workplace / "checkpoints" / STEM.format("last"))
+    assert refused.code == 1
+    assert "classes or clips have changed" in refused.error
+
+
+def test_noisy_scores_for_curated_clips_alone_are_misuse(train):
+    refused = train("--split", "train_curated", "--noisy_scores", "predictions")
+    assert refused.code == 2
+    assert "--noisy_scores" in refused.error
+
+
 def test_evaluations_are_logged_one_line_each_and_at_the_end(train, workplace):
     assert train("--n_iter", 5, "--eval_freq", 2, "--num_cycles", 1).code == 0
     records = log(workplace / "checkpoints")
