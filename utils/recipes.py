@@ -9,7 +9,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "l_rate": 2e-3,
         "weight_decay": 0.05,
         "num_cycles": 1,
-        "curated_share": 0.75,
+        "curated_share": 0.9,
         "dropout_rate": 0.2,
         "use_mix_up": True,
         "use_spec_aug": True,
