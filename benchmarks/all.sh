@@ -14,6 +14,6 @@ bf16=; grep -qsE 'amx_bf16|avx512_bf16' /proc/cpuinfo && bf16=yes
 bench features --clips 300 --repeats 3
 bench predict --clips 12 --repeats 3
 [[ $bf16 ]] && bench predict --clips 12 --repeats 3 --precision bf16
-bench scale --repeats 5
+bench scale --steps 4 --repeats 9
 bench precision --n_iter 60
 mv $results.part $results

@@ -35,11 +35,13 @@ GOALS = {"cpu": "at least 2, aim at 3"}
 def main() -> None:
     args = parse_args()
     if args.worker:
-        serve(lambda: {"ours": our_predictions, "plain": plain_predictions}[args.worker](args))
+        work = {"ours": our_predictions, "plain": plain_predictions, "whole": whole_clips}
+        serve(lambda: work[args.worker](args))
         return
     entrants = [
         Contender("ours", "utils/predict.py", amount=args.clips),
         Contender("plain", "one clip at a time, fp32", GOALS.get(args.device, ""), amount=args.clips),
+        Contender("whole", "utils/predict.py, whole clips (--tta 0)", amount=args.clips),
     ]
     timings = timed_rounds(entrants, args.repeats, warm_up=1)
     rows = comparison(entrants, timings)
@@ -67,6 +69,11 @@ def our_predictions(args: argparse.Namespace) -> Callable[[int], None]:
         wait_for(device)
 
     return work
+
+
+def whole_clips(args: argparse.Namespace) -> Callable[[int], None]:
+    """As test.py --tta 0 does it: each clip in one pass, which is another function with other scores."""
+    return our_predictions(argparse.Namespace(**vars(args) | {"tta": 0}))
 
 
 def plain_predictions(args: argparse.Namespace) -> Callable[[int], None]:
