@@ -16,7 +16,7 @@ import os
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
-from statistics import mean
+from statistics import mean, median
 
 from benchmarks.common import Row, add_output_flag, publish
 from benchmarks.precision import script, spread
@@ -145,7 +145,7 @@ def table(done: Results, args: argparse.Namespace) -> list[Row]:
     rows = []
     for name, records in scores.items():
         test, whole, held_out = ([record[key] for record in records] for key in SCORES)
-        error, seconds = 1 - mean(test), mean(record["seconds"] for record in records)
+        error, seconds = 1 - mean(test), median(record["seconds"] for record in records)
         rows.append(
             {
                 "setting": name,
@@ -154,7 +154,7 @@ def table(done: Results, args: argparse.Namespace) -> list[Row]:
                 "whole clips": f"{mean(whole):.4f} ± {spread(whole):.4f}",
                 "held out": f"{mean(held_out):.4f} ± {spread(held_out):.4f}",
                 "error against the first": f"{error / (1 - mean(record['test'] for record in first)):.2f}",
-                "time": f"{seconds / mean(record['seconds'] for record in first):.2f}",
+                "time": f"{seconds / median(record['seconds'] for record in first):.2f}",
             }
         )
     return rows
