@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python} results=benchmarks/results.md
 rm -f $results.part
-echo "Written by \`make bench\` on $(date -u +%F); ratios are of medians, with the range over all rounds." >$results.part
+echo "Written by \`make bench\` on $(date -u +%F); a ratio is the median of those of the rounds, with their range." >$results.part
 bench() { echo "== $1"; "$python" "benchmarks/$1.py" "${@:2}" --output $results.part; }
 
 bench step --batch_sizes 32 --steps 2 --repeats 5

@@ -141,9 +141,9 @@ def serve(build: Callable[[], Callable[[int], object]]) -> None:
 
 
 def ratio(ours: Timing, other: Timing) -> tuple[float, float, float]:
-    """How many times as fast as the other we are: ratio of the medians, smallest and largest of any round."""
+    """How many times as fast as the other we are: median, smallest and largest of the rounds' own ratios."""
     each = [theirs / mine for mine, theirs in zip(ours.rounds, other.rounds, strict=True)]
-    return median(other.rounds) / median(ours.rounds), min(each), max(each)
+    return median(each), min(each), max(each)
 
 
 def comparison(contenders: list[Contender], timings: list[Timing], unit: str = "clip", clips: int = 1) -> list[Row]:
