@@ -43,6 +43,7 @@ class TrainingRun:
         writes: whether this process is the one that writes files.
         """
         self.args, self.loader, self.model, self.optimizer, self.averaged = args, loader, model, optimizer, averaged
+        self.clips = digest(loader.clips.fnames)
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.writes = writes
         self.log: list[dict[str, Any]] = []
@@ -54,7 +55,7 @@ class TrainingRun:
 
     def _restore(self, state: dict[str, Any], device: torch.device) -> None:
         same = (state["class_names"], state["held_out"]) == (self.loader.class_names, self.loader.held_out.fnames)
-        if not same or state["clips"] not in ("", digest(self.loader.clips.fnames)):
+        if not same or state["clips"] not in ("", self.clips):
             raise UserError(f"{self.args.resume}: the data set's classes or clips have changed since; train anew")
         load_weights(self.model, state, self.args.resume)
         if self.averaged:
@@ -179,7 +180,7 @@ class TrainingRun:
             "losses": self.losses.cpu(),
             "log": self.log,
             "held_out": self.loader.held_out.fnames,
-            "clips": digest(self.loader.clips.fnames),
+            "clips": self.clips,
             "prior": torch.from_numpy(self.loader.prior),
             "versions": versions(),
         }
