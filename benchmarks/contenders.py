@@ -78,7 +78,7 @@ def plain_pipeline(args: argparse.Namespace) -> Work:
     """The per-sample pipeline of plain.py, always in float32, never compiled."""
     device = pick_device(args.device)
     clips = plain.ClipFiles(Path(), args.img_cols)
-    model = build_model(training_args(args), len(clips.class_names))
+    model = plain.plainly(build_model(training_args(args), len(clips.class_names)))
     train = plain.trainer(model, clips, args.batch_sizes[0], device, args.workers)
 
     def work(steps: int) -> None:

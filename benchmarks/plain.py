@@ -2,7 +2,8 @@
 
 One .npy per clip, read by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the samples; a
 loss that is looked at after every step; float32, the contiguous memory format, the allocator as it comes; prediction
-clip by clip.  Only the network's definition is the repository's, and the results are the same (tests/benchmarks).
+clip by clip.  The network is the repository's, but for ReLU6 and CBAM, which are written as usual; the results are the
+same (tests/benchmarks).
 """
 
 import csv
@@ -14,6 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from torchvision.models import ResNet
+
+from models import cbam
+from models.relu6 import ReLU6
 
 
 class ClipFiles(Dataset):
@@ -44,6 +49,46 @@ class ClipFiles(Dataset):
         start = int(torch.randint(features.shape[1] - self.width + 1, ()))
         crop = np.ascontiguousarray(features[:, start : start + self.width])
         return torch.from_numpy(crop)[None], self.targets[self.paths[index].stem]
+
+
+class ChannelGate(nn.Module):
+    """cbam.ChannelGate in the layers that torch has for it."""
+
+    def __init__(self, gate: cbam.ChannelGate) -> None:
+        super().__init__()
+        self.mlp = gate.mlp
+
+    def forward(self, x: Tensor) -> Tensor:
+        average = F.adaptive_avg_pool2d(x, 1).flatten(1)
+        top = F.adaptive_max_pool2d(x, 1).flatten(1)
+        attention = torch.sigmoid(self.mlp(average) + self.mlp(top))
+        return x * attention[:, :, None, None]
+
+
+class SpatialGate(nn.Module):
+    """cbam.SpatialGate likewise."""
+
+    def __init__(self, gate: cbam.SpatialGate) -> None:
+        super().__init__()
+        self.conv, self.norm = gate.conv, gate.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat([torch.max(x, dim=1, keepdim=True)[0], torch.mean(x, dim=1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.norm(self.conv(pooled)))
+
+
+def plainly(model: nn.Module) -> nn.Module:
+    """The same network with the same parameters, its ReLU6 and its CBAM as usual; changes the one that it is given."""
+    if isinstance(model, ResNet):
+        model.relu, model.maxpool = nn.ReLU6(inplace=True), model.maxpool[0]
+    for name, module in list(model.named_modules()):
+        if isinstance(module, ReLU6):
+            model.set_submodule(name, nn.ReLU6(inplace=True))
+        if isinstance(module, cbam.ChannelGate):
+            model.set_submodule(name, ChannelGate(module))
+        if isinstance(module, cbam.SpatialGate):
+            model.set_submodule(name, SpatialGate(module))
+    return model
 
 
 def trainer(

@@ -79,7 +79,7 @@ def whole_clips(args: argparse.Namespace) -> Callable[[int], None]:
 def plain_predictions(args: argparse.Namespace) -> Callable[[int], None]:
     """As plain.py does it, fold after fold."""
     device, slack = pick_device(args.device), AudioSettings().edge_frames
-    models, clips = networks(args), clip_arrays(random_clips(args.clips))
+    models, clips = [plain.plainly(model) for model in networks(args)], clip_arrays(random_clips(args.clips))
 
     def work(n: int) -> None:
         for model in models:

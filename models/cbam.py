@@ -1,7 +1,7 @@
 """CBAM: Convolutional Block Attention Module (Woo et al., ECCV 2018)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 
 class ChannelGate(nn.Module):
@@ -14,7 +14,8 @@ class ChannelGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        attention = self.mlp(x.mean(dim=(2, 3))) + self.mlp(x.amax(dim=(2, 3)))  # (B, C)
+        mean, top = mean_and_max(x.flatten(2), 2)  # (B, C, 1) each
+        attention = self.mlp(mean[:, :, 0]) + self.mlp(top[:, :, 0])  # (B, C)
         return x * attention.sigmoid()[:, :, None, None]
 
 
@@ -28,8 +29,8 @@ class SpatialGate(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        pooled = torch.cat([x.amax(dim=1, keepdim=True), x.mean(dim=1, keepdim=True)], dim=1)  # (B, 2, H, W)
-        return x * self.norm(self.conv(pooled)).sigmoid()
+        mean, top = mean_and_max(x, 1)  # (B, 1, H, W) each
+        return x * self.norm(self.conv(torch.cat([top, mean], dim=1))).sigmoid()
 
 
 class CBAM(nn.Sequential):
@@ -37,3 +38,33 @@ class CBAM(nn.Sequential):
 
     def __init__(self, channels: int) -> None:
         super().__init__(ChannelGate(channels), SpatialGate())
+
+
+@fx.wrap
+def mean_and_max(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Mean and maximum over a dimension, which stays with size 1; of equal maxima the first gets the gradient.
+
+    Under torch.compile the usual functions, which fuse: there equal maxima share the gradient.
+    """
+    if torch.compiler.is_compiling() or not x.requires_grad:
+        return x.mean(dim, keepdim=True), x.amax(dim, keepdim=True)
+    return _MeanAndMax.apply(x, dim)
+
+
+class _MeanAndMax(torch.autograd.Function):
+    """One pass backward, where autograd takes several, most of them to find the maxima again."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        top, where = x.max(dim, keepdim=True)
+        ctx.save_for_backward(where)
+        ctx.dim, ctx.shape, ctx.strides = dim, x.shape, x.stride()
+        return x.mean(dim, keepdim=True), top
+
+    @staticmethod
+    def backward(ctx, grad_mean: Tensor, grad_top: Tensor) -> tuple[Tensor, None]:
+        (where,) = ctx.saved_tensors
+        share = grad_mean / ctx.shape[ctx.dim]
+        at_top = share + grad_top
+        grad = at_top.new_empty_strided(ctx.shape, ctx.strides).copy_(share)
+        return grad.scatter_(ctx.dim, where, at_top), None

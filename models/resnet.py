@@ -5,6 +5,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from models.cbam import CBAM
 from models.head import classifier
+from models.relu6 import ReLU6
 
 
 def resnet18(n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> nn.Module:
@@ -32,7 +33,7 @@ def _resnet(
 ) -> nn.Module:
     net = ResNet(block, layers)
     net.conv1 = _stem(in_channels)
-    net.relu = nn.ReLU6(inplace=True)
+    net.relu, net.maxpool = nn.Identity(), nn.Sequential(net.maxpool, ReLU6())  # the same, on a quarter of the values
     net.fc = nn.Sequential(nn.Dropout(dropout_rate), classifier(net.fc.in_features, n_classes))
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         for residual in stage:
@@ -47,7 +48,7 @@ def _stem(in_channels: int) -> nn.Sequential:
     for i, stride in enumerate(strides):
         conv = nn.Conv2d(widths[i], widths[i + 1], 3, stride, padding=1, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-        layers += [conv, nn.BatchNorm2d(widths[i + 1]), nn.ReLU6(inplace=True)]
+        layers += [conv, nn.BatchNorm2d(widths[i + 1]), ReLU6()]
     return nn.Sequential(*layers[:-2])
 
 
@@ -57,7 +58,7 @@ def _adapt_block(block: nn.Module, use_cbam: bool) -> None:
     The branch's last norm starts at zero, so that every block starts as (nearly) the identity (Goyal et al. 2017,
     section 5.1).  With CBAM that is the spatial gate's norm: the gate starts at one half everywhere.
     """
-    block.relu = nn.ReLU6(inplace=True)
+    block.relu = ReLU6()
     last = "bn3" if isinstance(block, Bottleneck) else "bn2"
     norm = getattr(block, last)
     if use_cbam:

@@ -1,14 +1,18 @@
 """The plain pipeline is slow but does the same: same losses, masks, mixtures and probabilities on the same inputs."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from benchmarks import plain
 from benchmarks.predict import clip_arrays, random_clips
 from losses import get_loss
-from models import get_model
+from models import cbam, get_model
+from models.relu6 import ReLU6
 from utils.augment import mixup, spec_augment
 from utils.predict import predict
 
@@ -45,6 +49,26 @@ def test_masks(batch):
         theirs = plain.spec_augment(sample[None], np.random.default_rng(number))
         assert_close(theirs, spec_augment(sample[None], np.random.default_rng(number)))
         assert (theirs != sample).any()
+
+
+@pytest.mark.parametrize(("arch", "use_cbam"), [("resnet18", True), ("resnet50", False), ("mobilenet_v3_small", False)])
+def test_network(batch, arch, use_cbam):
+    model = get_model(arch, 12, use_cbam=use_cbam, dropout_rate=0)
+    for weights in model.parameters():
+        nn.init.normal_(weights, std=0.05) if not weights.any() else None  # those of the branches' last norms
+    theirs = plain.plainly(deepcopy(model))
+    assert_close(theirs(batch[0]), model(batch[0]))
+    for network in (model, theirs):
+        network(batch[0]).square().mean().backward()
+    expected = {name: weights.grad for name, weights in model.named_parameters()}
+    assert_close({name: weights.grad for name, weights in theirs.named_parameters()}, expected, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [nn.ReLU6, plain.ChannelGate, plain.SpatialGate])
+def test_the_plain_network_has_the_plain_layers(layer):
+    theirs = plain.plainly(get_model("resnet18", 12, use_cbam=True))
+    assert sum(type(module) is layer for module in theirs.modules()) == (11 if layer is nn.ReLU6 else 8)
+    assert not any(isinstance(module, ReLU6 | cbam.ChannelGate | cbam.SpatialGate) for module in theirs.modules())
 
 
 def test_predictions():

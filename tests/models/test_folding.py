@@ -11,7 +11,7 @@ from models.folding import fold_norms
 def trained_a_little(arch: str, use_cbam: bool) -> nn.Module:
     torch.manual_seed(0)
     model = get_model(arch, 5, use_cbam=use_cbam).train()
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.03)
     for _ in range(3):
         model(torch.randn(4, 1, 32, 40)).square().mean().backward()
         optimizer.step()
