@@ -21,7 +21,7 @@ from benchmarks.common import Row, add_output_flag
 from utils.cli import positive_int
 from utils.errors import UserError
 
-SETTLE = 1.5  # seconds between rounds, in which prefetching processes and spinning threads come to rest
+SETTLE = 1.0  # seconds between rounds, in which prefetching processes and spinning threads come to rest
 
 
 def add_round_flags(parser: argparse.ArgumentParser, repeats: int) -> None:

@@ -11,6 +11,7 @@ if __name__ == "__main__":
 
 import argparse
 import os
+import time
 from datetime import timedelta
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -27,7 +28,7 @@ from loaders.pcen import AudioSettings
 from models import ARCHS
 from train import build_model
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import PRECISIONS
+from utils.devices import PRECISIONS, pick_device, pick_precision
 from utils.errors import run
 
 CONTENDERS = {
@@ -54,7 +55,7 @@ def main(defaults: dict[str, Any] | None = None) -> None:
     if args.worker:
         serve(lambda: CONTENDERS[args.worker][1](args))
         return
-    rows, notes = [], []
+    rows, notes, steps = [], [], {}
     with TemporaryDirectory() as folder:
         settings = AudioSettings(n_mels=args.img_rows)
         write_dataset(Path(folder), args.clips, settings)
@@ -64,7 +65,8 @@ def main(defaults: dict[str, Any] | None = None) -> None:
             lines, timing = measure(args, batch_size, Path(folder))
             rows += lines
             notes.append(extrapolation(args, batch_size, timing))
-    notes.append(arithmetic(args))
+            steps[batch_size] = median(timing.rounds)
+    notes.append(arithmetic(args, steps))
     facts = f"{args.arch}, crops {args.img_rows} x {args.img_cols}, {args.precision}, torch.compile "
     facts += f"{args.compile}, {args.clips:,} clips; n = {args.repeats} rounds of {args.steps} steps in turn"
     facts += f" ({args.plain_steps} of the plain pipeline)" if args.plain_steps else ""
@@ -99,13 +101,36 @@ def extrapolation(args: argparse.Namespace, batch_size: int, timing: Timing) -> 
     )
 
 
-def arithmetic(args: argparse.Namespace) -> str:
-    """How much a clip is to compute: the floor that no overhead explains."""
+def arithmetic(args: argparse.Namespace, steps: dict[int, float]) -> str:
+    """How much a clip is to compute, and how much of a step that is: the floor that no overhead explains.
+
+    steps: seconds of a step of each batch size.
+    """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = build_model(contenders.training_args(args), len(CLASSES))
         model(torch.empty(2, 1, args.img_rows, args.img_cols))
     macs = counter.get_total_flops() / 2 / 2
-    return f"The network alone is {macs / 1e9:.3f} GMAC a clip forward, some {6 * macs / 1e9:.1f} GFLOP with backward."
+    rate = matmul_rate(args)
+    shares = ", ".join(f"{6 * macs * size / rate / step:.0%} of a step of {size}" for size, step in steps.items())
+    return (
+        f"The network alone is {macs / 1e9:.3f} GMAC a clip forward, some {6 * macs / 1e9:.1f} GFLOP with backward; at "
+        f"the {rate / 1e9:,.0f} GFLOP/s that a large matrix product reaches here in {args.precision}, {shares}."
+    )
+
+
+def matmul_rate(args: argparse.Namespace) -> float:
+    """FLOP/s of a product of two large square matrices, the best of ten."""
+    device = pick_device(args.device)
+    size = 8192 if device.type == "cuda" else 2048
+    matrix = torch.rand(size, size, device=device, dtype=pick_precision(args.precision, device))
+    seconds = []
+    for _ in range(10):
+        contenders.wait_for(device)
+        began = time.perf_counter()
+        matrix @ matrix
+        contenders.wait_for(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
 
 
 def parse_args(defaults: dict[str, Any]) -> argparse.Namespace:
