@@ -46,9 +46,15 @@ def mean_and_max(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
     Under torch.compile the usual functions, which fuse: there equal maxima share the gradient.
     """
-    if torch.compiler.is_compiling() or not x.requires_grad:
+    if torch.compiler.is_compiling():
         return x.mean(dim, keepdim=True), x.amax(dim, keepdim=True)
+    if not x.requires_grad:
+        return _mean(x, dim), x.amax(dim, keepdim=True)
     return _MeanAndMax.apply(x, dim)
+
+
+def _mean(x: Tensor, dim: int) -> Tensor:
+    return x.sum(dim, keepdim=True) / x.shape[dim]  # in bfloat16 on the CPU four times as fast as mean()
 
 
 class _MeanAndMax(torch.autograd.Function):
@@ -59,7 +65,7 @@ class _MeanAndMax(torch.autograd.Function):
         top, where = x.max(dim, keepdim=True)
         ctx.save_for_backward(where)
         ctx.dim, ctx.shape, ctx.strides = dim, x.shape, x.stride()
-        return x.mean(dim, keepdim=True), top
+        return _mean(x, dim), top
 
     @staticmethod
     def backward(ctx, grad_mean: Tensor, grad_top: Tensor) -> tuple[Tensor, None]:
@@ -67,4 +73,7 @@ class _MeanAndMax(torch.autograd.Function):
         share = grad_mean / ctx.shape[ctx.dim]
         at_top = share + grad_top
         grad = at_top.new_empty_strided(ctx.shape, ctx.strides).copy_(share)
+        if grad.dtype == torch.bfloat16:  # which scatter_ would take through float32 and back, all of it
+            grad.view(torch.int16).scatter_(ctx.dim, where, at_top.view(torch.int16))
+            return grad, None
         return grad.scatter_(ctx.dim, where, at_top), None
