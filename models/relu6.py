@@ -1,4 +1,4 @@
-"""ReLU6 whose backward pass needs its result alone."""
+"""ReLU6 whose backward pass needs nothing but its result."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor, fx, nn
 
 
 class ReLU6(nn.ReLU6):
-    """min(max(x, 0), 6) in place of its input (Howard et al. 2017); the very gradients of nn.ReLU6.
+    """min(max(x, 0), 6) (Howard et al. 2017) with the very gradients of nn.ReLU6; may change its input.
 
     That one, in place or not, keeps its input for the backward pass, in place by copying it first.
     """
@@ -20,17 +20,20 @@ class ReLU6(nn.ReLU6):
 
 @fx.wrap
 def relu6_(x: Tensor) -> Tensor:
-    """x itself, clipped.  Under torch.compile the usual function, which fuses with what stands around it."""
+    """x clipped, in place or not.  Under torch.compile the usual function, which fuses with what stands around it."""
     return F.relu6(x) if torch.compiler.is_compiling() else _ReLU6.apply(x)
 
 
 class _ReLU6(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
-        ctx.mark_dirty(x)
-        x.clamp_(0, 6)
-        ctx.save_for_backward(x)
-        return x
+        if x.dtype == torch.float32:
+            ctx.mark_dirty(x)
+            result = x.clamp_(0, 6)
+        else:  # bfloat16 takes a CPU twice as long in place
+            result = x.clamp(0, 6)
+        ctx.save_for_backward(result)
+        return result
 
     @staticmethod
     def backward(ctx, grad: Tensor) -> Tensor:

@@ -21,12 +21,13 @@ def test_values_and_gradients_are_those_of_torch(dtype):
     torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
-def test_it_works_in_place_and_keeps_nothing_but_its_result():
-    x = torch.randn(100).requires_grad_() * 1
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_it_keeps_nothing_but_its_result(dtype):
+    x = torch.randn(100, dtype=dtype).requires_grad_() * 1
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.data_ptr()), lambda _: None):
         made = ReLU6()(x)
-    assert made.data_ptr() == x.data_ptr()
+    assert (made.data_ptr() == x.data_ptr()) == (dtype == torch.float32)
     assert kept == [made.data_ptr()]
 
 
