@@ -30,7 +30,7 @@ class _ReLU6(torch.autograd.Function):
         if x.dtype == torch.float32:
             ctx.mark_dirty(x)
             result = x.clamp_(0, 6)
-        else:  # bfloat16 takes a CPU twice as long in place
+        else:  # in bfloat16 a CPU takes twice as long in place
             result = x.clamp(0, 6)
         ctx.save_for_backward(result)
         return result

@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -52,20 +53,32 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 def keep_freed_memory() -> None:
     """Let glibc keep freed blocks, on huge pages, so that a step on the CPU reuses the pages of the step before.
 
-    By default each large block is mapped anew and page-faulted in, 4 KiB at a time.  Here all come from one heap,
-    whose addresses, not memory, are taken beforehand: half as many as there is memory, but 16 GiB at most.
-    Where there is no glibc or no such room, nothing happens.
+    By default each large block is mapped anew and page-faulted in, 4 KiB at a time.  Here large blocks come from one
+    heap, whose addresses are taken beforehand, without memory behind them, for huge pages to be asked for; where there
+    is no room for that, pages stay small.  Where there is no glibc, nothing happens.
     """
     m_trim_threshold, m_mmap_max, madv_hugepage, huge_page = -1, -4, 14, 1 << 21
-    with suppress(OSError, AttributeError, ValueError):
+    with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
-        size = min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2, 16 << 30)
         libc.mallopt(m_trim_threshold, -1)  # never
         libc.mallopt(m_mmap_max, 0)
         libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
         libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
         libc.free.argtypes = [ctypes.c_void_p]
-        if heap := libc.malloc(size):
+        size = address_room()
+        if size and (heap := libc.malloc(size)):
             start = -(-heap // huge_page) * huge_page
             libc.madvise(start, (heap + size - start) // huge_page * huge_page, madv_hugepage)
             libc.free(heap)
+
+
+def address_room() -> int:
+    """Bytes as many as half the memory, but 16 GiB at most; 0 where addresses are limited or counted as memory."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource  # not everywhere
+
+        limited = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
+        counted = Path("/proc/sys/vm/overcommit_memory").read_text(encoding="utf-8").strip() == "2"
+        if not limited and not counted:
+            return min(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2, 16 << 30)
+    return 0

@@ -55,7 +55,8 @@ def test_masks(batch):
 def test_network(batch, arch, use_cbam):
     model = get_model(arch, 12, use_cbam=use_cbam, dropout_rate=0)
     for weights in model.parameters():
-        nn.init.normal_(weights, std=0.05) if not weights.any() else None  # those of the branches' last norms
+        if not weights.any():  # the branches' last norms
+            nn.init.normal_(weights, std=0.05)
     theirs = plain.plainly(deepcopy(model))
     assert_close(theirs(batch[0]), model(batch[0]))
     for network in (model, theirs):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from models.cbam import mean_and_max
 
@@ -44,7 +45,28 @@ def test_of_equal_maxima_the_first_has_the_gradient():
 def test_by_finite_differences():
     x = torch.randperm(24).double().reshape(2, 4, 3).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: mean_and_max(x, 1), x)
-    assert torch.autograd.gradgradcheck(lambda x: mean_and_max(x.square(), 2), x)
+    assert torch.autograd.gradcheck(lambda x: mean_and_max(x.square(), 2), x)
+
+
+def test_a_second_derivative_is_refused():
+    x = torch.randn(2, 4).requires_grad_()
+    (grad,) = torch.autograd.grad(mean_and_max(x, 1)[1].square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
+@pytest.fixture
+def cuda_autocast():
+    torch.set_autocast_enabled("cuda", True)  # torch.autocast would disable it where there is no GPU
+    yield
+    torch.set_autocast_enabled("cuda", False)
+
+
+def test_on_a_gpu_autocast_leaves_bfloat16_as_it_is(cuda_autocast):
+    with FakeTensorMode():
+        x = torch.empty(2, 4, 3, device="cuda", dtype=torch.bfloat16)
+        assert x.sum(1).dtype == torch.float32
+        assert [part.dtype for part in mean_and_max(x, 1)] == [torch.bfloat16] * 2
 
 
 def test_without_gradients():

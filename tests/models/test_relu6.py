@@ -51,6 +51,16 @@ def test_the_second_derivative():
     assert torch.autograd.gradgradcheck(lambda x: ReLU6()(x * 1).square(), x)
 
 
+def test_the_second_derivative_in_place():
+    x = torch.linspace(-2, 8, 21).requires_grad_()
+    seconds = []
+    for layer in (ReLU6(), nn.ReLU6()):
+        (first,) = torch.autograd.grad(layer(x * 1).pow(3).sum(), x, create_graph=True)
+        seconds += torch.autograd.grad(first.sum(), x)
+    assert torch.equal(*seconds)
+    assert seconds[0].any()
+
+
 def test_under_torch_compile():
     torch._dynamo.reset()
     leaf = torch.randn(50).requires_grad_()

@@ -1,5 +1,6 @@
 """Where to compute and how exactly."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.devices import pick_device, pick_precision
+from utils.devices import address_room, pick_device, pick_precision
 from utils.errors import MisuseError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -60,8 +61,16 @@ HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 def thirty_blocks(how: str) -> tuple[int, bool]:
     """Page faults of the last five of thirty large blocks, and whether any memory is to have huge pages."""
     root = Path(__file__).parents[2]
+    foreign = ("LD_PRELOAD", "MALLOC_", "GLIBC_")  # which may stand for another allocator, or one set up otherwise
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKS, how], cwd=root, capture_output=True, text=True, check=True, timeout=100
+        [sys.executable, "-c", BLOCKS, how],
+        cwd=root,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
     )
     count, huge = done.stdout.split()
     return int(count), huge == "True"
@@ -78,3 +87,10 @@ def test_freed_memory_is_used_again():
 def test_memory_is_to_have_huge_pages():
     assert thirty_blocks("keep")[1]
     assert not thirty_blocks("give back")[1]
+
+
+@pytest.mark.skipif(not GLIBC, reason="the allocator is not glibc's")
+def test_no_addresses_are_taken_where_they_are_limited(monkeypatch):
+    assert address_room() > 1 << 30
+    monkeypatch.setattr("resource.getrlimit", lambda _: (20 << 30, 20 << 30))
+    assert address_room() == 0
