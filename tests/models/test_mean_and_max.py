@@ -9,6 +9,11 @@ from models.cbam import mean_and_max
 FORMATS = [torch.contiguous_format, torch.channels_last]
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 def by_autograd(x: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     return x.mean(dim, keepdim=True), x.amax(dim, keepdim=True)
 
