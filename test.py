@@ -11,7 +11,7 @@ from loaders import get_data_path
 from loaders.freesound_loader import usable_clips
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
-from utils.checkpoint import checkpoint_args, load_checkpoint
+from utils.checkpoint import checkpoint_args, find_checkpoint, load_checkpoint
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed
 from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
 from utils.ensemble import build_network
@@ -27,6 +27,7 @@ TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam
 
 def main() -> int:
     args = parse_args()
+    args.model_path = find_checkpoint(args.model_path)
     state = load_checkpoint(args.model_path)
     trained = checkpoint_args(state)
     refuse_contradictions(args, trained)

@@ -120,7 +120,7 @@ def train_step(
         if args.use_mix_up:
             inputs, targets = mixup(inputs, targets, rng)
         if args.use_spec_aug:
-            inputs = spec_augment(inputs, rng)
+            inputs = spec_augment(inputs, rng, args.mask_share)
         with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
             logits = team.whole(model(team.share(inputs)))
         loss = criterion(logits, targets) / args.iter_size

@@ -33,10 +33,15 @@ ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
 SHARE = "--recipe improved --curated_share 0.75"
 SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original": ORIGINAL,
+    "original, masks twice as wide": f"{ORIGINAL} --mask_share 0.4",
+    "original, no masks": "--use_mix_up",
+    "original, random folds": f"{ORIGINAL} --fold_split random",
     "original, AdamW": f"{ORIGINAL} {ADAMW}",
     "original, cosine": f"{ORIGINAL} --num_cycles 1",
     "original, AdamW, cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
     "improved": "--recipe improved",
+    "improved, masks twice as wide": "--recipe improved --mask_share 0.4",
+    "improved, no masks": "--recipe improved --no-use_spec_aug",
     "improved, believable noisy clips": "--recipe improved --select_noisy",
     "improved, curated clips alone": "--recipe improved --split train_curated",
     "share 0.75": SHARE,

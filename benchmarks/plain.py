@@ -137,16 +137,18 @@ def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator, alpha: floa
 
 
 def spec_augment(inputs: Tensor, rng: np.random.Generator, masks: int = 2, share: float = 0.2) -> Tensor:
-    """Fill two bands and two spans of each sample of (B, 1, n_mels, T), each up to a fifth, with its mean."""
+    """Fill up to two bands, then up to two spans of each sample of (B, 1, n_mels, T) with the mean it has by then."""
     inputs = inputs.clone()
     for sample in inputs:
-        fill = sample.mean()
         for axis in (1, 2):
             size = sample.shape[axis]
-            widths = rng.integers(0, int(share * size) + 1, masks)
-            starts = rng.integers(0, size - widths + 1)
-            for start, width in zip(starts, widths, strict=True):
-                sample.narrow(axis, int(start), int(width)).copy_(fill)
+            limits = rng.integers(0, int(share * size), masks)
+            starts = rng.integers(0, size - limits)
+            widths = rng.integers(0, np.maximum(limits, 1))
+            for limit, start, width in zip(limits, starts, widths, strict=True):
+                if limit == 0:
+                    break
+                sample.narrow(axis, int(start), int(width)).copy_(sample.mean())
     return inputs
 
 

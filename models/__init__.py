@@ -5,6 +5,7 @@ from collections import OrderedDict
 from torch import nn
 
 from models.coordinate import FrequencyCoordinate
+from models.initialization import initialize
 from models.mobilenetv3 import mobilenet_v3_large, mobilenet_v3_small
 from models.pooling import MeanThenMax
 from models.resnet import resnet18, resnet34, resnet50
@@ -41,5 +42,6 @@ def get_model(
     if n_classes < 2:
         raise ValueError(f"a tagger needs at least 2 classes, not {n_classes}")
     net = ARCHS[arch](n_classes, in_channels + use_coordinate, use_cbam, dropout_rate)
+    initialize(net)
     net.avgpool = POOLINGS[pooling]()  # torchvision calls it that in either family
     return nn.Sequential(OrderedDict(coordinate=FrequencyCoordinate(), net=net)) if use_coordinate else net

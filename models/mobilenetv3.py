@@ -4,8 +4,6 @@ from torch import nn
 from torchvision.models import mobilenetv3
 from torchvision.models.mobilenetv3 import MobileNetV3
 
-from models.head import classifier
-
 
 def mobilenet_v3_large(n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> nn.Module:
     """4.3 M parameters with 80 classes, 0.11 GMAC per 128 x 197 crop."""
@@ -23,6 +21,4 @@ def _adapt(make, n_classes: int, in_channels: int, use_cbam: bool, dropout_rate:
     net = make(weights=None, num_classes=n_classes, dropout=dropout_rate)
     stem = net.features[0][0]
     net.features[0][0] = nn.Conv2d(in_channels, stem.out_channels, 3, stride=2, padding=1, bias=False)
-    nn.init.kaiming_normal_(net.features[0][0].weight, mode="fan_out")
-    net.classifier[-1] = classifier(net.classifier[-1].in_features, n_classes)
     return net

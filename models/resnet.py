@@ -4,7 +4,6 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from models.cbam import CBAM
-from models.head import classifier
 from models.relu6 import ReLU6
 
 
@@ -34,7 +33,7 @@ def _resnet(
     net = ResNet(block, layers)
     net.conv1 = _stem(in_channels)
     net.relu, net.maxpool = nn.Identity(), nn.Sequential(net.maxpool, ReLU6())  # the same, on a quarter of the values
-    net.fc = nn.Sequential(nn.Dropout(dropout_rate), classifier(net.fc.in_features, n_classes))
+    net.fc = nn.Sequential(nn.Dropout(dropout_rate), nn.Linear(net.fc.in_features, n_classes))
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         for residual in stage:
             _adapt_block(residual, use_cbam)
@@ -47,7 +46,6 @@ def _stem(in_channels: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for i, stride in enumerate(strides):
         conv = nn.Conv2d(widths[i], widths[i + 1], 3, stride, padding=1, bias=False)
-        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         layers += [conv, nn.BatchNorm2d(widths[i + 1]), ReLU6()]
     return nn.Sequential(*layers[:-2])
 

@@ -14,7 +14,7 @@ from utils.devices import send
 MIXUP_ALPHA = 0.4
 EQUALIZER_POINTS, EQUALIZER_SPREAD = 5, 0.1
 STRETCH_TIME, STRETCH_FREQUENCY = 0.2, 0.1  # of a sample, either way
-MASKS, MASK_SHARE = 2, 0.2  # masks per axis and sample; the widest one's share of the axis
+MASKS, MASK_SHARE = 2, 0.2  # masks per axis and sample; share of the axis that the draw of a width starts from
 
 
 def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -30,16 +30,17 @@ def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Te
     return mixed, torch.lerp(targets[partner], targets, lam.view(-1, 1))
 
 
-def spec_augment(inputs: Tensor, rng: np.random.Generator) -> Tensor:
-    """Blank two bands of frequencies and two spans of time per sample (Park et al. 2019, section 2, no warp).
+def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float = MASK_SHARE) -> Tensor:
+    """Blank up to two bands of frequencies, then up to two spans of time per sample (Park et al. 2019, no time warp).
 
-    inputs (B, 1, n_mels, T).  Each mask is 0 to 20 % of its axis wide and filled with the sample's mean.
+    inputs (B, 1, n_mels, T).  Each mask is filled with the mean that its sample has by then.  share: see draw_masks.
     """
     batch, _, n_mels, frames = inputs.shape
-    bands = send(torch.from_numpy(draw_masks(rng, batch, n_mels)), inputs.device)  # (B, n_mels)
-    spans = send(torch.from_numpy(draw_masks(rng, batch, frames)), inputs.device)  # (B, T)
-    masked = bands[:, None, :, None] | spans[:, None, None, :]
-    return torch.where(masked, inputs.mean(dim=(1, 2, 3), keepdim=True), inputs)
+    bands = send(torch.from_numpy(draw_masks(rng, batch, n_mels, share)), inputs.device)  # (MASKS, B, n_mels)
+    spans = send(torch.from_numpy(draw_masks(rng, batch, frames, share)), inputs.device)  # (MASKS, B, T)
+    for masked in (*bands[:, :, None, :, None], *spans[:, :, None, None, :]):
+        inputs = torch.where(masked, inputs.mean(dim=(1, 2, 3), keepdim=True), inputs)
+    return inputs
 
 
 def equalize(inputs: Tensor, rng: np.random.Generator) -> Tensor:
@@ -75,9 +76,15 @@ def smooth_labels(targets: Tensor, epsilon: float) -> Tensor:
     return torch.lerp(targets, targets.mean(dim=1, keepdim=True), epsilon)
 
 
-def draw_masks(rng: np.random.Generator, batch: int, size: int) -> np.ndarray:
-    """Which positions of an axis are masked: (batch, size) bool, the union of two spans per sample."""
-    width = rng.integers(0, int(MASK_SHARE * size) + 1, (batch, MASKS, 1))
-    start = rng.integers(0, size - width + 1)
+def draw_masks(rng: np.random.Generator, batch: int, size: int, share: float = MASK_SHARE) -> np.ndarray:
+    """Which positions of an axis each mask covers: (MASKS, batch, size) bool.
+
+    As in the original solution, a mask draws a limit below share * size, then where it starts, then a width below the
+    limit, so it covers a quarter of share * size on average.  A limit of 0 ends the masks of its sample.
+    """
+    limit = rng.integers(0, max(int(share * size), 1), (MASKS, batch, 1))
+    start = rng.integers(0, size - limit)
+    width = rng.integers(0, np.maximum(limit, 1))
+    width = np.where(np.logical_and.accumulate(limit > 0), width, 0)
     position = np.arange(size)
-    return ((position >= start) & (position < start + width)).any(axis=1)
+    return (position >= start) & (position < start + width)

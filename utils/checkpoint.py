@@ -1,8 +1,11 @@
 """Checkpoints: everything that a run needs to go on exactly where it stopped, and nothing that can run code."""
 
 import argparse
+import glob
 import io
 import pickle
+import re
+import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -56,6 +59,21 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     torch.save({"format": FORMAT, **state}, buffer)
     with atomic_write(path) as file:
         file.write(buffer.getbuffer())
+
+
+def find_checkpoint(path: str) -> str:
+    """The path itself, or the one checkpoint that a loop in bash meant where it wrote $i-$k_model.pth.
+
+    bash takes k_model for the variable's name, so the fold count and "_model" are missing: ..._0-.pth.
+    """
+    unfinished = Path(path)
+    if unfinished.exists() or not re.search(r"_[0-9]+-\.pth$", path):
+        return path
+    meant = sorted(unfinished.parent.glob(f"{glob.escape(unfinished.stem)}*_model.pth"))
+    if len(meant) != 1:
+        return path
+    print(f"{path} is not there, taking {meant[0]}: in bash, write ${{i}}-${{k}}_model.pth", file=sys.stderr)
+    return str(meant[0])
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dict[str, Any]:

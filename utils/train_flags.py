@@ -3,6 +3,7 @@
 import argparse
 
 from models import ARCHS, POOLINGS
+from utils.augment import MASK_SHARE
 from utils.cli import hertz, make_parser, natural_float, natural_int, positive_int, seed, share
 from utils.devices import PRECISIONS
 from utils.optimizers import OPTIMIZERS
@@ -64,6 +65,9 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
     augment = parser.add_argument_group("augmentation")
     augment.add_argument("--use_mix_up", **ON_OFF, help="mix pairs of clips")
     augment.add_argument("--use_spec_aug", **ON_OFF, help="blank bands and spans")
+    augment.add_argument(
+        "--mask_share", type=share, default=MASK_SHARE, help="of an axis; a mask is a quarter of that wide on average"
+    )
     augment.add_argument("--use_resized_crop", **ON_OFF, help="stretch and shift in time and frequency")
     augment.add_argument("--use_equalizer", **ON_OFF, help="scale bands by a smooth random curve")
     augment.add_argument("--label_smoothing", type=share, default=0.0, help="share of the targets spread over all")

@@ -1,5 +1,7 @@
 """The networks: sizes, costs, shapes, and where they start."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -171,3 +173,26 @@ def test_cbam_weighs_channels_first_then_places():
     cbam, x = CBAM(32).eval(), torch.randn(2, 32, 5, 6)
     assert torch.equal(cbam(x), cbam[1](cbam[0](x)))
     assert isinstance(cbam[0], ChannelGate)
+
+
+def test_weights_start_as_published():
+    torch.manual_seed(0)
+    model = get_model("resnet18", 80, use_cbam=True)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
+            n = module.weight.numel()
+            assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=5 / n**0.5)
+        if isinstance(module, nn.Linear):
+            assert module.weight.std().item() == pytest.approx(0.01, rel=5 / module.weight.numel() ** 0.5)
+            start = -math.log(79) if module is model.fc[-1] else 0.0
+            assert module.bias.eq(torch.tensor(start)).all()
+    assert (
+        sum(
+            isinstance(layer, nn.ReLU6)
+            for gate in model.modules()
+            if isinstance(gate, ChannelGate)
+            for layer in gate.mlp
+        )
+        == 8
+    )

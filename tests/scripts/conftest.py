@@ -132,13 +132,13 @@ def ready(workplace, template, predict, write_log) -> Path:
 def make_repository(tmp_path_factory, template, request):
     """A copy of the repository, on a copy of the corpus without features."""
 
-    def make() -> Path:
+    def make(dataset: str = "tiny") -> Path:
         root = tmp_path_factory.mktemp("repository")
         for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
             source = request.config.rootpath / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
         shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
-        (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+        (root / "config.json").write_text(json.dumps({dataset: {"data_path": "data"}}))
         return root
 
     return make

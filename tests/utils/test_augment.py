@@ -80,37 +80,62 @@ def test_mixup_of_one_sample_changes_nothing():
 
 
 @given(SEEDS)
-def test_masked_places_hold_the_samples_mean_and_all_others_what_they_held(seed):
+def test_each_mask_is_filled_with_the_mean_by_then_and_all_other_places_stay(seed):
     inputs, _ = batch()
-    out = spec_augment(inputs, rng(seed))
-    for before, after in zip(inputs[:, 0], out[:, 0], strict=True):
-        changed = after != before
-        assert torch.allclose(after[changed], before.mean())
-        bands, spans = changed.all(dim=1), changed.all(dim=0)
-        assert torch.equal(changed, bands[:, None] | spans[None, :])
-        assert bands.sum() <= 2 * 4  # of 20 bands
-        assert spans.sum() <= 2 * 6  # of 30 frames
+    bands, spans = (draw_masks(r, 6, size) for r in [rng(seed)] for size in (20, 30))
+    for number, (before, after) in enumerate(zip(inputs[:, 0], spec_augment(inputs, rng(seed))[:, 0], strict=True)):
+        expected = before.clone()
+        for band in bands[:, number]:
+            expected[torch.from_numpy(band)] = expected.mean()
+        for span in spans[:, number]:
+            expected[:, torch.from_numpy(span)] = expected.mean()
+        torch.testing.assert_close(after, expected)
 
 
-def runs(mask: np.ndarray) -> list[int]:
-    """Lengths of the masked stretches."""
-    return [len(part) for part in "".join("x" if on else " " for on in mask).split()]
+def published_masks(size: int, rng: np.random.Generator, share: float = 0.2) -> list[tuple[int, int]]:
+    """(start, width) of the masks of one axis, drawn one after the other as the original's description says."""
+    masks = []
+    for _ in range(2):
+        limit = int(rng.integers(int(share * size)))
+        if limit == 0:
+            break
+        start = int(rng.integers(size - limit))
+        masks.append((start, int(rng.integers(limit))))
+    return masks
 
 
-def test_two_masks_per_axis_each_up_to_a_fifth_wide_drawn_per_sample():
-    masks = draw_masks(rng(0), 2000, 100)
-    lengths = [runs(mask) for mask in masks]
-    assert {len(each) for each in lengths} == {0, 1, 2}
-    apart = [length for each in lengths if len(each) == 2 for length in each]
-    assert max(apart) == 20
-    assert np.mean(apart) == pytest.approx(10, abs=1)  # uniform from 0: half as wide would be drawing twice
-    assert max(length for each in lengths for length in each) > 20  # two that touch
-    assert masks.any(axis=0).all()  # anywhere, the ends included
-    assert masks[:, [0, -1]].mean() > 0.01
+@pytest.mark.parametrize(("size", "share"), [(128, 0.2), (197, 0.2), (30, 0.2), (100, 0.4)])
+def test_masks_are_distributed_as_published(size, share):
+    n = 20_000
+    ours = draw_masks(rng(0), n, size, share)  # (2, n, size)
+    theirs = np.zeros((2, n, size), bool)
+    generator = np.random.default_rng(1)
+    for i in range(n):
+        for number, (start, width) in enumerate(published_masks(size, generator, share)):
+            theirs[number, i, start : start + width] = True
+    for first, second in zip(ours, theirs, strict=True):
+        for quantile in (0.25, 0.5, 0.75, 0.95):
+            lengths = [np.quantile(masks.sum(axis=1), quantile) for masks in (first, second)]
+            assert lengths[0] == pytest.approx(lengths[1], abs=max(0.02 * size * share, 1))
+        assert first.sum(axis=1).mean() == pytest.approx(second.sum(axis=1).mean(), rel=0.05)
+        assert first.sum(axis=1).max() == second.sum(axis=1).max() == int(share * size) - 2
+        np.testing.assert_allclose(first.mean(axis=0), second.mean(axis=0), atol=0.01)  # where along the axis
 
 
-def test_an_axis_too_short_for_a_mask_is_left_alone():
-    assert not draw_masks(rng(0), 50, 4).any()
+def test_a_limit_of_zero_ends_the_masks_of_its_sample():
+    first, second = draw_masks(rng(0), 4000, 15).any(axis=2)  # limits 0, 1 and 2, so widths 0 and 1
+    assert first.mean() == pytest.approx(1 / 6, abs=0.02)
+    assert second.mean() == pytest.approx(1 / 9, abs=0.02)
+
+
+def test_a_mask_is_one_stretch():
+    edges = np.diff(np.pad(draw_masks(rng(0), 500, 100).astype(int), ((0, 0), (0, 0), (1, 1))))
+    assert (edges == 1).sum(axis=2).max() == 1
+
+
+@pytest.mark.parametrize("size", [1, 4, 9])
+def test_an_axis_too_short_for_a_mask_is_left_alone(size):
+    assert not draw_masks(rng(0), 50, size).any()
 
 
 @given(SEEDS)
