@@ -12,15 +12,15 @@ K ?= 5
 .PHONY: demo test bench lint install kaggle clean
 
 demo: .venv/installed
-	$(BIN)/python loaders/demo_corpus.py --out datasets/demo --seed 0
-	SPLITS="val test train_noisy" PYTHON=$(CURDIR)/$(BIN)/python ./run.sh demo 2 $(DEMO_FLAGS)
-	$(BIN)/python report.py --dataset demo --img_rows 32 --img_cols 96 --output $(CURDIR)/report.html
+	$(BIN)/python demo/corpus.py --out datasets/demo --seed 0
+	SPLITS="val test train_noisy" PYTHON="$(CURDIR)/$(BIN)/python" ./run.sh demo 2 $(DEMO_FLAGS)
+	$(BIN)/python report.py --dataset demo --img_rows 32 --img_cols 96 --output "$(CURDIR)/report.html"
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
 
 bench: .venv/installed
-	PYTHON=$(CURDIR)/$(BIN)/python benchmarks/all.sh
+	PYTHON="$(CURDIR)/$(BIN)/python" benchmarks/all.sh
 
 kaggle: .venv/installed
 	$(BIN)/python on_kaggle/pack.py --dataset $(DATASET) --num_folds $(K) $(KAGGLE_FLAGS)

@@ -12,20 +12,19 @@ from loaders.layouts import Corpus, read_corpus
 from utils.atomic import atomic_write
 from utils.cli import make_parser, positive_int, seed
 from utils.errors import UserError, run
-from utils.metric import lwlrap, per_class_lwlrap
-from utils.predictions import write_table
-from utils.runs import (
+from utils.merging import (
     Runs,
     align,
     average_folds,
     check_run,
-    choose_runs,
-    find_runs,
+    find_predictions,
     guess_by_frequency,
     join_folds,
     no_predictions,
 )
-from utils.scores import describe, score_parts
+from utils.metric import lwlrap, per_class_lwlrap, score_line, score_parts
+from utils.prediction_file import write_table
+from utils.runs import choose_runs
 
 OUTPUTS = {"test": "submission.csv", "val": "oof.csv", "train_noisy": "noisy.csv"}
 
@@ -33,17 +32,17 @@ OUTPUTS = {"test": "submission.csv", "val": "oof.csv", "train_noisy": "noisy.csv
 def main() -> int:
     args = parse_args()
     corpus = read_corpus(get_data_path(args.dataset))
-    found = find_runs(args, args.split)
+    found = find_predictions(args, args.split)
     if not found:
         raise no_predictions(args, args.split)
-    runs = choose_runs(found, args.run)
+    runs = choose_runs(found, args.run, "average")
     for name, folds in runs.items():
         check_run(name, folds, corpus, args.allow_missing)
     if args.split == "val":
-        fnames, probabilities = join_folds(runs, corpus, args.mean)
+        fnames, probabilities = join_folds(runs, corpus)
         print_cv(corpus, fnames, probabilities)
     else:
-        fnames, probabilities = average_folds(runs, corpus, args.mean, args.split)
+        fnames, probabilities = average_folds(runs, corpus, args.split)
     if args.split == "test":
         print_test_scores(runs, corpus, probabilities)
     output = Path(args.output or OUTPUTS[args.split])
@@ -75,11 +74,11 @@ def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> 
         for path, fold in folds.items():
             parts = score_parts(test, align(path, fold, test.fnames, corpus))
             singles.append(parts["overall"])
-            print(f"{name} fold {fold.args['fold_num']}: lwlrap {describe(parts)}")
+            print(f"{name} fold {fold.args['fold_num']}: lwlrap {score_line(parts)}")
     guess = np.tile(guess_by_frequency(corpus), (len(test.fnames), 1))
-    print(f"guess by label frequency: lwlrap {describe(score_parts(test, guess))}")
+    print(f"guess by label frequency: lwlrap {score_line(score_parts(test, guess))}")
     print(f"mean of {len(singles)} folds: lwlrap overall {np.mean(singles):.4f}")
-    print(f"merged: lwlrap {describe(score_parts(test, probabilities))}")
+    print(f"merged: lwlrap {score_line(score_parts(test, probabilities))}")
 
 
 def print_cv(corpus: Corpus, fnames: list[str], probabilities: np.ndarray) -> None:
@@ -98,12 +97,16 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--dataset", default="freesound", help="a name in config.json")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--seed", type=seed, default=1234, help="of the training")
+    what.add_argument("--seed", type=seed, help="of the training; without the flag, any")
     what.add_argument("--split", default="test", choices=list(OUTPUTS), help="val: out-of-fold predictions")
     what.add_argument("--run", nargs="+", help="runs to average, ARCH_RATE_FOLDS, where there are several")
-    what.add_argument("--prediction_dir", default="predictions", help="where test.py wrote them")
+    what.add_argument(
+        "--prediction_dir",
+        nargs="+",
+        default=["predictions"],
+        help="where test.py wrote them; of several, all are averaged",
+    )
     how = parser.add_argument_group("how")
-    how.add_argument("--mean", default="arithmetic", choices=["arithmetic", "geometric"], help="over folds and runs")
     how.add_argument("--allow_missing", action="store_true", help="go on though a fold is missing")
     how.add_argument("--output", help="the table to write; submission.csv, oof.csv for --split val, noisy.csv")
     return parser.parse_args()

@@ -6,14 +6,14 @@ from pathlib import Path
 from loaders import get_data_path
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
-from page.calibration import calibration_section
-from page.classes import classes_section, confusion_section
-from page.clips import doubtful_section, hardest_section
-from page.markup import Section, document
-from page.results import Results, read_results
-from page.scores import scores_section
-from page.settings import settings_section
-from page.training import training_section
+from reporting.calibration import calibration_section
+from reporting.classes import classes_section, confusion_section
+from reporting.clips import doubtful_section, hardest_section
+from reporting.markup import Section, document
+from reporting.results import Results, read_results
+from reporting.scores import scores_section
+from reporting.settings import settings_section
+from reporting.training import training_section
 from utils.atomic import atomic_write
 from utils.cli import make_parser, natural_int, positive_float, positive_int, seed
 from utils.errors import run
@@ -59,9 +59,14 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--dataset", default="freesound", help="a name in config.json")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--seed", type=seed, default=1234, help="of the training")
+    what.add_argument("--seed", type=seed, help="of the training; without the flag, any")
     what.add_argument("--run", nargs="+", help="runs to average, ARCH_RATE_FOLDS, where there are several")
-    what.add_argument("--prediction_dir", default="predictions", help="where test.py wrote them")
+    what.add_argument(
+        "--prediction_dir",
+        nargs="+",
+        default=["predictions"],
+        help="where test.py wrote them; of several, all are averaged",
+    )
     what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote its logs")
     what.add_argument("--allow_missing", action="store_true", help="go on though a fold is missing")
     page = parser.add_argument_group("page")

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from tagging.ensemble import build_ensemble, read_checkpoints
+from tagging.onnx_export import export_onnx
+from tagging.outputs import check_outputs, describe, name_pictures, write_csv, write_json
+from tagging.tagger import find_audio, tag_files
+from tagging.timeline import write_timeline
 from utils.cli import make_parser, natural_int, positive_int
 from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
-from utils.ensemble import build_ensemble, read_checkpoints
 from utils.errors import MisuseError, one_line, run
-from utils.onnx_export import export_onnx
-from utils.tag_output import check_outputs, describe, name_pictures, write_csv, write_json
-from utils.tagging import find_audio, tag_files
-from utils.timeline import write_timeline
 
 
 def tag(

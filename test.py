@@ -1,7 +1,9 @@
 """Predict a split with one checkpoint: overlapping crops of each clip -> the probability of each class."""
 
 import argparse
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +13,15 @@ from loaders import get_data_path
 from loaders.freesound_loader import usable_clips
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
-from utils.checkpoint import checkpoint_args, find_checkpoint, load_checkpoint
+from utils.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed
 from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
-from utils.ensemble import build_network
 from utils.errors import MisuseError, UserError, run
-from utils.metric import lwlrap
-from utils.names import prediction_path
-from utils.predict import predict
-from utils.predictions import Predictions, save_predictions
-from utils.scores import describe, score_parts
+from utils.metric import lwlrap, score_line, score_parts
+from utils.paths import prediction_path
+from utils.prediction_file import Predictions, load_predictions, save_predictions
+from utils.provenance import digest, file_digest
+from utils.tta import predict
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
 
@@ -39,31 +40,50 @@ def main() -> int:
 
     device = choose_device(args.use_cuda)
     precision = pick_precision(args.precision, device)
-    set_determinism(deterministic=False)
-    keep_freed_memory()
-    model = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
-
     subset = "train_curated" if args.split == "val" else args.split
     fnames = state["held_out"] if args.split == "val" else corpus.subset(subset).fnames
     clips = usable_clips(trained.dataset, subset, fnames, settings)
-    scored = predict(
-        model, clips.to(device), trained.img_cols, args.batch_size, device,
-        tta=args.tta, slack=settings.edge_frames, precision=precision, label=f"fold {trained.fold_num}",
-    )  # fmt: skip
-    probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
-    kept = {
+    about = {
         "train_split": state["args"].get("split"),
         "checkpoint_step": state["step"],
         "tta": args.tta,
         "split": args.split,
         "precision": str(precision),
+        "model_path": args.model_path,
+        "made_from": {
+            "the checkpoint": file_digest(args.model_path),
+            "the clips": digest(fnames),
+            "the features of the clips": digest(clips.digests),
+        },
     }
-    predictions = Predictions(probabilities, fnames, state["class_names"], {**vars(trained), **kept})
     path = prediction_path(trained, args.prediction_dir, args.split)
+    if args.if_needed and is_up_to_date(path, vars(trained) | about):
+        print(f"{path} is up to date")
+        return 0
+
+    set_determinism(deterministic=False)
+    keep_freed_memory()
+    model = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
+    scored = predict(
+        model, clips.to(device), trained.img_cols, args.batch_size, device,
+        tta=args.tta, slack=settings.edge_frames, precision=precision, label=f"fold {trained.fold_num}",
+    )  # fmt: skip
+    probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
+    predictions = Predictions(probabilities, fnames, state["class_names"], vars(trained) | about)
     save_predictions(path, predictions)
     print_score(args.split, corpus, predictions)
     print(f"{len(fnames)} clips: {path} and .csv")
     return 0
+
+
+def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:
+    """Whether predictions lie there that were made with these arguments from what is there now."""
+    if not path.exists() or not path.with_suffix(".csv").exists():
+        return False
+    try:
+        return load_predictions(path).args == json.loads(json.dumps(args))
+    except UserError:
+        return False
 
 
 def refuse_contradictions(args: argparse.Namespace, trained: argparse.Namespace) -> None:
@@ -93,7 +113,7 @@ def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
             f"lwlrap of the held-out clips: {lwlrap(curated.truth[[row[f] for f in predictions.fnames]], scores):.4f}"
         )
     elif split == "test" and (parts := score_parts(corpus.subset("test"), scores)):
-        print(f"lwlrap: {describe(parts)}")
+        print(f"lwlrap: {score_line(parts)}")
 
 
 def parse_args() -> argparse.Namespace:
@@ -106,6 +126,11 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--model_path", required=True, help="checkpoint of one fold")
     what.add_argument(
         "--split", default="test", choices=["test", "val", "train_noisy"], help="val: the clips that the fold held out"
+    )
+    what.add_argument(
+        "--if_needed",
+        action="store_true",
+        help="predict only where the predictions that are there are of another checkpoint, of other clips or settings",
     )
     what.add_argument("--prediction_dir", default="predictions", help="where the probabilities go")
     how = parser.add_argument_group("how")

@@ -1,6 +1,7 @@
 """Train one fold of an audio tagger from scratch.  `python train.py -h` tells all flags."""
 
 import argparse
+import sys
 from typing import Any
 
 import numpy as np
@@ -8,27 +9,22 @@ import torch
 from torch import Tensor, nn
 from tqdm import trange
 
-from loaders import get_loader
+from loaders.freesound_loader import FreesoundLoader
 from loaders.pcen import AudioSettings
-from loaders.selection import load_noisy_scores
 from losses import Criterion, get_loss
 from models import get_model
-from utils.augment import equalize, mixup, resize_crop, smooth_labels, spec_augment
-from utils.average import AveragedModel
-from utils.checkpoint import load_checkpoint
-from utils.cli import can_be, given_flags
+from utils.augment import mixup, spec_augment
 from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
 from utils.errors import MisuseError, UserError, run
-from utils.interrupts import Interrupts
-from utils.names import checkpoint_path
-from utils.optimizers import get_optimizer
-from utils.predict import predict
-from utils.recipes import RECIPES, describe
-from utils.schedule import learning_rate
-from utils.team import SOLO, Team, join_team, restarted
+from utils.optimization import get_optimizer, learning_rate
+from utils.paths import checkpoint_path
+from utils.resume import clear, fitting, read_resumed
+from utils.selection import believable_clips
+from utils.team import SOLO, Team, join_team
 from utils.tensorboard import Tensorboard, import_writer
-from utils.train_flags import build_parser
-from utils.training_run import HERE_ONLY, TrainingRun
+from utils.train_flags import RECIPES, build_parser, describe_recipe
+from utils.training_run import Interrupts, TrainingRun
+from utils.tta import predict
 
 
 def main() -> int:
@@ -40,20 +36,17 @@ def main() -> int:
     team = join_team(args.batch_size, device)
     torch.manual_seed(args.seed)
 
-    settings = AudioSettings(args.sampling_rate, args.img_rows)
-    loader = get_loader(args.dataset)(
-        args.dataset, args.split, settings, args.img_cols, args.batch_size, args.seed, device,
-        args.fold_num, args.num_folds, args.fold_split, args.noisy_weight, args.curated_share,
-        load_noisy_scores(args) if args.noisy_scores else None, args.noisy_precision,
-    )  # fmt: skip
+    loader = build_loader(args, device)
+    resumed = fitting(args, resumed, loader.made_from, loader.class_names)
+    if args.overwrite and not resumed and team.rank == 0:
+        clear(args)
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
     optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
-    averaged = AveragedModel(model, args.ema_decay) if args.ema_decay else None
     if args.compile:
         model.compile()
     engine = team.wrap(model, device)
     criterion = get_loss(args.loss, args.gamma_fl)
-    training = TrainingRun(args, loader, model, optimizer, averaged, resumed, writes=team.rank == 0)
+    training = TrainingRun(args, loader, model, optimizer, resumed, writes=team.rank == 0)
     tensorboard = None
     if args.tensorboard and team.rank == 0:
         tensorboard = Tensorboard(args, model, training.step, training.log)
@@ -61,8 +54,8 @@ def main() -> int:
 
     def predict_held_out(rows: np.ndarray) -> np.ndarray:
         return predict(
-            averaged.model if averaged else model, loader.held_out.select(rows), args.img_cols, args.batch_size,
-            device, slack=settings.edge_frames, precision=precision, label="validation",
+            model, loader.held_out.select(rows), args.img_cols, args.batch_size,
+            device, slack=loader.settings.edge_frames, precision=precision, label="validation",
         )  # fmt: skip
 
     def scores() -> np.ndarray:
@@ -70,7 +63,7 @@ def main() -> int:
         model.train()
         return probabilities
 
-    print(describe(args.recipe, args))
+    print(describe_recipe(args.recipe, args))
     members = f" x {team.size}" if team.size > 1 else ""
     print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device}{members}", flush=True)
     model.train()
@@ -78,8 +71,6 @@ def main() -> int:
     with Interrupts() as interrupts, team.watched():
         for step in trange(training.step, args.n_iter, initial=training.step, total=args.n_iter, disable=quiet):
             loss = train_step(args, step, loader, engine, optimizer, criterion, device, precision, team)
-            if averaged:
-                averaged.update(step)
             training.after_step(loss, scores)
             if tensorboard:
                 tensorboard.after_step(training.log)
@@ -111,12 +102,6 @@ def train_step(
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
         rng = np.random.default_rng([args.seed, 2, number])
         inputs, targets = loader.batch(number)
-        if args.use_resized_crop:
-            inputs = resize_crop(inputs, rng)
-        if args.use_equalizer:
-            inputs = equalize(inputs, rng)
-        if args.label_smoothing:
-            targets = smooth_labels(targets, args.label_smoothing)
         if args.use_mix_up:
             inputs, targets = mixup(inputs, targets, rng)
         if args.use_spec_aug:
@@ -135,12 +120,27 @@ def train_step(
     return total
 
 
+def build_loader(args: argparse.Namespace, device: torch.device) -> FreesoundLoader:
+    return FreesoundLoader(
+        dataset=args.dataset,
+        split=args.split,
+        settings=AudioSettings(args.sampling_rate, args.img_rows),
+        width=args.img_cols,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        device=device,
+        fold_num=args.fold_num,
+        num_folds=args.num_folds,
+        fold_split=args.fold_split,
+        noisy_weight=args.noisy_weight,
+        curated_share=args.curated_share,
+        keep_noisy=believable_clips(args) if args.noisy_scores else None,
+    )
+
+
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
     try:
-        return get_model(
-            args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate,
-            pooling=args.pooling, use_coordinate=args.use_coordinate,
-        )  # fmt: skip
+        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate)
     except ValueError as error:
         raise MisuseError(str(error)) from None
 
@@ -160,21 +160,10 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     parser = build_parser()
     parser.set_defaults(**RECIPES[parser.parse_args().recipe])
     args = parser.parse_args()
-    resumed = None
-    if restarted() and not args.resume and checkpoint_path(args, "last").exists():
-        args.resume = str(checkpoint_path(args, "last"))
-    if args.resume:
-        resumed = load_checkpoint(args.resume)
-        for name, value in given_flags(build_parser()).items():
-            if name not in HERE_ONLY and value != resumed["args"].get(name, value):
-                raise MisuseError(f"--{name} {value}: {args.resume} was trained with {resumed['args'][name]}")
-        trained = {name: value for name, value in resumed["args"].items() if name not in HERE_ONLY}
-        for action in parser._actions:
-            if action.dest in trained and not can_be(action, trained[action.dest]):
-                raise UserError(
-                    f"{args.resume} was trained with {action.dest} {trained[action.dest]!r}, which no run can have"
-                )
-        args = argparse.Namespace(**{**vars(args), **trained})
+    if args.print_path:
+        print(checkpoint_path(args, args.print_path))
+        sys.exit(0)
+    args, resumed = read_resumed(build_parser(), args)
     if args.tensorboard:
         import_writer()
     if args.num_folds < 2:

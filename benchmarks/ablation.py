@@ -26,7 +26,7 @@ from models import ARCHS
 from utils.cli import hertz, make_parser, natural_int, positive_int
 from utils.errors import UserError, run
 from utils.metric import lwlrap
-from utils.predictions import load_predictions
+from utils.prediction_file import load_predictions
 
 ORIGINAL = "--use_mix_up --use_spec_aug"
 ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
@@ -46,14 +46,8 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "improved, curated clips alone": "--recipe improved --split train_curated",
     "share 0.75": SHARE,
     "share 0.75, believable noisy clips": f"{SHARE} --select_noisy",
-    "share 0.75, averaged weights": f"{SHARE} --ema_decay 0.999",
     "share 0.75, dropout 0.5": f"{SHARE} --dropout_rate 0.5",
     "share 0.75, BCE alone": f"{SHARE} --loss bce",
-    "share 0.75, equalizer": f"{SHARE} --use_equalizer",
-    "share 0.75, resized crops": f"{SHARE} --use_resized_crop",
-    "share 0.75, label smoothing": f"{SHARE} --label_smoothing 0.1",
-    "share 0.75, frequency coordinate": f"{SHARE} --use_coordinate",
-    "share 0.75, mean then max pooling": f"{SHARE} --pooling meanmax",
     "share as it is": "--recipe improved --curated_share 0",
 }
 
@@ -115,6 +109,7 @@ def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[s
 def train(folder: Path, flags: list[object], args: argparse.Namespace) -> Path:
     """Train into a folder; the last checkpoint."""
     flags = ["--dataset", args.dataset, "--eval_freq", 0, "--checkpoint_dir", folder, *flags]
+    flags += ["--resume", "auto", "--save_freq", 200]  # a stopped ablation goes on
     flags += ["--use_cbam"] if args.arch.startswith("resnet") else []
     for name in ("arch", "num_folds", "n_iter", "batch_size", "img_rows", "img_cols", "sampling_rate", "precision"):
         flags += [f"--{name}", getattr(args, name)]

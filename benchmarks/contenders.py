@@ -14,12 +14,10 @@ import torch
 from torch import nn
 
 from benchmarks import plain, synthetic
-from loaders import get_loader
-from loaders.pcen import AudioSettings
 from losses import get_loss
-from train import build_model, train_step
+from train import build_loader, build_model, train_step
 from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
-from utils.optimizers import get_optimizer, parameter_groups
+from utils.optimization import get_optimizer, parameter_groups
 from utils.train_flags import build_parser
 
 Work = Callable[[int], None]
@@ -29,11 +27,7 @@ def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
     """train.py's own step, everything on, set up as its main() does."""
     stand_in_for_audio_packages()
     (device, precision), run_args = settle(args), training_args(args, fold_split)
-    settings = AudioSettings(run_args.sampling_rate, run_args.img_rows)
-    loader = get_loader(run_args.dataset)(
-        run_args.dataset, run_args.split, settings, run_args.img_cols, run_args.batch_size, run_args.seed, device,
-        run_args.fold_num, run_args.num_folds, run_args.fold_split, run_args.noisy_weight,
-    )  # fmt: skip
+    loader = build_loader(run_args, device)
     model = network(run_args, args.compile, device)
     optimizer = get_optimizer("sgd", model, run_args.l_rate, run_args.momentum, run_args.weight_decay)
     criterion = get_loss(run_args.loss, run_args.gamma_fl)

@@ -13,7 +13,7 @@ from benchmarks.sandbox import FLAGS, Sandbox
 from loaders.pcen import AudioSettings
 from loaders.store import open_clips
 from utils.checkpoint import load_checkpoint
-from utils.predictions import load_predictions
+from utils.prediction_file import load_predictions
 
 SETTINGS = AudioSettings(*(int(FLAGS[FLAGS.index(flag) + 1]) for flag in ("--sampling_rate", "--img_rows")))
 SPLITS = ("train_curated", "train_noisy", "test")

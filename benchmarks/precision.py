@@ -80,7 +80,7 @@ def prepare(folder: Path, args: argparse.Namespace) -> None:
     config = {"demo": {"data_path": "corpus", "features_path": "features"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     sizes = ["--curated", args.curated, "--noisy", args.noisy, "--test", 1]
-    script(folder, "loaders/demo_corpus.py", "--out", "corpus", "--seed", 0, *sizes)
+    script(folder, "demo/corpus.py", "--out", "corpus", "--seed", 0, *sizes)
     script(folder, "loaders/freesound_loader.py", "--dataset", "demo", "--split", "train", "--img_rows", args.img_rows)
 
 
@@ -91,7 +91,18 @@ def train(folder: Path, outputs: Path, args: argparse.Namespace, precision: str,
     flags += ["--use_cbam"] if args.arch.startswith("resnet") else []
     for name in ("device", "arch", "n_iter", "batch_size", "img_rows", "img_cols", "l_rate", "dropout_rate"):
         flags += [f"--{name}", getattr(args, name)]
-    script(folder, "train.py", *flags, "--precision", precision, "--seed", seed, "--checkpoint_dir", checkpoints)
+    script(
+        folder,
+        "train.py",
+        *flags,
+        "--precision",
+        precision,
+        "--seed",
+        seed,
+        "--checkpoint_dir",
+        checkpoints,
+        "--overwrite",
+    )
     [log] = checkpoints.glob("*_log.jsonl")
     return json.loads(log.read_text(encoding="utf-8").splitlines()[-1])["lwlrap"]
 

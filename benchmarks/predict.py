@@ -28,7 +28,7 @@ from models.folding import fold_norms
 from utils.cli import make_parser, positive_int
 from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
 from utils.errors import run
-from utils.predict import predict
+from utils.tta import predict
 
 GOALS = {"cpu": "at least 2, aim at 3"}
 
@@ -102,7 +102,9 @@ def random_clips(n: int, seed: int = 0) -> Clips:
     lengths = 1 + (100 * np.maximum(curated_seconds(rng, n), SHORTEST)).astype(int)  # frames of 10 ms
     starts = np.cumsum([0, *lengths])
     rows = torch.from_numpy(rng.random((starts[-1], AudioSettings().n_mels), np.float32)).half()
-    return Clips([f"{number}.wav" for number in range(n)], (rows,), np.zeros(n, int), starts[:-1], lengths)
+    return Clips(
+        [f"{number}.wav" for number in range(n)], (rows,), np.zeros(n, int), starts[:-1], lengths, np.full(n, "")
+    )
 
 
 def clip_arrays(clips: Clips) -> list[np.ndarray]:

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.processes import command_line, end, members, wait_for
-from loaders.demo_corpus import generate
+from demo.corpus import generate
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -80,7 +80,7 @@ def _write_features(
         block = rng.random((min(BLOCK, shape[0]), settings.n_mels), np.float32).astype(np.float16)
         for at in range(0, shape[0], len(block)):
             rows[at : at + len(block)] = block[: shape[0] - at]
-    clips = [[name, int(start), int(n), 0, 0] for name, start, n in zip(fnames, starts, frames, strict=False)]
+    clips = [[name, int(start), int(n), "", 0, 0] for name, start, n in zip(fnames, starts, frames, strict=False)]
     index = {"format": FORMAT, "digest": settings.digest, "array": array, "clips": clips, "unusable": []}
     (folder / f"{split}.json").write_text(json.dumps(index), encoding="utf-8")
 

@@ -1,23 +1,14 @@
 """Clips on disk -> batches on the device.  Knows no network and no loss.
 
-Adding a data set in a known layout is a line of config.json; another layout is a file here and a line of LOADERS.
+A data set in a known layout is a line of config.json; another layout is a reader in layouts.py.
 """
 
 import json
-from importlib import import_module
 from pathlib import Path
 
 from utils.errors import MisuseError, UserError
 
-DEFAULT_LOADER = "loaders.freesound_loader:FreesoundLoader"
-LOADERS = {"freesound": DEFAULT_LOADER, "demo": DEFAULT_LOADER}
 CONFIG = Path("config.json")
-
-
-def get_loader(name: str) -> type:
-    """The loader class of a data set.  One that only config.json knows has the layouts of FreesoundLoader."""
-    module, cls = LOADERS.get(name, DEFAULT_LOADER).split(":")
-    return getattr(import_module(module), cls)  # imported when asked for: merge.py reads CSVs without torch
 
 
 def get_data_path(name: str) -> Path:

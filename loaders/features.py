@@ -28,6 +28,7 @@ from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
 from utils.errors import UserError
+from utils.provenance import digest
 
 with warnings.catch_warnings():  # of no room for semaphores it tells over several lines; what fails tells that in one
     warnings.simplefilter("ignore")
@@ -77,7 +78,7 @@ def _make(
     index = read_index(folder / f"{split}.json")
     old = _reusable(index, settings, signatures)
     journal = _Journal(folder / f"{split}.part", settings)
-    done = {fname: clip for fname, clip in journal.clips.items() if clip[3:] == signatures.get(fname)}
+    done = {fname: clip for fname, clip in journal.clips.items() if clip[4:] == signatures.get(fname)}
     todo = [fname for fname in subset.fnames if fname not in old and fname not in done]
     unusable, computed = {}, 0
     if todo:
@@ -110,7 +111,7 @@ def _signature(folder: Path, fname: str) -> list[int]:
 def _reusable(index: dict | None, settings: AudioSettings, signatures: dict[str, list[int]]) -> dict[str, list]:
     if index is None or index["digest"] != settings.digest:
         return {}
-    return {clip[0]: [index["array"], *clip[1:]] for clip in index["clips"] if clip[3:] == signatures.get(clip[0])}
+    return {clip[0]: [index["array"], *clip[1:]] for clip in index["clips"] if clip[4:] == signatures.get(clip[0])}
 
 
 def _compute(
@@ -153,12 +154,12 @@ class _Journal:
         held = self.path.stat().st_size // self.row_bytes
         for line in self.index.read_bytes().splitlines():
             try:
-                digest, fname, start, frames, *signature = json.loads(line)
+                settings_digest, fname, start, frames, *rest = json.loads(line)
             except ValueError:
                 return
-            if digest != self.digest or start != self.rows or start + frames > held:
+            if settings_digest != self.digest or start != self.rows or start + frames > held:
                 return
-            self.clips[fname] = [self.path.name, start, frames, *signature]
+            self.clips[fname] = [self.path.name, start, frames, *rest]
             self.rows = start + frames
 
     def __enter__(self) -> "_Journal":
@@ -178,7 +179,7 @@ class _Journal:
             self.lines.close()
 
     def add(self, fname: str, features: np.ndarray, signature: list[int]) -> list:
-        clip = [self.path.name, self.rows, len(features), *signature]
+        clip = [self.path.name, self.rows, len(features), digest(features), *signature]
         self.data.write(features.tobytes())
         self.rows += len(features)
         self.pending.append(self._line(fname, clip))

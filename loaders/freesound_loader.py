@@ -1,4 +1,4 @@
-"""Freesound Audio Tagging 2019, and any data set in one of its layouts: a fold's batches and held-out clips.
+"""A fold's batches and held-out clips, of Freesound Audio Tagging 2019 and any data set in a known layout.
 
 Run as a script it turns the sound files of train and test into PCEN mel features:
 
@@ -13,6 +13,7 @@ if __name__ == "__main__":  # a script's folder comes first on sys.path, where l
 
 import argparse
 import os
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -24,14 +25,12 @@ from loaders.folds import assign_folds, uncovered
 from loaders.index import features_dir
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
-from loaders.prefetch import OneAhead
 from loaders.sampling import Sampler
-from loaders.selection import believable
-from loaders.store import Clips, as_inputs, open_clips
+from loaders.store import Clips, OneAhead, as_inputs, open_clips
 from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
 from utils.errors import MisuseError, UserError, one_line, run
-from utils.predictions import Predictions
+from utils.provenance import MadeFrom, digest
 
 SUBSETS = {
     "train": ["train_curated", "train_noisy"],
@@ -48,6 +47,7 @@ class FreesoundLoader:
 
     def __init__(
         self,
+        *,
         dataset: str,
         split: str,
         settings: AudioSettings,
@@ -60,13 +60,12 @@ class FreesoundLoader:
         fold_split: str = "stratified",
         noisy_weight: float = 0.8,
         curated_share: float = 0.0,
-        noisy_scores: Predictions | None = None,
-        noisy_precision: float = 0.5,
+        keep_noisy: Collection[str] | None = None,
     ) -> None:
         """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
 
-        curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  noisy_scores: only
-        noisy clips whose labels they rank with at least that precision are trained on.
+        curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  keep_noisy: file
+        names of the noisy clips to train on; None: all.
         """
         corpus = read_corpus(get_data_path(dataset))
         curated, truth = labelled_clips(dataset, corpus, "train_curated", settings)
@@ -82,10 +81,10 @@ class FreesoundLoader:
             parts.append((curated.select(keep), targets))
         if "train_noisy" in SUBSETS[split] and ("train_noisy" in corpus.subsets or split == "train_noisy"):
             noisy, noisy_truth = labelled_clips(dataset, corpus, "train_noisy", settings)
-            if noisy_scores:
-                keep = believable(noisy_scores, noisy.fnames, corpus.class_names, noisy_truth, noisy_precision)
-                print(f"{len(keep)} of {len(noisy)} noisy clips have believable labels")
-                noisy, noisy_truth = noisy.select(keep), noisy_truth[keep]
+            if keep_noisy is not None:
+                rows = np.flatnonzero([fname in keep_noisy for fname in noisy.fnames])
+                print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
+                noisy, noisy_truth = noisy.select(rows), noisy_truth[rows]
             parts.append((noisy, soften(noisy_truth, noisy_weight)))
         clips = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
         targets = np.concatenate([targets for _, targets in parts]).astype(np.float32)
@@ -98,8 +97,9 @@ class FreesoundLoader:
         self.class_names = corpus.class_names
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
+        self.made_from = made_from(clips, targets, self.held_out, self.held_out_truth)
         self.clips, self.targets = clips.to(device), torch.from_numpy(targets).to(device)
-        self.width, self.seed, self.device = width, seed, device
+        self.settings, self.width, self.seed, self.device = settings, width, seed, device
         on_the_way = self.clips.packs[0].device.type != device.type  # too large for the GPU
         self.gather = OneAhead(self._gather) if on_the_way else self._gather
 
@@ -116,6 +116,18 @@ class FreesoundLoader:
         slack = np.maximum(self.clips.lengths[chosen] - self.width, 0)
         first = np.random.default_rng([self.seed, 1, number]).integers(0, slack + 1)
         return chosen, self.clips.gather(chosen, first, self.width)
+
+
+def made_from(clips: Clips, targets: np.ndarray, held_out: Clips, held_out_truth: np.ndarray) -> MadeFrom:
+    """Digests of all that a training depends on, in words for the message that tells what has changed."""
+    return {
+        "the training clips": digest(clips.fnames),
+        "the features of the training clips": digest(clips.digests),
+        "the labels or weights of the training clips": digest(targets),
+        "the held-out clips": digest(held_out.fnames),
+        "the features of the held-out clips": digest(held_out.digests),
+        "the labels of the held-out clips": digest(held_out_truth),
+    }
 
 
 def soften(truth: np.ndarray, weight: float) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 from loaders.pcen import AudioSettings
 from utils.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 
 
 def features_dir(features_path: Path, settings: AudioSettings) -> Path:
@@ -17,7 +17,7 @@ def features_dir(features_path: Path, settings: AudioSettings) -> Path:
 def read_index(path: Path) -> dict | None:
     """An index that a feature run wrote, or None.
 
-    It holds format, digest, array (the file's name), clips [[fname, first row, frames, bytes, mtime_ns]] and
+    It holds format, digest, array (the file's name), clips [[fname, first row, frames, digest, bytes, mtime_ns]] and
     unusable [[fname, reason]].
     """
     try:
@@ -26,6 +26,8 @@ def read_index(path: Path) -> dict | None:
         return None
     except ValueError:
         raise UserError(f"{path} is damaged; delete it and compute the features again") from None
+    if isinstance(index, dict) and index.get("format") == FORMAT - 1:
+        return None  # it lacks the digests; the features are computed anew
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
     return index

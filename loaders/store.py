@@ -5,8 +5,11 @@ clip starts.  Time comes first, so a crop is one contiguous read, and a batch of
 """
 
 import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +30,7 @@ class Clips:
     pack_of: np.ndarray  # (N,) which pack a clip lies in
     starts: np.ndarray  # (N,) its first row there
     lengths: np.ndarray  # (N,) its frames
+    digests: np.ndarray  # (N,) str, of its features
 
     def __len__(self) -> int:
         return len(self.fnames)
@@ -38,12 +42,14 @@ class Clips:
             np.concatenate([self.pack_of, other.pack_of + len(self.packs)]),
             np.concatenate([self.starts, other.starts]),
             np.concatenate([self.lengths, other.lengths]),
+            np.concatenate([self.digests, other.digests]),
         )
 
     def select(self, keep: np.ndarray) -> "Clips":
         """The clips at these indices, on the same arrays."""
         fnames = [self.fnames[i] for i in keep]
-        return Clips(fnames, self.packs, self.pack_of[keep], self.starts[keep], self.lengths[keep])
+        rows = (table[keep] for table in (self.pack_of, self.starts, self.lengths, self.digests))
+        return Clips(fnames, self.packs, *rows)
 
     def to(self, device: torch.device) -> "Clips":
         """Keep the features on a GPU if they fill at most 60 % of what is free there, else where they are."""
@@ -108,7 +114,8 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
     if frames.shape != (table[:, 1].sum(), settings.n_mels) or frames.dtype != np.float16:
         raise UserError(f"{folder / index['array']} is not what {split}.json describes; delete both, then {remedy}")
     fnames = [clip[0] for clip in index["clips"]]
-    clips = Clips(fnames, (_as_tensor(frames),), np.zeros(len(fnames), int), table[:, 0], table[:, 1])
+    digests = np.array([clip[3] for clip in index["clips"]], str)
+    clips = Clips(fnames, (_as_tensor(frames),), np.zeros(len(fnames), int), table[:, 0], table[:, 1], digests)
     return clips, dict(index["unusable"])
 
 
@@ -117,3 +124,22 @@ def _as_tensor(frames: np.ndarray) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
         return torch.from_numpy(frames)
+
+
+T = TypeVar("T")
+
+
+class OneAhead(Generic[T]):
+    """A function of a number that computes the next number's value in a thread, for callers that count up."""
+
+    def __init__(self, function: Callable[[int], T]) -> None:
+        self.function = function
+        self.pool = ThreadPoolExecutor(1)
+        self.next: tuple[int, Future[T]] | None = None
+
+    def __call__(self, number: int) -> T:
+        """function(number), computed already if the last call was for number - 1."""
+        ready = self.next is not None and self.next[0] == number
+        value = self.next[1].result() if ready else self.function(number)
+        self.next = (number + 1, self.pool.submit(self.function, number + 1))
+        return value

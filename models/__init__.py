@@ -1,13 +1,9 @@
 """Networks that map (B, in_channels, n_mels, T) to logits (B, n_classes), trained from scratch."""
 
-from collections import OrderedDict
-
 from torch import nn
 
-from models.coordinate import FrequencyCoordinate
 from models.initialization import initialize
 from models.mobilenetv3 import mobilenet_v3_large, mobilenet_v3_small
-from models.pooling import MeanThenMax
 from models.resnet import resnet18, resnet34, resnet50
 
 ARCHS = {
@@ -17,31 +13,20 @@ ARCHS = {
     "mobilenet_v3_large": mobilenet_v3_large,
     "mobilenet_v3_small": mobilenet_v3_small,
 }
-POOLINGS = {"mean": lambda: nn.AdaptiveAvgPool2d(1), "meanmax": MeanThenMax}
 
 
 def get_model(
-    arch: str,
-    n_classes: int,
-    in_channels: int = 1,
-    use_cbam: bool = False,
-    dropout_rate: float = 0.5,
-    pooling: str = "mean",
-    use_coordinate: bool = False,
+    arch: str, n_classes: int, in_channels: int = 1, use_cbam: bool = False, dropout_rate: float = 0.5
 ) -> nn.Module:
     """A fresh network with random weights; its logits start near -log(n_classes - 1), every class improbable.
 
-    dropout_rate: in [0, 1], before the last linear layer.  pooling: a key of POOLINGS.  use_coordinate: tell the
-    network which band a row is.  Raises ValueError on an unknown arch, on fewer than two
+    dropout_rate: in [0, 1], before the last linear layer.  Raises ValueError on an unknown arch, on fewer than two
     classes, and where CBAM is asked of a network that has no place for it.
     """
     if arch not in ARCHS:
         raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(ARCHS)}")
-    if pooling not in POOLINGS:
-        raise ValueError(f"unknown pooling {pooling!r}; choose from {', '.join(POOLINGS)}")
     if n_classes < 2:
         raise ValueError(f"a tagger needs at least 2 classes, not {n_classes}")
-    net = ARCHS[arch](n_classes, in_channels + use_coordinate, use_cbam, dropout_rate)
-    initialize(net)
-    net.avgpool = POOLINGS[pooling]()  # torchvision calls it that in either family
-    return nn.Sequential(OrderedDict(coordinate=FrequencyCoordinate(), net=net)) if use_coordinate else net
+    model = ARCHS[arch](n_classes, in_channels, use_cbam, dropout_rate)
+    initialize(model)
+    return model

@@ -13,9 +13,10 @@ import subprocess
 from typing import Any
 
 from utils.atomic import atomic_write
-from utils.checkpoint import checkpoint_args, load_checkpoint
+from utils.checkpoint import find_runs
 from utils.cli import make_parser, natural_int, positive_int
-from utils.errors import MisuseError, UserError, one_line, run
+from utils.errors import UserError, one_line, run
+from utils.runs import check_alike, check_folds, choose_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASET, NOTEBOOK = Path("kaggle_dataset"), Path("kaggle_notebook")
@@ -23,14 +24,12 @@ SLUG, COMPETITION = "kaggle-fat", "freesound-audio-tagging-2019"  # as they stan
 CODE = ("loaders", "models", "utils", "test.py", "merge.py", "LICENSE")
 WHEELS = ("soundfile", "soxr")  # what decodes and resamples; of the rest, Kaggle's own versions will do
 PLATFORM = "manylinux_2_28_x86_64"
-ALIKE = ("img_rows", "img_cols", "seed")  # what merge.py takes one value of
-
-Trained = dict[Path, argparse.Namespace]  # checkpoints and what they were trained with
+MERGE_KEYS = ("img_rows", "img_cols", "seed")  # what merge.py takes one value of
 
 
 def main() -> int:
     args = parse_args()
-    runs = choose_runs(find_runs(args), args)
+    runs = chosen_runs(args)
     checkpoints = {path: trained for folds in runs.values() for path, trained in folds.items()}
     first, *_ = checkpoints.values()
     requirements = pins() if args.wheels else []
@@ -46,8 +45,8 @@ def main() -> int:
         "dataset": args.dataset,
         "runs": list(runs),
         "checkpoints": [path.name for path in checkpoints],
-        "sampling_rates": sorted({trained.sampling_rate for trained in checkpoints.values()}),
-        **{name: getattr(first, name) for name in ALIKE},
+        "sampling_rates": sorted({trained["sampling_rate"] for trained in checkpoints.values()}),
+        **{name: first[name] for name in MERGE_KEYS},
         "tta": args.tta,
         "requirements": requirements,
     }
@@ -58,44 +57,22 @@ def main() -> int:
     return 0
 
 
-def find_runs(args: argparse.Namespace) -> dict[str, Trained]:
-    """The best checkpoints of the data set with that many folds, by run, by what is inside the files."""
-    runs: dict[str, Trained] = {}
-    for path in sorted(Path(args.checkpoint_dir).glob(f"*_{args.dataset}_best_*.pth")):
-        trained = checkpoint_args(load_checkpoint(path))
-        if (trained.dataset, trained.num_folds) == (args.dataset, args.num_folds):
-            runs.setdefault(f"{trained.arch}_{trained.sampling_rate}_{trained.num_folds}", {})[path] = trained
-    if not runs:
+def chosen_runs(args: argparse.Namespace) -> dict[str, dict[Path, dict[str, Any]]]:
+    """Arguments of the best checkpoints to pack, by run: each run whole, and all such as merge.py averages."""
+    found = find_runs(args.checkpoint_dir, dataset=args.dataset, num_folds=args.num_folds)
+    if not found:
         raise UserError(
             f"{args.checkpoint_dir} holds no best checkpoint of --dataset {args.dataset} --num_folds {args.num_folds}; "
             "train.py writes them"
         )
+    runs = {
+        name: {path: state["args"] for path, state in folds.items()}
+        for name, folds in choose_runs(found, args.run, "pack").items()
+    }
+    for name, folds in runs.items():
+        check_folds(name, folds, "train them first")
+    check_alike({path: trained for folds in runs.values() for path, trained in folds.items()}, MERGE_KEYS)
     return runs
-
-
-def choose_runs(runs: dict[str, Trained], args: argparse.Namespace) -> dict[str, Trained]:
-    """The runs to pack, each whole, and such as merge.py averages."""
-    if args.run is None and len(runs) > 1:
-        raise MisuseError(f"there are {len(runs)} runs: say which to pack with --run {' '.join(runs)}")
-    unknown = [name for name in args.run or [] if name not in runs]
-    if unknown:
-        raise MisuseError(f"--run {unknown[0]}: there are only {', '.join(runs)}")
-    chosen = {name: runs[name] for name in args.run or runs}
-    first_path, first = next(iter(next(iter(chosen.values())).items()))
-    for name, folds in chosen.items():
-        numbers = [trained.fold_num for trained in folds.values()]
-        for fold in range(args.num_folds):
-            if numbers.count(fold) != 1:
-                there = "has more than one" if fold in numbers else "has no"
-                raise UserError(f"{name} {there} best checkpoint of fold {fold} in {args.checkpoint_dir}")
-        for path, trained in folds.items():
-            for key in ALIKE:
-                if getattr(trained, key) != getattr(first, key):
-                    raise UserError(
-                        f"{path} was trained with {key} {getattr(trained, key)}, {first_path} with "
-                        f"{getattr(first, key)}; merge.py averages only what is alike"
-                    )
-    return chosen
 
 
 def pins() -> list[str]:

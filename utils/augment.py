@@ -6,14 +6,11 @@ same masks and partners on a CPU and on a GPU.
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from utils.devices import send
 
 MIXUP_ALPHA = 0.4
-EQUALIZER_POINTS, EQUALIZER_SPREAD = 5, 0.1
-STRETCH_TIME, STRETCH_FREQUENCY = 0.2, 0.1  # of a sample, either way
 MASKS, MASK_SHARE = 2, 0.2  # masks per axis and sample; share of the axis that the draw of a width starts from
 
 
@@ -41,39 +38,6 @@ def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float = MASK_S
     for masked in (*bands[:, :, None, :, None], *spans[:, :, None, None, :]):
         inputs = torch.where(masked, inputs.mean(dim=(1, 2, 3), keepdim=True), inputs)
     return inputs
-
-
-def equalize(inputs: Tensor, rng: np.random.Generator) -> Tensor:
-    """Scale every sample's bands by a smooth random curve (after Nam et al. 2022, FilterAugment).
-
-    inputs (B, 1, n_mels, T).  The curve runs through EQUALIZER_POINTS log-normal factors of spread EQUALIZER_SPREAD;
-    PCEN is close to a power of 0.2 of the energy, so that 0.1 there is some 4 dB in the recording.
-    """
-    batch, _, n_mels, _ = inputs.shape
-    points = EQUALIZER_SPREAD * rng.standard_normal((batch, EQUALIZER_POINTS))
-    places = np.linspace(0, EQUALIZER_POINTS - 1, n_mels)
-    left = np.minimum(places.astype(int), EQUALIZER_POINTS - 2)
-    curve = np.exp(points[:, left] + (places - left) * (points[:, left + 1] - points[:, left]))  # (B, n_mels)
-    return inputs * send(torch.from_numpy(curve.astype(np.float32)), inputs.device)[:, None, :, None]
-
-
-def resize_crop(inputs: Tensor, rng: np.random.Generator) -> Tensor:
-    """Stretch and shift every sample a little in time and frequency (after Inception's random resized crop).
-
-    inputs (B, 1, n_mels, T), sampled bilinearly; what comes from beyond an edge repeats the edge.
-    """
-    scale = np.exp(rng.uniform(-1, 1, (2, len(inputs))) * np.log([[1 + STRETCH_TIME], [1 + STRETCH_FREQUENCY]]))
-    shift = rng.uniform(-1, 1, (2, len(inputs))) * np.abs(1 - scale)
-    theta = np.zeros((len(inputs), 2, 3), np.float32)
-    theta[:, 0, 0], theta[:, 1, 1] = scale
-    theta[:, 0, 2], theta[:, 1, 2] = shift
-    grid = F.affine_grid(send(torch.from_numpy(theta), inputs.device), list(inputs.shape), align_corners=False)
-    return F.grid_sample(inputs, grid, padding_mode="border", align_corners=False)
-
-
-def smooth_labels(targets: Tensor, epsilon: float) -> Tensor:
-    """Take that share off a sample's targets (B, C) and spread it over all classes (Szegedy et al. 2016, section 7)."""
-    return torch.lerp(targets, targets.mean(dim=1, keepdim=True), epsilon)
 
 
 def draw_masks(rng: np.random.Generator, batch: int, size: int, share: float = MASK_SHARE) -> np.ndarray:

@@ -14,12 +14,22 @@ from typing import Any
 import torch
 from torch import nn
 
+from models import get_model
 from utils.atomic import atomic_write
 from utils.cli import HERTZ, SEEDS
 from utils.errors import UserError, one_line
+from utils.runs import run_name
 
-FORMAT = 3
-ADDED_ARGS = {"pooling": "mean", "use_coordinate": False}  # what format 1 did without
+FORMAT = 4
+GONE_ARGS = {  # what only format 3 had, and the value under which a run did without it
+    "pooling": "mean",
+    "use_coordinate": False,
+    "use_resized_crop": False,
+    "use_equalizer": False,
+    "label_smoothing": 0.0,
+    "ema_decay": 0.0,
+}
+ADDED_ARGS = {"mask_share": 0.4}  # what format 3 did without: its masks were twice as wide
 KEYS = {
     "format": int,
     "args": dict,  # the command line, defaults filled in
@@ -28,13 +38,12 @@ KEYS = {
     "best_score": float,
     "best_step": int,
     "model": dict,
-    "averaged": dict | None,  # the averaged weights, which are scored in the model's stead
     "optimizer": dict,
     "generators": dict,  # torch's own, which dropout draws from; all others derive from seed and step
     "losses": torch.Tensor,  # (n_iter,) of each step, NaN where not yet done
     "log": list,  # the records of the JSON-lines log
     "held_out": list,  # file names of the fold's validation clips
-    "clips": str,  # digest of the file names of the training clips; empty in old formats, which do not tell
+    "made_from": dict,  # digests of the data, by what they are of; empty in format 3, which does not tell
     "prior": torch.Tensor,  # (C,) share of each class in the training targets
     "versions": dict,
 }
@@ -48,8 +57,6 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "num_folds": range(2, 10_001),
     "seed": SEEDS,
     "use_cbam": bool,
-    "pooling": str,
-    "use_coordinate": bool,
 }
 
 
@@ -96,12 +103,21 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
         raise UserError(f"{path} is not a checkpoint of train.py")
     if state["format"] > FORMAT:
         raise UserError(f"{path} has format {state['format']}; this version reads up to {FORMAT}; update the code")
-    if state["format"] < FORMAT and isinstance(state.get("args"), dict):
-        state = {"averaged": None, "clips": ""} | state | {"args": ADDED_ARGS | state["args"]}
+    if state["format"] == FORMAT - 1 and isinstance(state.get("args"), dict):
+        state |= {"args": _from_format_3(path, state["args"]), "made_from": {}}
+    elif state["format"] < FORMAT:
+        raise UserError(f"{path} has format {state['format']}, which is too old for this version; train anew")
     wrong = [key for key, kind in KEYS.items() if key not in state or not isinstance(state[key], kind)]
     if wrong := wrong or _wrong_args(state["args"]) or _wrong_state(state):
         raise UserError(f"{path} lacks a valid {wrong[0]}; it is not a whole checkpoint of train.py")
     return state
+
+
+def _from_format_3(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
+    for name, without in GONE_ARGS.items():
+        if args.get(name, without) != without:
+            raise UserError(f"{path} was trained with --{name}, which this version no longer has; use the older one")
+    return ADDED_ARGS | {name: value for name, value in args.items() if name not in GONE_ARGS}
 
 
 def _refuse_compressed(path: str | Path) -> None:
@@ -148,12 +164,9 @@ def checkpoint_args(state: dict[str, Any]) -> argparse.Namespace:
     return argparse.Namespace(**state["args"])
 
 
-def load_weights(model: nn.Module, state: dict[str, Any], path: str | Path, key: str = "model") -> None:
-    """Fill a network; every weight must be there, none left over, all shapes right.  Raises UserError.
-
-    key: "model", or "averaged" for the averaged weights.
-    """
-    own, weights = model.state_dict(), state.get(key) or {}
+def load_weights(model: nn.Module, state: dict[str, Any], path: str | Path) -> None:
+    """Fill a network; every weight must be there, none left over, all shapes right.  Raises UserError."""
+    own, weights = model.state_dict(), state["model"]
     problems = [f"lacks {name}" for name in own if name not in weights]
     problems += [f"has an unknown {name}" for name in weights if name not in own]
     problems += [
@@ -171,3 +184,24 @@ def load_weights(model: nn.Module, state: dict[str, Any], path: str | Path, key:
 
 def _finite(weight: torch.Tensor) -> bool:
     return bool(weight.isfinite().all())
+
+
+def build_network(path: str | Path, state: dict[str, Any]) -> nn.Module:
+    """The network that a checkpoint describes, with its weights, ready to predict.  Raises UserError."""
+    args = state["args"]
+    try:
+        model = get_model(args["arch"], len(state["class_names"]), use_cbam=args["use_cbam"])
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
+    load_weights(model, state, path)
+    return model.eval()
+
+
+def find_runs(folder: str | Path, **wanted: Any) -> dict[str, dict[Path, dict[str, Any]]]:
+    """The best checkpoints in a folder whose arguments are as wanted, without their optimizers: by run, by path."""
+    runs: dict[str, dict[Path, dict[str, Any]]] = {}
+    for path in sorted(Path(folder).glob("*_best_*.pth")):
+        state = load_checkpoint(path) | {"optimizer": {}}  # half of its size
+        if all(state["args"][name] == value for name, value in wanted.items()):
+            runs.setdefault(run_name(state["args"]), {})[path] = state
+    return runs

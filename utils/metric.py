@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.stats import rankdata
 
+from loaders.layouts import Subset
+
 
 def lwlrap(truth: np.ndarray, scores: np.ndarray) -> float:
     """Label-weighted label-ranking average precision, in [0, 1].
@@ -47,3 +49,21 @@ def _precisions(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     ranks = rankdata(-scores, method="max", axis=1)
     hits = rankdata(np.where(truth, -scores, np.inf), method="max", axis=1)
     return np.where(truth, hits / ranks, 0.0), truth
+
+
+def score_parts(subset: Subset, scores: np.ndarray) -> dict[str, float]:
+    """lwlrap of a test set, overall and, where the usage of the clips is known, public and private.
+
+    scores: (N, C) in the order of subset.fnames and its labels' columns.  Empty without answers.
+    """
+    if subset.truth is None:
+        return {}
+    parts = {"overall": np.ones(len(subset.fnames), bool)}
+    if subset.usage is not None:
+        parts |= {"public": subset.usage == "Public", "private": subset.usage == "Private"}
+    return {name: lwlrap(subset.truth[rows], scores[rows]) for name, rows in parts.items() if subset.truth[rows].any()}
+
+
+def score_line(parts: dict[str, float]) -> str:
+    """One line: "public 0.7123  private 0.7200  overall 0.7181"."""
+    return "  ".join(f"{name} {parts[name]:.4f}" for name in ("public", "private", "overall") if name in parts)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from utils.errors import MisuseError
-from utils.names import tensorboard_dir
+from utils.paths import tensorboard_dir
 
 MOST = 16  # inputs of a picture
 FIGURES = ("train_loss", "lwlrap", "best_lwlrap", "learning_rate")

@@ -1,14 +1,27 @@
-"""The flags of train.py."""
+"""The flags of train.py and the recipes, which are presets of them."""
 
 import argparse
+from typing import Any
 
-from models import ARCHS, POOLINGS
+from models import ARCHS
 from utils.augment import MASK_SHARE
 from utils.cli import hertz, make_parser, natural_float, natural_int, positive_int, seed, share
 from utils.devices import PRECISIONS
-from utils.optimizers import OPTIMIZERS
-from utils.recipes import RECIPES
+from utils.optimization import OPTIMIZERS
 
+RECIPES: dict[str, dict[str, Any]] = {
+    "original": {},  # the defaults, which are those of the solution that this repository reproduces
+    "improved": {
+        "optimizer": "adamw",
+        "l_rate": 2e-3,
+        "weight_decay": 0.05,
+        "num_cycles": 1,
+        "curated_share": 0.9,
+        "dropout_rate": 0.2,
+        "use_mix_up": True,
+        "use_spec_aug": True,
+    },
+}
 ON_OFF = {"action": argparse.BooleanOptionalAction, "default": False}
 
 
@@ -54,8 +67,6 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
     net.add_argument("--use_cbam", **ON_OFF, help="attention at the end of each residual branch")
     net.add_argument("--dropout_rate", type=share, default=0.5, help="before the last layer")
-    net.add_argument("--pooling", default="mean", choices=list(POOLINGS), help="from the last map to a vector")
-    net.add_argument("--use_coordinate", **ON_OFF, help="tell the network which mel band a row is")
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
@@ -68,15 +79,11 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
     augment.add_argument(
         "--mask_share", type=share, default=MASK_SHARE, help="of an axis; a mask is a quarter of that wide on average"
     )
-    augment.add_argument("--use_resized_crop", **ON_OFF, help="stretch and shift in time and frequency")
-    augment.add_argument("--use_equalizer", **ON_OFF, help="scale bands by a smooth random curve")
-    augment.add_argument("--label_smoothing", type=share, default=0.0, help="share of the targets spread over all")
     steps = parser.add_argument_group("optimization")
     steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
     steps.add_argument("--batch_size", type=positive_int, default=128, help="clips of a forward pass")
     steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes of a step")
     steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="adamw wants a rate of about 1e-3")
-    steps.add_argument("--ema_decay", type=share, default=0.0, help="of averaged weights, which are scored; 0: none")
     steps.add_argument("--l_rate", type=natural_float, default=0.1, help="base learning rate")
     steps.add_argument("--momentum", type=share, default=0.9, help="of SGD; beta 1 of AdamW")
     steps.add_argument("--weight_decay", type=natural_float, default=1e-4, help="not on biases and norms")
@@ -99,5 +106,17 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
     work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
     work.add_argument("--tensorboard", **ON_OFF, help="log to checkpoint_dir/tensorboard too")
-    work.add_argument("--resume", metavar="PATH", help="go on from this checkpoint exactly where it stopped")
+    work.add_argument(
+        "--resume",
+        metavar="PATH",
+        help="go on from this checkpoint exactly where it stopped; auto: from this run's last one, if it is there",
+    )
+    work.add_argument("--overwrite", **ON_OFF, help="replace the checkpoints of another run that has the same names")
+    work.add_argument("--print_path", choices=["best", "last"], help="print where that checkpoint goes, and end")
     work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
+
+
+def describe_recipe(name: str, args: argparse.Namespace) -> str:
+    """The recipe's flags with the values that they have in this run."""
+    flags = [f"--{flag} {getattr(args, flag)}" for flag in RECIPES[name]]
+    return f"recipe {name}: {' '.join(flags) or 'the defaults'}"

@@ -1,11 +1,13 @@
 """What a training run does besides its steps: go on from a checkpoint, validate, log, save, refuse bad numbers."""
 
 import argparse
-import hashlib
 import json
+import signal
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,13 @@ from torch import nn
 from tqdm import tqdm
 
 from utils.atomic import atomic_write
-from utils.average import AveragedModel
 from utils.checkpoint import load_weights, save_checkpoint
 from utils.errors import UserError
 from utils.metric import lwlrap, per_class_lwlrap
-from utils.names import checkpoint_path, log_path
-from utils.schedule import learning_rate
-from utils.versions import versions
-
-HERE_ONLY = ("resume", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard")  # change no result
+from utils.optimization import learning_rate
+from utils.paths import checkpoint_path, log_path
+from utils.provenance import versions
+from utils.resume import HERE_ONLY
 
 
 class TrainingRun:
@@ -34,16 +34,14 @@ class TrainingRun:
         loader: Any,
         model: nn.Module,
         optimizer: Any,
-        averaged: AveragedModel | None,
         resumed: dict[str, Any] | None,
         writes: bool = True,
     ) -> None:
-        """loader: knows class_names, clips, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from.
+        """loader: knows class_names, clips, held_out, held_out_truth, prior and made_from.
 
-        writes: whether this process is the one that writes files.
+        resumed: a checkpoint to go on from.  writes: whether this process is the one that writes files.
         """
-        self.args, self.loader, self.model, self.optimizer, self.averaged = args, loader, model, optimizer, averaged
-        self.clips = digest(loader.clips.fnames)
+        self.args, self.loader, self.model, self.optimizer = args, loader, model, optimizer
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.writes = writes
         self.log: list[dict[str, Any]] = []
@@ -54,12 +52,7 @@ class TrainingRun:
             self._restore(resumed, device)
 
     def _restore(self, state: dict[str, Any], device: torch.device) -> None:
-        same = (state["class_names"], state["held_out"]) == (self.loader.class_names, self.loader.held_out.fnames)
-        if not same or state["clips"] not in ("", self.clips):
-            raise UserError(f"{self.args.resume}: the data set's classes or clips have changed since; train anew")
         load_weights(self.model, state, self.args.resume)
-        if self.averaged:
-            load_weights(self.averaged.model, state, self.args.resume, "averaged")
         try:
             self.optimizer.load_state_dict(state["optimizer"])
             self.losses.copy_(state["losses"])
@@ -174,13 +167,12 @@ class TrainingRun:
             "best_score": self.best_score,
             "best_step": self.best_step,
             "model": dict(self.model.state_dict()),
-            "averaged": dict(self.averaged.model.state_dict()) if self.averaged else None,
             "optimizer": self.optimizer.state_dict(),
             "generators": generators,
             "losses": self.losses.cpu(),
             "log": self.log,
             "held_out": self.loader.held_out.fnames,
-            "clips": self.clips,
+            "made_from": self.loader.made_from,
             "prior": torch.from_numpy(self.loader.prior),
             "versions": versions(),
         }
@@ -191,6 +183,25 @@ class TrainingRun:
         return path
 
 
-def digest(fnames: list[str]) -> str:
-    """Tells lists of file names apart."""
-    return hashlib.sha256("\n".join(fnames).encode()).hexdigest()
+class Interrupts:
+    """Stop at the end of a step when asked to, at once when asked twice.
+
+    While active, the first SIGINT or SIGTERM only sets `received`; the second ends the process."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> "Interrupts":
+        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        self.received = signal.Signals(number)
+        print(f"\n{self.received.name}: saving after this step; once more to exit at once", file=sys.stderr, flush=True)

@@ -14,7 +14,7 @@ from losses import get_loss
 from models import cbam, get_model
 from models.relu6 import ReLU6
 from utils.augment import mixup, spec_augment
-from utils.predict import predict
+from utils.tta import predict
 
 CPU = torch.device("cpu")
 

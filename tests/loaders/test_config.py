@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from loaders import LOADERS, get_data_path, get_features_path, get_loader
-from loaders.freesound_loader import FreesoundLoader
+from loaders import get_data_path, get_features_path
 from utils.errors import MisuseError, UserError
 
 
@@ -54,9 +53,4 @@ def test_a_missing_config_tells_where_to_run(config):
 
 def test_the_repositorys_own_config_knows_the_two_data_sets(request):
     config = json.loads((request.config.rootpath / "config.json").read_text())
-    assert set(config) == set(LOADERS) == {"freesound", "demo"}
-
-
-@pytest.mark.parametrize("name", ["freesound", "demo", "my_own"])
-def test_every_data_set_has_a_loader(name):
-    assert get_loader(name) is FreesoundLoader
+    assert set(config) == {"freesound", "demo"}

@@ -14,7 +14,7 @@ from loaders.freesound_loader import soften, usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from utils.errors import UserError
-from utils.predictions import Predictions
+from utils.prediction_file import Predictions
 
 SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
 ODD = {"ated03.wav", "ated07.wav"}  # stand in for the mislabelled clips of FSDKaggle2019

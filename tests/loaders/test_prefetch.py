@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from loaders.prefetch import OneAhead
+from loaders.store import OneAhead
 
 
 def test_values_are_those_of_the_function_in_any_order():

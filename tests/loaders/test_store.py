@@ -26,7 +26,7 @@ def pack(lengths, seed=0, n_mels=5):
     starts = np.cumsum([0, *lengths])[:-1]
     fnames = [f"{seed}-{i}" for i in range(len(lengths))]
     table = torch.from_numpy(np.concatenate(parts))
-    return Clips(fnames, (table,), np.zeros(len(lengths), int), starts, np.array(lengths)), parts
+    return Clips(fnames, (table,), np.zeros(len(lengths), int), starts, np.array(lengths), np.array(fnames)), parts
 
 
 def crop(part, first, width):

@@ -13,9 +13,8 @@ import soundfile as sf
 import torch
 
 from loaders.layouts import read_corpus
-from utils.checkpoint import load_checkpoint
-from utils.ensemble import build_network
-from utils.predictions import Predictions, save_predictions
+from utils.checkpoint import build_network, load_checkpoint
+from utils.prediction_file import Predictions, save_predictions
 
 BEST = "checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{}-2_model.pth"
 RATE = 16000

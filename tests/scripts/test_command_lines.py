@@ -71,7 +71,7 @@ MISUSE = {  # command line -> what the one line must hold
     "test.py --model_path x --tta -1": "--tta",
     "test.py --model_path x --arch resnet18": "--arch",
     "test.py --model_path x --split train": "--split",
-    "merge.py --mean harmonic": "harmonic",
+    "merge.py --mean geometric": "--mean",
     "merge.py --seed x": "--seed",
     "merge.py stray": "stray",
     "report.py --dataset nope": "nope",

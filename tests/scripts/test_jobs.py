@@ -90,7 +90,7 @@ def test_the_readmes_slurm_jobs_end_where_the_scripts_do_one_by_one(make_reposit
     [
         ("train:1", "run: python loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32"),
         ("test:1", "there is no checkpoint checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_1-2_model.pth"),
-        ("merge", "predictions holds no predictions of --dataset tiny"),
+        ("merge", "predictions: no predictions of --dataset tiny"),
     ],
 )
 def test_a_stage_without_its_inputs_says_what_is_missing(stage, only, line):

@@ -12,7 +12,7 @@ import pytest
 from loaders.layouts import read_corpus
 from utils.errors import UserError
 from utils.metric import lwlrap
-from utils.predictions import Predictions, save_predictions
+from utils.prediction_file import Predictions, save_predictions
 
 CLASSES = ["Bark", "Hum", "Rain", "Whistle"]
 TESTS = [f"test{i:02}.wav" for i in range(6)]
@@ -74,12 +74,6 @@ def test_rows_and_columns_are_aligned_by_name(merge, save, workplace, seed):
     made = table(workplace / "submission.csv")
     assert (made.index.tolist(), list(made.columns)) == (TESTS, CLASSES)
     np.testing.assert_allclose(made, (random_table(0) + random_table(1)) / 2, rtol=1e-6)
-
-
-def test_the_geometric_mean(merge, save, workplace):
-    save(0), save(1)
-    assert merge("--mean", "geometric", "--output", "g.csv").code == 0
-    np.testing.assert_allclose(table(workplace / "g.csv"), np.sqrt(random_table(0) * random_table(1)), rtol=1e-5)
 
 
 def test_it_never_reads_what_it_wrote_itself(merge, save, workplace):

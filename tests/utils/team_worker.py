@@ -11,10 +11,10 @@ from loaders.pcen import AudioSettings
 from losses import get_loss
 from models import get_model
 from train import train_step
-from utils.optimizers import get_optimizer
-from utils.predict import predict
+from utils.optimization import get_optimizer
 from utils.team import join_team
 from utils.train_flags import build_parser
+from utils.tta import predict
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,10 @@ def main(output: str) -> None:
     flags = shlex.split("--n_iter 4 --iter_size 2 --use_mix_up --use_spec_aug --l_rate 0.01 --seed 5")
     args = build_parser().parse_args(flags)
     team = join_team(12, CPU)
-    loader = FreesoundLoader("tiny", "train", AudioSettings(16000, 32), 64, 12, args.seed, CPU, num_folds=2)
+    loader = FreesoundLoader(
+        dataset="tiny", split="train", settings=AudioSettings(16000, 32), width=64, batch_size=12, seed=args.seed,
+        device=CPU, num_folds=2,
+    )  # fmt: skip
     torch.manual_seed(0)
     model = get_model("resnet18", len(loader.class_names), use_cbam=True, dropout_rate=0.0)
     engine = team.wrap(model, CPU)

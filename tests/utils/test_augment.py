@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.augment import draw_masks, equalize, mixup, resize_crop, smooth_labels, spec_augment
+from utils.augment import draw_masks, mixup, spec_augment
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -56,16 +56,13 @@ def test_partners_are_a_permutation_of_the_batch():
     assert partners != list(range(8))
 
 
-ON_INPUTS = [spec_augment, equalize, resize_crop]
-
-
-@pytest.mark.parametrize("augment", [lambda r: mixup(*batch(), r)[0], *(partial(f, batch()[0]) for f in ON_INPUTS)])
+@pytest.mark.parametrize("augment", [lambda r: mixup(*batch(), r)[0], partial(spec_augment, batch()[0])])
 def test_the_same_seed_gives_the_same_result_and_another_does_not(augment):
     assert torch.equal(augment(rng(1)), augment(rng(1)))
     assert not torch.equal(augment(rng(1)), augment(rng(2)))
 
 
-@pytest.mark.parametrize("augment", [mixup, *(lambda x, y, r, f=f: f(x, r) for f in ON_INPUTS)])
+@pytest.mark.parametrize("augment", [mixup, lambda x, y, r: spec_augment(x, r)])
 def test_the_batch_itself_is_left_alone(augment):
     inputs, targets = batch()
     augment(inputs, targets, rng(1))
@@ -136,39 +133,3 @@ def test_a_mask_is_one_stretch():
 @pytest.mark.parametrize("size", [1, 4, 9])
 def test_an_axis_too_short_for_a_mask_is_left_alone(size):
     assert not draw_masks(rng(0), 50, size).any()
-
-
-@given(SEEDS)
-def test_an_equalizer_scales_each_band_of_a_sample_by_a_smooth_curve(seed):
-    inputs, _ = batch()
-    curves = (equalize(inputs, rng(seed)) / inputs)[:, 0]  # (B, n_mels, T)
-    assert torch.allclose(curves, curves[:, :, :1].expand_as(curves), rtol=1e-4)
-    assert (curves > 0).all()
-    bends = curves[:, :, 0].log().diff(dim=1).diff(dim=1).abs() > 1e-4
-    assert bends.sum(dim=1).max() <= 2 * 3  # straight between five points; a point between two bands bends at both
-
-
-def test_equalizers_are_centred_and_of_the_spread_that_is_said():
-    logs = equalize(torch.ones(4000, 1, 9, 1), rng(0))[:, 0, :, 0].log()
-    assert logs.mean().item() == pytest.approx(0, abs=0.005)
-    assert logs[:, [0, 2, 4, 6, 8]].std().item() == pytest.approx(0.1, abs=0.005)
-
-
-@given(SEEDS)
-def test_a_resized_crop_shows_the_sample_a_little_larger_or_smaller_and_elsewhere(seed):
-    rows = torch.linspace(0, 1, 20)[:, None].expand(1, 1, 20, 30).contiguous()
-    columns = torch.linspace(0, 1, 30).expand(1, 1, 20, 30).contiguous()
-    for ramp, other, most in ((rows, 3, 1.1), (columns, 2, 1.2)):
-        out = resize_crop(ramp, rng(seed))
-        assert torch.allclose(out.std(dim=other), torch.zeros(1), atol=1e-5)  # the axes stay apart
-        line = out.mean(dim=other).flatten()
-        inner = line[(line > 1e-4) & (line < 1 - 1e-4)].diff() * (len(line) - 1)
-        assert 1 / most - 1e-3 <= inner.median() <= most + 1e-3
-        assert line.diff().min() >= -1e-6
-
-
-def test_smoothed_labels_keep_their_sum():
-    targets = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.8, 0.8, 0.0, 0.0]])
-    smooth = smooth_labels(targets, 0.1)
-    expected = torch.tensor([[0.925, 0.025, 0.025, 0.025], [0.76, 0.76, 0.04, 0.04]])
-    torch.testing.assert_close(smooth, expected)

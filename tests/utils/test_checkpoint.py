@@ -16,13 +16,13 @@ from utils.errors import UserError
 
 def state() -> dict:
     arguments = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
-                 "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False, "pooling": "mean",
-                 "use_coordinate": False}  # fmt: skip
+                 "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False}  # fmt: skip
     return {
         "args": arguments, "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
-        "model": {"weight": torch.ones(2, 2)}, "averaged": None, "optimizer": {},
+        "model": {"weight": torch.ones(2, 2)}, "optimizer": {},
         "generators": {"cpu": torch.get_rng_state()},
-        "losses": torch.zeros(4), "log": [{"step": 2, "per_class": {}}], "held_out": ["a.wav"], "clips": "3f",
+        "losses": torch.zeros(4), "log": [{"step": 2, "per_class": {}}], "held_out": ["a.wav"], 
+        "made_from": {"the training clips": "3f"},
         "prior": torch.ones(2) / 2, "versions": {"torch": "2"},
     }  # fmt: skip
 
@@ -49,12 +49,29 @@ def test_what_was_saved_is_loaded(tmp_path):
     assert checkpoint_args(loaded).img_cols == 64
 
 
-def test_an_older_format_is_read_with_what_it_did_without(tmp_path):
-    older = {key: value for key, value in state().items() if key not in ("averaged", "clips")}
-    older["args"] = {key: value for key, value in older["args"].items() if key not in ("pooling", "use_coordinate")}
-    save_checkpoint(tmp_path / "x.pth", older | {"format": 1})
+def older(**args: object) -> dict:
+    """A checkpoint of format 3."""
+    made = {key: value for key, value in state().items() if key != "made_from"}
+    gone = {"pooling": "mean", "use_coordinate": False, "ema_decay": 0.0, "label_smoothing": 0.0}
+    return made | {"format": 3, "clips": "abc", "averaged": None, "args": made["args"] | gone | args}
+
+
+def test_the_format_before_is_read_with_what_it_did_without(tmp_path):
+    save_checkpoint(tmp_path / "x.pth", older())
     loaded = load_checkpoint(tmp_path / "x.pth")
-    assert (loaded["averaged"], loaded["clips"], loaded["args"]) == (None, "", state()["args"])
+    assert (loaded["made_from"], loaded["args"]) == ({}, state()["args"] | {"mask_share": 0.4})
+
+
+def test_a_network_of_a_flag_that_is_gone_is_refused_by_name(tmp_path):
+    save_checkpoint(tmp_path / "x.pth", older(pooling="meanmax"))
+    with pytest.raises(UserError, match="--pooling, which this version no longer has"):
+        load_checkpoint(tmp_path / "x.pth")
+
+
+def test_a_format_that_is_too_old_is_refused(tmp_path):
+    save_checkpoint(tmp_path / "x.pth", older() | {"format": 2})
+    with pytest.raises(UserError, match="format 2, which is too old"):
+        load_checkpoint(tmp_path / "x.pth")
 
 
 def test_a_failing_save_leaves_the_checkpoint_before(tmp_path):

@@ -1,0 +1,1 @@
+"""The embedded corpus: synthesis of its sounds, and the data set made of them."""

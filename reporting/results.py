@@ -1,0 +1,125 @@
+"""What one run, or several averaged, left on disk: predictions of each split, logs of each fold, versions."""
+
+import argparse
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loaders.layouts import Corpus
+from utils.cli import HERTZ
+from utils.errors import UserError
+from utils.merging import Runs, average_folds, check_run, find_predictions, join_folds, no_predictions
+from utils.paths import checkpoint_path, log_path
+from utils.runs import choose_runs
+
+SPLITS = {"val": "train_curated", "test": "test", "train_noisy": "train_noisy"}  # and the clips that each predicts
+PER_SPLIT = {"split", "tta", "precision", "model_path", "made_from"}  # what may differ between splits of one fold
+LOGGED = ("step", "learning_rate", "train_loss", "lwlrap")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the sections are made from.  A split that was not predicted is absent from runs and tables."""
+
+    corpus: Corpus
+    runs: dict[str, Runs] = field(default_factory=dict)
+    tables: dict[str, tuple[list[str], np.ndarray]] = field(default_factory=dict)  # clips, probabilities (N, C)
+    logs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # fold's name -> a record per validation
+    trained_with: dict[str, str] = field(default_factory=dict)  # versions
+
+    @property
+    def any_runs(self) -> Runs:
+        """The runs as one of the splits has them; their training is the same in all."""
+        return next(iter(self.runs.values()))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Arguments of the first fold."""
+        return next(iter(next(iter(self.any_runs.values())).values())).args
+
+    def held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and out-of-fold probabilities of the curated clips, both (N, C)."""
+        fnames, probabilities = self.tables["val"]
+        return self.corpus.subset("train_curated").truth_of(fnames), probabilities
+
+
+def read_results(args: argparse.Namespace, corpus: Corpus) -> Results:
+    """Everything that is there of the chosen runs.  Raises UserError where nothing is, or not all of a kind."""
+    found = {split: find_predictions(args, split) for split, clips in SPLITS.items() if clips in corpus.subsets}
+    all_runs = {name: folds for runs in found.values() for name, folds in runs.items()}
+    if not all_runs:
+        raise no_predictions(args, "val")
+    names = list(choose_runs(all_runs, args.run, "report on"))
+    runs = {split: {n: own[n] for n in names} for split, own in found.items() if all(n in own for n in names)}
+    if not runs:
+        raise UserError(f"no split was predicted with all of {', '.join(names)}; predict one with test.py")
+    for own in runs.values():
+        for name, folds in own.items():
+            check_run(name, folds, corpus, args.allow_missing)
+    results = Results(corpus, runs)
+    _check_rates(results)
+    _check_one_training(runs)
+    for split, own in runs.items():
+        joined = join_folds(own, corpus) if split == "val" else None
+        results.tables[split] = joined or average_folds(own, corpus, split)
+        _check_range(split, results.tables[split][1])
+    _read_training(results, args.checkpoint_dir)
+    return results
+
+
+def fold_name(results: Results, run: str, fold: int) -> str:
+    """What the page calls a fold."""
+    return f"fold {fold}" if len(results.any_runs) == 1 else f"{run} fold {fold}"
+
+
+def _check_rates(results: Results) -> None:
+    for folds in results.any_runs.values():
+        for path, fold in folds.items():
+            if fold.args["sampling_rate"] not in HERTZ:
+                raise UserError(f"{path} holds no valid sampling_rate; predict that fold again")
+
+
+def _check_one_training(runs: dict[str, Runs]) -> None:
+    """Each fold's splits were predicted with the same checkpoint; else the page would speak of two networks."""
+    seen: dict[tuple[str, int], tuple[Path, dict[str, Any]]] = {}
+    for name, path, fold in ((n, p, f) for own in runs.values() for n, folds in own.items() for p, f in folds.items()):
+        training = {key: value for key, value in fold.args.items() if key not in PER_SPLIT}
+        first, other = seen.setdefault((name, fold.args["fold_num"]), (path, training))
+        if wrong := [key for key in {**training, **other} if training.get(key) != other.get(key)]:
+            values = f"{wrong[0]} {training.get(wrong[0])}, {first} with {other.get(wrong[0])}"
+            raise UserError(f"{path} was made with {values}; predict both with the same checkpoint")
+
+
+def _check_range(split: str, probabilities: np.ndarray) -> None:
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise UserError(f"the probabilities of {split} are not all within 0 and 1; predict the folds again")
+
+
+def _read_training(results: Results, checkpoint_dir: str) -> None:
+    for run, folds in results.any_runs.items():
+        for fold in sorted(folds.values(), key=lambda fold: fold.args["fold_num"]):
+            names = argparse.Namespace(**(fold.args | {"checkpoint_dir": checkpoint_dir}))
+            if log := _read_log(log_path(names)):
+                results.logs[fold_name(results, run, fold.args["fold_num"])] = log
+            if not results.trained_with and checkpoint_path(names, "best").exists():
+                from utils.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
+
+                results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    """The records of a fold's log, none where it is absent."""
+    if not path.exists():
+        return []
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        whole = all(math.isfinite(record[key]) for record in records for key in LOGGED)
+    except (ValueError, TypeError, KeyError, OverflowError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is not a log of train.py; delete it or train that fold again")
+    return records

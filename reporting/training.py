@@ -1,0 +1,29 @@
+"""Section: how the folds learned, from the logs of train.py."""
+
+from html import escape
+
+from reporting.charts import curves, hue
+from reporting.markup import Section, paragraph
+from reporting.results import Results
+
+CHARTS = {  # key of a log record -> its title, and whether its axis starts at zero
+    "train_loss": ("Training loss", False),
+    "lwlrap": ("Held-out lwlrap", False),
+    "learning_rate": ("Learning rate", True),
+}
+
+
+def training_section(results: Results, checkpoint_dir: str) -> Section:
+    """A chart for each of the figures that are logged, one line per fold."""
+    lead = "One point per validation. The loss is the mean since the one before, on augmented crops."
+    if not results.logs:
+        missing = f"There are no logs of these folds in {checkpoint_dir}; name their folder with --checkpoint_dir."
+        return Section("training", "Training", "How the folds learned.", paragraph(missing))
+    keys = "".join(
+        f'<li><i style="background:{hue(number)}"></i>{escape(name)}</li>' for number, name in enumerate(results.logs)
+    )
+    charts = ""
+    for key, (title, floor) in CHARTS.items():
+        lines = [([row["step"] for row in log], [row[key] for row in log]) for log in results.logs.values()]
+        charts += f'<figure class="chart"><figcaption>{title}</figcaption>{curves(lines, title, floor)}</figure>'
+    return Section("training", "Training", lead, f'<ul class="keys">{keys}</ul><div class="charts">{charts}</div>')

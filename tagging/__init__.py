@@ -1,0 +1,1 @@
+"""Sound files -> labels: the room of tag.py."""

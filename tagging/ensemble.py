@@ -1,0 +1,82 @@
+"""Checkpoints -> networks whose probabilities are averaged, as merge.py averages those of folds."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from loaders.pcen import AudioSettings
+from loaders.store import Clips
+from models.folding import fold_norms
+from utils.checkpoint import build_network, find_runs, load_checkpoint
+from utils.errors import MisuseError, UserError
+from utils.tta import predict
+
+CROP_SETTINGS = ("sampling_rate", "img_rows", "img_cols")  # what networks must share to hear the same crops
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Networks that hear the same crops, and the order in which each names the classes."""
+
+    models: list[nn.Module]
+    columns: list[list[int]]  # of each network: where it has class_names[i]
+    class_names: list[str]
+    settings: AudioSettings
+    width: int  # frames of a crop
+    device: torch.device
+    precision: torch.dtype
+
+    def predict(self, clips: Clips, batch_size: int, tta: int | None) -> np.ndarray:
+        """Mean over networks of the mean probability over a clip's crops: (N, C) float32.  tta: see crop_starts."""
+        tables = [
+            predict(
+                model, clips, self.width, batch_size, self.device,
+                tta=tta, slack=self.settings.edge_frames, precision=self.precision,
+            )[:, columns]
+            for model, columns in zip(self.models, self.columns, strict=True)
+        ]  # fmt: skip
+        return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "checkpoints") -> dict[Path, Any]:
+    """Whole checkpoints by path; without paths, the best of each fold of the one run that the folder holds."""
+    if paths:
+        if len({os.path.realpath(path) for path in paths}) < len(paths):
+            raise MisuseError(f"--model_path names one of its {len(paths)} checkpoints twice")
+        return {Path(path): load_checkpoint(path) | {"optimizer": {}} for path in paths}  # half of its size
+    runs = find_runs(folder)
+    if len(runs) != 1:
+        held = "no best checkpoint" if not runs else f"the best checkpoints of {len(runs)} runs"
+        raise MisuseError(f"{folder} holds {held}; say with --model_path which checkpoints to use")
+    return next(iter(runs.values()))
+
+
+def build_ensemble(states: dict[Path, Any], device: torch.device, precision: torch.dtype) -> Ensemble:
+    """The networks of checkpoints on a device.  Raises UserError where they do not go together."""
+    (first_path, first), *others = states.items()
+    for path, state in others:
+        for name in CROP_SETTINGS:
+            if state["args"][name] != first["args"][name]:
+                raise UserError(
+                    f"{path} was trained with {name} {state['args'][name]}, "
+                    f"{first_path} with {first['args'][name]}; an ensemble needs the same"
+                )
+        if odd := sorted(set(state["class_names"]) ^ set(first["class_names"])):
+            raise UserError(f"{path} was trained on other classes than {first_path}: see {odd[0]}")
+    names, args = first["class_names"], first["args"]
+    models = [fold_norms(build_network(path, state)) for path, state in states.items()]  # once, not at each predict
+    return Ensemble(
+        [model.to(device, memory_format=torch.channels_last) for model in models],
+        [[state["class_names"].index(name) for name in names] for state in states.values()],
+        names,
+        AudioSettings(args["sampling_rate"], args["img_rows"]),
+        args["img_cols"],
+        device,
+        precision,
+    )

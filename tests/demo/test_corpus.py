@@ -1,0 +1,230 @@
+"""The demo corpus: layout, labels, determinism, and respect for folders that are not its own."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import wavfile
+
+from demo import corpus as demo_corpus
+from demo.corpus import CLASSES, FOLDERS, TABLES, generate, mislabel, plan, render
+from demo.sounds import RECIPES
+from demo.synthesis import RATE
+from utils.errors import MisuseError
+from utils.metric import lwlrap
+
+SCRIPT = Path(demo_corpus.__file__).resolve()
+SMALL = {"curated": 8, "noisy": 6, "test": 4}
+TINY = {"curated": 2, "noisy": 2, "test": 2}
+DEFAULT = {"curated": 240, "noisy": 240, "test": 160}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("demo") / "corpus"
+    assert generate(out, seed=0, counts=SMALL)
+    return out
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def truth(clips) -> np.ndarray:
+    return np.array([[name in clip.sounds for name in CLASSES] for clip in clips])
+
+
+def of(subset: str, clips) -> list:
+    return [clip for clip in clips if clip.subset == subset]
+
+
+def script(*args: object, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(SCRIPT), *map(str, args)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_holds_what_kaggles_folder_holds_and_nothing_else(corpus):
+    assert {path.name for path in corpus.iterdir()} == {*FOLDERS.values(), *TABLES, "demo.json"}
+    for subset, folder in FOLDERS.items():
+        assert len(list((corpus / folder).iterdir())) == SMALL[subset]
+
+
+def test_tables_name_the_files_and_known_classes(corpus):
+    for table, folder in [("train_curated", "train_curated"), ("train_noisy", "train_noisy")]:
+        header = (corpus / f"{table}.csv").read_text(encoding="utf-8").splitlines()[0]
+        assert header == "fname,labels"
+        assert {row["fname"] for row in rows(corpus / f"{table}.csv")} == {p.name for p in (corpus / folder).iterdir()}
+    for table in ("train_curated.csv", "train_noisy.csv", "test_post_competition.csv"):
+        for row in rows(corpus / table):
+            labels = row["labels"].split(",")
+            assert set(labels) <= set(CLASSES)
+            assert len(labels) == len(set(labels))
+
+
+def test_submission_lists_the_classes_in_order_and_the_answers_the_same_files(corpus):
+    submission, answers = rows(corpus / "sample_submission.csv"), rows(corpus / "test_post_competition.csv")
+    assert list(submission[0]) == ["fname", *sorted(RECIPES)]
+    assert all(row[name] == "0" for row in submission for name in CLASSES)
+    assert [row["fname"] for row in submission] == [row["fname"] for row in answers]
+    assert [row["usage"] for row in answers].count("Public") == len(answers) / 4
+
+
+def test_wavs_are_16_bit_mono_and_neither_silent_nor_clipped(corpus):
+    for wav in corpus.rglob("*.wav"):
+        assert len(wav.stem) == 8
+        assert int(wav.stem, 16) >= 0
+        rate, samples = wavfile.read(wav)
+        assert (rate, samples.dtype, samples.ndim) == (RATE, np.int16, 1)
+        assert 0.4 * RATE <= len(samples) <= 8 * RATE
+        assert 0.1 * 32767 < np.abs(samples.astype(int)).max() < 32767
+
+
+def test_same_arguments_give_the_same_bytes_whatever_the_jobs(corpus, tmp_path):
+    sizes = [f"--{subset}={count}" for subset, count in SMALL.items()]
+    result = script("--out", "demo", "--jobs", 2, *sizes, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert contents(tmp_path / "demo") == contents(corpus)
+
+
+def test_another_seed_gives_other_clips_and_names():
+    first, second = plan(0, TINY), plan(1, TINY)
+    assert not {clip.fname for clip in first} & {clip.fname for clip in second}
+    assert not any(np.array_equal(render(a, 0), render(b, 1)) for a, b in zip(first, second, strict=True))
+
+
+def test_another_size_gives_other_names():
+    assert not {clip.fname for clip in plan(0, TINY)} & {clip.fname for clip in plan(0, SMALL)}
+
+
+def test_subsets_share_no_file_and_no_stream():
+    clips = plan(0, DEFAULT)
+    assert len({clip.fname for clip in clips}) == len(clips)
+    starts = {demo_corpus.stream(0, clip.subset, clip.index).random() for clip in clips}
+    assert len(starts) == len(clips)
+
+
+def test_classes_are_balanced_so_that_frequency_is_no_guess():
+    clips = plan(0, DEFAULT)
+    for subset in FOLDERS:
+        counts = truth(of(subset, clips)).sum(axis=0)
+        assert counts.max() <= 2 * counts.min()
+    answers, frequency = truth(of("test", clips)), truth(of("curated", clips)).mean(axis=0)
+    guess = frequency + 1e-9 * np.arange(len(CLASSES))
+    assert lwlrap(answers, np.tile(guess, (len(answers), 1))) < 0.35
+
+
+def test_only_noisy_labels_are_wrong_and_two_in_five_of_them():
+    clips = plan(0, {**DEFAULT, "noisy": 2000})
+    assert all(clip.labels == clip.sounds for clip in clips if clip.subset != "noisy")
+    wrong = np.mean([set(clip.labels) != set(clip.sounds) for clip in of("noisy", clips)])
+    assert wrong == pytest.approx(0.4, abs=0.04)
+    mixed = np.mean([len(clip.sounds) == 2 for clip in of("curated", clips)])
+    assert mixed == pytest.approx(0.15, abs=0.07)
+
+
+def test_a_wrong_label_is_always_wrong():
+    rng = np.random.default_rng(0)
+    for sounds in [("Rain",), ("Rain", "Knock")] * 50:
+        labels = mislabel(rng, sounds)
+        assert set(labels) != set(sounds)
+        assert len(labels) == len(set(labels)) > 0
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_recipes_differ_from_call_to_call_and_stay_in_range(name):
+    lengths = [RATE // 50, RATE // 10, 3 * RATE, RATE, RATE]
+    rng = np.random.default_rng(0)
+    sounds = [RECIPES[name](rng, n) for n in lengths]
+    for n, sound in zip(lengths, sounds, strict=True):
+        assert (sound.shape, sound.dtype) == ((n,), np.float32)
+        assert np.isfinite(sound).all()
+        assert np.abs(sound).max() == pytest.approx(1)
+    assert abs(np.corrcoef(sounds[-1], sounds[-2])[0, 1]) < 0.9
+
+
+def test_a_complete_corpus_is_left_alone(tmp_path):
+    assert generate(tmp_path, 0, TINY)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert not generate(tmp_path, 0, TINY)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_other_arguments_replace_an_older_demo_whole(tmp_path):
+    generate(tmp_path / "both", 0, {"curated": 5, "noisy": 3, "test": 1})
+    (tmp_path / "both" / "test" / ".0006ae4e.wav.host.1.tmp").write_text("what a kill leaves")
+    generate(tmp_path / "both", 5, TINY)
+    generate(tmp_path / "fresh", 5, TINY)
+    assert contents(tmp_path / "both") == contents(tmp_path / "fresh")
+
+
+def test_an_interrupted_run_leaves_no_torn_file_and_goes_on(tmp_path, monkeypatch):
+    generate(tmp_path / "whole", 0, TINY)
+    write, written = wavfile.write, []
+
+    def interrupted(file, rate, samples):
+        if len(written) == 3:
+            file.write(b"RIFF")
+            raise KeyboardInterrupt
+        written.append(write(file, rate, samples))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(wavfile, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            generate(tmp_path / "torn", 0, TINY)
+    torn, whole = contents(tmp_path / "torn"), contents(tmp_path / "whole")
+    assert not json.loads(torn.pop("demo.json"))["complete"]
+    assert len(torn) == 3
+    assert torn.items() <= whole.items()
+    assert generate(tmp_path / "torn", 0, TINY)
+    assert contents(tmp_path / "torn") == whole
+
+
+@pytest.mark.parametrize("lost", ["*.wav", "*.csv"])
+def test_a_lost_file_is_made_again(tmp_path, lost):
+    generate(tmp_path, 0, TINY)
+    before = contents(tmp_path)
+    next(tmp_path.rglob(lost)).unlink()
+    assert generate(tmp_path, 0, TINY)
+    assert contents(tmp_path) == before
+
+
+def test_a_foreign_folder_is_refused_in_one_line_and_untouched(tmp_path):
+    (tmp_path / "train_curated.csv").write_text("somebody's")
+    result = script("--out", tmp_path, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1
+    assert "choose another --out" in result.stderr
+    assert contents(tmp_path) == {"train_curated.csv": b"somebody's"}
+
+
+def test_a_foreign_folder_of_wavs_is_refused_even_without_tables(tmp_path):
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "0006ae4e.wav").write_text("somebody's")
+    with pytest.raises(MisuseError, match="choose another --out"):
+        generate(tmp_path, 0, TINY)
+    assert contents(tmp_path) == {"test/0006ae4e.wav": b"somebody's"}
+
+
+@pytest.mark.parametrize("record", ["[]", "{", '{"seed": 0}', "\xff"])
+def test_a_foreign_demo_json_is_refused(tmp_path, record):
+    (tmp_path / "demo.json").write_text(record, encoding="latin-1")
+    with pytest.raises(MisuseError, match="choose another --out"):
+        generate(tmp_path, 0, TINY)
+    assert list(contents(tmp_path)) == ["demo.json"]
+
+
+@pytest.mark.parametrize("flag", ["--curated=0", "--seed=-1", "--jobs=0", "--test=many"])
+def test_meaningless_numbers_are_refused(monkeypatch, capsys, flag):
+    monkeypatch.setattr(sys, "argv", ["corpus.py", flag])
+    with pytest.raises(SystemExit, match="2"):
+        demo_corpus.main()
+    assert flag.split("=")[0] in capsys.readouterr().err

@@ -1,0 +1,43 @@
+"""Charts: well-formed SVG in the page's colours, that reaches nothing outside of itself."""
+
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from reporting.charts import HUES, curves, reliability_chart
+
+
+@pytest.fixture(scope="module")
+def charts() -> dict[str, str]:
+    bins = np.array([0.1, np.nan, 0.8]), np.array([0.2, np.nan, 0.7]), np.array([100, 0, 3])
+    return {
+        "curves": curves([([10, 20], [3.0, 1.0]), ([10, 20], [3.5, 1.5])], "Loss"),
+        "many": curves([([1], [0.5])] * (HUES + 1), "Loss", floor=True),
+        "reliability": reliability_chart(*bins, "Reliability"),
+    }
+
+
+def test_they_are_well_formed_and_named(charts):
+    for svg in charts.values():
+        assert ET.fromstring(svg).get("aria-label") in ("Loss", "Reliability")
+
+
+def test_they_bring_no_style_sheet_no_fonts_and_no_ids_but_of_marks_and_clips(charts):
+    for svg in charts.values():
+        assert "<style" not in svg
+        assert "font-family" not in svg
+        assert all(re.fullmatch(r"[mpC][0-9a-f_]+", name) for name in re.findall(r' id="([^"]*)"', svg))
+
+
+def test_every_colour_is_a_variable_of_the_page(charts):
+    for svg in charts.values():
+        assert not re.findall(r"#[0-9a-f]{6}\b(?!\")", re.sub(r'href="[^"]*"|url\([^)]*\)', "", svg))
+    assert "var(--hue-1)" in charts["curves"]
+    assert "var(--hue-2)" not in charts["curves"]
+    assert f"var(--hue-{HUES}" not in charts["many"]
+
+
+def test_the_same_figures_give_the_same_bytes(charts):
+    assert curves([([10, 20], [3.0, 1.0]), ([10, 20], [3.5, 1.5])], "Loss") == charts["curves"]

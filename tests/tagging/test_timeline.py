@@ -1,0 +1,95 @@
+"""The picture of a timeline: which labels are on it, in which order, and that nothing in their names can break it."""
+
+import cv2
+import numpy as np
+import pytest
+
+from tagging.stream import PARTS
+from tagging.tagger import Timeline
+from tagging.timeline import COLUMNS, ROWS, choose_rows, clock, draw_timeline, pooled, tick_step, write_timeline
+
+
+def timeline(n_seconds: int, n_classes: int = 20, seed: int = 0) -> Timeline:
+    rng = np.random.default_rng(seed)
+    scores = rng.random((n_seconds, n_classes)).astype(np.float32)
+    scores[n_seconds // 3 : n_seconds // 2] = np.nan
+    return Timeline(scores, rng.random((n_seconds, PARTS)).astype(np.float32))
+
+
+def picture(png: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_the_most_active_labels_in_the_order_of_their_best_seconds():
+    scores = np.zeros((10, ROWS + 5), np.float32)
+    for label in range(ROWS + 2):
+        scores[9 - label % 10, label] = 0.2 + 0.01 * label
+    scores[0] = np.nan
+    rows = choose_rows(scores)
+    assert set(rows) <= set(range(ROWS + 2))
+    assert len(rows) <= ROWS
+    moments = [int(np.nan_to_num(scores[:, row]).argmax()) for row in rows]
+    assert moments == sorted(moments)
+
+
+def test_where_no_label_is_active_three_are_shown():
+    assert len(choose_rows(np.full((5, 20), 0.01, np.float32))) == 3
+    assert len(choose_rows(np.full((5, 2), 0.01, np.float32))) == 2
+
+
+@pytest.mark.parametrize("n", [1, 7, COLUMNS, COLUMNS + 1, 3600, 36_000])
+def test_a_long_recording_keeps_its_short_events_in_few_columns(n):
+    row = np.zeros((2, n), np.float32)
+    row[1, n // 2] = 1
+    made = pooled(row)
+    assert made.shape[1] <= COLUMNS
+    assert made[0].max() == 0
+    assert made[1].max() == 1
+
+
+def test_seconds_that_share_a_column_are_silent_only_where_all_are():
+    row = np.full((1, 3 * COLUMNS), np.nan, np.float32)
+    row[0, 4] = 0.5
+    made = pooled(row)[0]
+    assert made[1] == 0.5
+    assert np.isnan(np.delete(made, 1)).all()
+
+
+@pytest.mark.parametrize(("second", "text"), [(0, "0:00"), (65, "1:05"), (600, "10:00"), (3661, "1:01:01")])
+def test_times_as_a_clock_shows_them(second, text):
+    assert clock(second) == text
+
+
+@pytest.mark.parametrize("n_seconds", [1, 9, 61, 3600, 50_000, 400_000])
+def test_there_are_at_most_ten_steps_on_the_axis(n_seconds):
+    assert n_seconds / 20 <= max(tick_step(n_seconds), 1)
+    assert n_seconds / tick_step(n_seconds) <= 10
+
+
+@pytest.mark.parametrize("n_seconds", [1, 4, 61, 7200])
+def test_a_picture_of_any_length_is_as_wide_and_shows_silence_in_grey(n_seconds):
+    image = picture(draw_timeline(timeline(n_seconds), [f"class {i}" for i in range(20)], "x.wav"))
+    assert image.shape[1] == 1320
+    grey = (image == (0xEB, 0xE7, 0xE4)).all(axis=2).sum()
+    assert (grey > 1000) == (n_seconds > 2)
+
+
+def test_all_of_it_may_be_silent():
+    silent = Timeline(np.full((5, 4), np.nan, np.float32), np.zeros((5, PARTS), np.float32))
+    assert picture(draw_timeline(silent, list("abcd"), "x.wav")).size
+
+
+@pytest.mark.parametrize("name", ["$x^$", "$\\frac{$", "犬", "a\nb", "_hidden", "x" * 300, ""])
+def test_no_name_breaks_the_picture(name, recwarn):
+    assert picture(draw_timeline(timeline(5, 2), [name, "b"], name)).shape[1] == 1320
+    assert len(recwarn) == 0
+
+
+def test_the_table_beside_holds_every_second_and_class(tmp_path):
+    made = timeline(6, 3)
+    write_timeline(tmp_path / "x.png", made, ["a", 'b "c", d', "e"], "x")
+    lines = (tmp_path / "x.csv").read_text().splitlines()
+    assert lines[0] == 'second,a,"b ""c"", d",e'
+    assert len(lines) == 7
+    assert lines[3] == "2,,,"
+    np.testing.assert_allclose([float(x) for x in lines[1].split(",")[1:]], made.scores[0], rtol=1e-6)

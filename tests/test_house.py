@@ -1,0 +1,61 @@
+"""The house: imports run one way, and files and functions stay short."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = [  # from the top down: what may import only what stands in a lower layer, and its own folder
+    {"train", "test", "merge", "report", "tag"},
+    {"reporting", "tagging", "on_kaggle", "demo"},
+    {"loaders", "utils"},
+    {"models", "losses"},
+]
+SAME_LAYER = {"loaders", "utils"}  # these two may import each other
+OURS = set().union(*LAYERS, {"benchmarks", "tests"})
+FILES = list(ROOT.glob("*.py")) + [
+    path for room in sorted(OURS - {"tests"}) if (ROOT / room).is_dir() for path in (ROOT / room).rglob("*.py")
+]
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Top-level names of the modules that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def test_every_file_is_looked_at():
+    assert {"train", "reporting", "models", "benchmarks"} <= {room_of(path) for path in FILES}
+    assert len(FILES) > 60
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_down(path):
+    """benchmarks/ is the one exception: it times train.py's own step."""
+    room = room_of(path)
+    names = imported(ast.parse(path.read_text(encoding="utf-8"))) & OURS
+    if room == "benchmarks":
+        assert names <= {"benchmarks", "train", "demo", "loaders", "utils", "models", "losses"}
+        return
+    layer = next(i for i, layer in enumerate(LAYERS) if room in layer)
+    allowed = {room}.union(*LAYERS[layer + 1 :]) | (SAME_LAYER if room in SAME_LAYER else set())
+    assert names <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_are_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno - node.lineno < 60, node.name

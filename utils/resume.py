@@ -1,0 +1,106 @@
+"""Whether a training starts, goes on or is refused, by what lies where it would write."""
+
+import argparse
+from typing import Any
+
+from utils.checkpoint import load_checkpoint
+from utils.cli import can_be, given_flags
+from utils.errors import MisuseError, UserError
+from utils.paths import checkpoint_path, log_path
+from utils.provenance import MadeFrom, changes
+from utils.team import restarted
+
+State = dict[str, Any]  # a checkpoint
+HERE_ONLY = (  # flags that change no result
+    "resume", "overwrite", "print_path", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard",
+)  # fmt: skip
+
+
+def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[argparse.Namespace, State | None]:
+    """The run's arguments, those of a resumed run included, and the checkpoint to go on from, if any.
+
+    Raises MisuseError where the flags contradict the checkpoint, or would overwrite another run.
+    """
+    last = checkpoint_path(args, "last")
+    if args.resume == "auto" or (restarted() and not args.resume):
+        if not last.exists():
+            refuse_to_overwrite(args)
+            return argparse.Namespace(**{**vars(args), "resume": None}), None
+        state = load_checkpoint(last)
+        if differing := differences(args, state):
+            if not args.overwrite:
+                raise MisuseError(f"--resume auto: {last} is of another run, with {differing}; {_remedy()}")
+            return argparse.Namespace(**{**vars(args), "resume": None}), None
+        return argparse.Namespace(**{**vars(args), "resume": str(last)}), state
+    if not args.resume:
+        refuse_to_overwrite(args)
+        return args, None
+    state = load_checkpoint(args.resume)
+    for name, value in given_flags(parser).items():
+        if name not in HERE_ONLY and value != state["args"].get(name, value):
+            raise MisuseError(f"--{name} {value}: {args.resume} was trained with {state['args'][name]}")
+    trained = {name: value for name, value in state["args"].items() if name not in HERE_ONLY}
+    for action in parser._actions:
+        if action.dest in trained and not can_be(action, trained[action.dest]):
+            raise UserError(
+                f"{args.resume} was trained with {action.dest} {trained[action.dest]!r}, which no run can have"
+            )
+    args = argparse.Namespace(**{**vars(args), **trained})
+    refuse_to_overwrite(args, going_on=True)
+    return args, state
+
+
+def refuse_to_overwrite(args: argparse.Namespace, going_on: bool = False) -> None:
+    """Raises MisuseError if a run's checkpoint lies where this run would write, unless --overwrite is given.
+
+    going_on: whether this run goes on from a checkpoint, so that its own ones may lie there.
+    """
+    for path in (checkpoint_path(args, kind) for kind in ("last", "best")):
+        if args.overwrite or not path.exists():
+            continue
+        try:
+            state = load_checkpoint(path)
+        except UserError as error:
+            raise MisuseError(f"{error}; a new run would overwrite it: {_remedy()}") from None
+        if going_on and not differences(args, state):
+            continue
+        differing = differences(args, state)
+        whose = f"another run, with {differing}" if differing else "the same run"
+        there = f"step {state['step']} of {state['losses'].numel()} of {whose}"
+        go_on = "" if differing else "go on with --resume auto, "
+        raise MisuseError(f"{path} is there already, {there}; {go_on}{_remedy()}")
+
+
+def fitting(args: argparse.Namespace, state: State | None, now: MadeFrom, class_names: list[str]) -> State | None:
+    """The checkpoint to go on from, if the data are still those that it was trained on; now: the loader's digests.
+
+    Raises UserError if they are not, unless --overwrite allows to start anew.
+    """
+    if state is None:
+        return None
+    changed = changes(state["made_from"], now)
+    if state["class_names"] != class_names:
+        changed.insert(0, "the classes")
+    if not changed:
+        return state
+    if not args.overwrite:
+        raise UserError(f"{args.resume}: since it was trained, {' and '.join(changed)} changed; {_remedy()}")
+    return None
+
+
+def clear(args: argparse.Namespace) -> None:
+    """Delete the checkpoints and the log of the run that --overwrite replaces."""
+    for path in (checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)):
+        path.unlink(missing_ok=True)
+
+
+def differences(args: argparse.Namespace, state: State, most: int = 3) -> str:
+    """The arguments in which a checkpoint's run differs from this one, for a message; empty if there are none."""
+    there, here = state["args"], vars(args)
+    names = [name for name in here if name not in HERE_ONLY and name in there and there[name] != here[name]]
+    told = [f"--{name} {there[name]} (here {here[name]})" for name in names[:most]]
+    return ", ".join(told) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _remedy() -> str:
+    return "replace it with --overwrite, or keep both with another --checkpoint_dir"
