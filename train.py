@@ -28,16 +28,19 @@ from utils.schedule import learning_rate
 from utils.team import SOLO, Team, join_team, restarted
 from utils.tensorboard import Tensorboard, import_writer
 from utils.train_flags import build_parser
-from utils.training_run import HERE_ONLY, TrainingRun
+from utils.training_run import HERE_ONLY, TrainingRun, refuse_lone_values, try_run_outputs
 
 
 def main() -> int:
     args, resumed = parse_args()
+    try_run_outputs(args)
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
     set_determinism(args.deterministic)
     keep_freed_memory()
     team = join_team(args.batch_size, device)
+    if team.size == 1 or device.type == "cpu":  # on GPUs a team's norms see the whole batch
+        refuse_lone_values(build_model, args, args.batch_size // team.size)
     torch.manual_seed(args.seed)
 
     settings = AudioSettings(args.sampling_rate, args.img_rows)
