@@ -9,7 +9,7 @@ import pandas as pd
 
 from loaders import get_data_path
 from loaders.layouts import Corpus, read_corpus
-from utils.atomic import atomic_write
+from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser, positive_int, seed
 from utils.errors import UserError, run
 from utils.merging import (
@@ -31,6 +31,8 @@ OUTPUTS = {"test": "submission.csv", "val": "oof.csv", "train_noisy": "noisy.csv
 
 def main() -> int:
     args = parse_args()
+    output = Path(args.output or OUTPUTS[args.split])
+    try_outputs("--output", output)
     corpus = read_corpus(get_data_path(args.dataset))
     found = find_predictions(args, args.split)
     if not found:
@@ -45,7 +47,6 @@ def main() -> int:
         fnames, probabilities = average_folds(runs, corpus, args.split)
     if args.split == "test":
         print_test_scores(runs, corpus, probabilities)
-    output = Path(args.output or OUTPUTS[args.split])
     text = io.StringIO()
     write_table(text, fnames, corpus.class_names, probabilities)
     check_table(text.getvalue(), fnames, corpus.class_names)
@@ -92,7 +93,7 @@ def print_cv(corpus: Corpus, fnames: list[str], probabilities: np.ndarray) -> No
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python merge.py --dataset freesound --split test")
+    parser = make_parser(__doc__, "python merge.py --dataset freesound --split test")
     what = parser.add_argument_group("which predictions")
     what.add_argument("--dataset", default="freesound", help="a name in config.json")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")

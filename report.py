@@ -1,7 +1,6 @@
 """Write one HTML page about a run: scores, curves, weak classes, confusions, calibration, and clips to listen to."""
 
 import argparse
-from pathlib import Path
 
 from loaders import get_data_path
 from loaders.layouts import read_corpus
@@ -14,18 +13,19 @@ from reporting.results import Results, read_results
 from reporting.scores import scores_section
 from reporting.settings import settings_section
 from reporting.training import training_section
-from utils.atomic import atomic_write
+from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser, natural_int, positive_float, positive_int, seed
 from utils.errors import run
 
 
 def main() -> int:
     args = parse_args()
+    try_outputs("--output", args.output)
     results = read_results(args, read_corpus(get_data_path(args.dataset)))
     html = document(args.dataset, describe(results), sections(results, args))
     with atomic_write(args.output, "w") as file:
         file.write(html)
-    print(f"{args.output}: {Path(args.output).stat().st_size / 1e6:.1f} MB, opens in any browser")
+    print(f"{args.output}: {len(html.encode()) / 1e6:.1f} MB, opens in any browser")
     return 0
 
 
@@ -54,7 +54,7 @@ def describe(results: Results) -> str:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python report.py --dataset freesound --output report.html")
+    parser = make_parser(__doc__, "python report.py --dataset freesound --output report.html")
     what = parser.add_argument_group("which run")
     what.add_argument("--dataset", default="freesound", help="a name in config.json")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")

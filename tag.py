@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from loaders.layouts import AUDIO_SUFFIXES
 from tagging.ensemble import build_ensemble, read_checkpoints
 from tagging.onnx_export import export_onnx
 from tagging.outputs import check_outputs, describe, name_pictures, write_csv, write_json
@@ -54,8 +55,8 @@ def main() -> int:
         return export(args)
     paths = find_audio(args.files)
     pictures = name_pictures(paths, args.timeline)
-    outputs = [Path(output) for output in (args.csv, args.json) if output is not None]
-    outputs += [output for picture in pictures.values() for output in (picture, picture.with_suffix(".csv"))]
+    outputs = {"--csv": named(args.csv), "--json": named(args.json)}
+    outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
     device = choose_device(args.use_cuda)
     precision = pick_precision(args.precision, device)
@@ -81,6 +82,10 @@ def main() -> int:
     return int(failed)
 
 
+def named(output: str | None) -> list[Path]:
+    return [] if output is None else [Path(output)]
+
+
 def export(args: argparse.Namespace) -> int:
     """Write one network as ONNX."""
     if args.files or any(value is not None for value in (args.csv, args.json, args.timeline)):
@@ -88,7 +93,7 @@ def export(args: argparse.Namespace) -> int:
     states = read_checkpoints(args.model_path)
     if len(states) > 1:
         raise MisuseError(f"--export takes one checkpoint, not {len(states)}; say with --model_path which")
-    check_outputs([Path(args.export)], list(states))
+    check_outputs({"--export": named(args.export)}, list(states))
     for path, state in states.items():
         export_onnx(Path(args.export), path, state)
         print(f"{args.export}: crops (batch, 1, {state['args']['img_rows']}, frames) -> probabilities of "
@@ -98,7 +103,7 @@ def export(args: argparse.Namespace) -> int:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(
-        __doc__.split("\n")[0],
+        __doc__,
         "python tag.py recordings/ --model_path checkpoints/*_best_*_model.pth --csv tags.csv --timeline timelines/",
     )
     what = parser.add_argument_group("what")
@@ -134,9 +139,21 @@ def parse_args() -> argparse.Namespace:
     )
     how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
     args = parser.parse_args()
+    args.files += sounds_among(args)
     if not args.files and args.export is None:
-        parser.error("name sound files or folders to tag")
+        taken = f"; {args.model_path[-1]} was taken for a checkpoint" if args.model_path else ""
+        parser.error(f"name sound files or folders to tag, before --model_path or after --{taken}")
     return args
+
+
+def sounds_among(args: argparse.Namespace) -> list[str]:
+    """Take out of --model_path what can be no checkpoint and stands after some: sound files and folders."""
+    paths = args.model_path or []
+    sounds = [path for path in paths if Path(path).suffix.lower() in AUDIO_SUFFIXES or Path(path).is_dir()]
+    if 0 < len(sounds) < len(paths):
+        args.model_path = [path for path in paths if path not in sounds]
+        return sounds
+    return []
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from loaders import get_data_path
 from loaders.freesound_loader import usable_clips
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
+from utils.atomic import try_outputs
 from utils.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed
 from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
@@ -32,6 +33,8 @@ def main() -> int:
     state = load_checkpoint(args.model_path)
     trained = checkpoint_args(state)
     refuse_contradictions(args, trained)
+    path = prediction_path(trained, args.prediction_dir, args.split)
+    try_outputs("--prediction_dir", path, path.with_suffix(".csv"))
     settings = AudioSettings(trained.sampling_rate, trained.img_rows)
     corpus = read_corpus(get_data_path(trained.dataset))
     if set(corpus.class_names) != set(state["class_names"]):
@@ -56,7 +59,6 @@ def main() -> int:
             "the features of the clips": digest(clips.digests),
         },
     }
-    path = prediction_path(trained, args.prediction_dir, args.split)
     if args.if_needed and is_up_to_date(path, vars(trained) | about):
         print(f"{path} is up to date")
         return 0

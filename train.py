@@ -23,17 +23,20 @@ from utils.selection import believable_clips
 from utils.team import SOLO, Team, join_team
 from utils.tensorboard import Tensorboard, import_writer
 from utils.train_flags import RECIPES, build_parser, describe_recipe
-from utils.training_run import Interrupts, TrainingRun
+from utils.training_run import Interrupts, TrainingRun, refuse_lone_values, try_run_outputs
 from utils.tta import predict
 
 
 def main() -> int:
     args, resumed = parse_args()
+    try_run_outputs(args)
     device = pick_device(args.device)
     precision = pick_precision(args.precision, device)
     set_determinism(args.deterministic)
     keep_freed_memory()
     team = join_team(args.batch_size, device)
+    if team.size == 1 or device.type == "cpu":  # on GPUs a team's norms see the whole batch
+        refuse_lone_values(build_model, args, args.batch_size // team.size)
     torch.manual_seed(args.seed)
 
     loader = build_loader(args, device)

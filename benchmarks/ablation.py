@@ -161,7 +161,7 @@ def table(done: Results, args: argparse.Namespace) -> list[Row]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/ablation.py --folder /tmp/ablation --jobs 2")
+    parser = make_parser(__doc__, "python benchmarks/ablation.py --folder /tmp/ablation --jobs 2")
     data = parser.add_argument_group("data")
     data.add_argument("--dataset", default="freesound", help="a name in config.json, with answers to its test clips")
     data.add_argument("--num_folds", type=positive_int, default=5, help="of which the first is held out")

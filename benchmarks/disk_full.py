@@ -172,7 +172,7 @@ def rows(tallies: dict[tuple[str, str], Tally]) -> list[Row]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/disk_full.py --output results.md")
+    parser = make_parser(__doc__, "python benchmarks/disk_full.py --output results.md")
     parser.add_argument(
         "--shortages", nargs="+", choices=list(SHORTAGES), default=list(SHORTAGES), help="a full disk, ulimit -f"
     )

@@ -106,7 +106,7 @@ def write_wavs(folder: Path, n: int, seed: int = 0) -> float:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/features.py --clips 100 --output results.md")
+    parser = make_parser(__doc__, "python benchmarks/features.py --clips 100 --output results.md")
     parser.add_argument("--clips", type=positive_int, default=400, help="wavs to make and to turn into features")
     add_round_flags(parser, repeats=3)
     parser.set_defaults(device="cpu")

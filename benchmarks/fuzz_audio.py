@@ -178,7 +178,7 @@ def rows(clips: list[Mutant], outcome: Outcome) -> list[Row]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/fuzz_audio.py --mutants 2000 --output results.md")
+    parser = make_parser(__doc__, "python benchmarks/fuzz_audio.py --mutants 2000 --output results.md")
     parser.add_argument("--mutants", type=positive_int, default=2000, help="files that something is wrong with")
     parser.add_argument("--seed", type=natural_int, default=0, help="of the damage")
     parser.add_argument("--jobs", type=positive_int, default=2, help="processes of the feature script")

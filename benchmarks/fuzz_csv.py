@@ -161,7 +161,7 @@ def rows(tally: Counter[tuple[str, str]]) -> list[Row]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/fuzz_csv.py --mutants 500 --output results.md")
+    parser = make_parser(__doc__, "python benchmarks/fuzz_csv.py --mutants 500 --output results.md")
     parser.add_argument("--mutants", type=positive_int, default=500, help="tables that something is wrong with")
     parser.add_argument("--scripts", type=natural_int, default=20, help="of them go through the script as well")
     parser.add_argument("--seed", type=natural_int, default=0, help="of the damage")

@@ -157,7 +157,7 @@ def notes(tally: Tally, stops: list[Stop]) -> list[str]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/kills.py --kills 50 --seed 0 --output results.md")
+    parser = make_parser(__doc__, "python benchmarks/kills.py --kills 50 --seed 0 --output results.md")
     parser.add_argument("--kills", type=positive_int, default=50, help="at least, and a sixth of it in each stage")
     parser.add_argument("--seed", type=natural_int, default=0, help="of the moments")
     on_off = {"action": argparse.BooleanOptionalAction, "default": True}

@@ -116,7 +116,7 @@ def script(folder: Path, name: str, *flags: object, **environ: str) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/precision.py --device cuda --arch resnet18")
+    parser = make_parser(__doc__, "python benchmarks/precision.py --device cuda --arch resnet18")
     data = parser.add_argument_group("data")
     data.add_argument("--folder", type=Path, help="where to keep the corpus and its features; otherwise they go again")
     data.add_argument("--curated", type=positive_int, default=160, help="clips of the demo corpus")

@@ -117,7 +117,7 @@ def clip_arrays(clips: Clips) -> list[np.ndarray]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/predict.py --clips 10 --output results.md")
+    parser = make_parser(__doc__, "python benchmarks/predict.py --clips 10 --output results.md")
     parser.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network; a ResNet has CBAM")
     parser.add_argument("--clips", type=positive_int, default=24, help="to predict")
     parser.add_argument("--folds", type=positive_int, default=5, help="networks that predict every clip")

@@ -80,7 +80,7 @@ def growth(args: argparse.Namespace, timings: list[Timing]) -> list[Row]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python benchmarks/scale.py --factors 1 4 --output results.md")
+    parser = make_parser(__doc__, "python benchmarks/scale.py --factors 1 4 --output results.md")
     parser.add_argument("--clips", type=positive_int, default=FULL_SIZE, help="at size 1x")
     parser.add_argument("--factors", nargs="+", type=positive_int, default=[1, 4, 16], help="sizes, smallest first")
     parser.add_argument("--arch", default="mobilenet_v3_small", choices=list(ARCHS), help="which network")

@@ -135,7 +135,7 @@ def matmul_rate(args: argparse.Namespace) -> float:
 
 def parse_args(defaults: dict[str, Any]) -> argparse.Namespace:
     script = Path(sys.argv[0]).name
-    parser = make_parser(__doc__.split("\n")[0], f"python benchmarks/{script} --batch_sizes 32 --output results.md")
+    parser = make_parser(__doc__, f"python benchmarks/{script} --batch_sizes 32 --output results.md")
     what = parser.add_argument_group("what")
     what.add_argument("--contenders", nargs="+", default=["step", "bare", "plain"], choices=CONTENDERS, help="which")
     what.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network; a ResNet has CBAM")

@@ -152,7 +152,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__.split("\n")[0], "python on_kaggle/pack.py --dataset freesound --num_folds 5")
+    parser = make_parser(__doc__, "python on_kaggle/pack.py --dataset freesound --num_folds 5")
     what = parser.add_argument_group("what")
     what.add_argument("--dataset", default="freesound", help="a name in config.json, of the training")
     what.add_argument("--num_folds", type=positive_int, default=5, help="folds of the training")

@@ -9,8 +9,8 @@ import numpy as np
 
 from tagging.tagger import LONG, Tagged
 from tagging.timeline import clock
-from utils.atomic import atomic_write
-from utils.errors import MisuseError, UserError, one_line
+from utils.atomic import atomic_write, is_stream, try_outputs
+from utils.errors import MisuseError, one_line
 from utils.prediction_file import write_table
 
 
@@ -71,15 +71,15 @@ def name_pictures(paths: list[Path], timeline: str | None) -> dict[Path, Path]:
     return pictures
 
 
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Refuse what could not be written hours later, and an output over another one or over what is read."""
+def check_outputs(outputs: dict[str, list[Path]], inputs: Iterable[Path]) -> None:
+    """Refuse what could not be written hours later, and an output over another one or over what is read.
+
+    outputs: by the flag that names them.
+    """
     taken = {os.path.realpath(path) for path in inputs}
-    for output in outputs:
-        if os.path.isdir(output):
-            raise MisuseError(f"{output} is a folder; name a file to write")
-        if os.path.realpath(output) in taken:
-            raise MisuseError(f"{output} would be overwritten; give what is written a name of its own")
-        taken.add(os.path.realpath(output))
-        above = next(folder for folder in output.absolute().parents if os.path.exists(folder))
-        if not above.is_dir() or not os.access(above, os.W_OK):
-            raise UserError(f"{output} cannot be written: {above} is not a folder that may be written to")
+    for flag, paths in outputs.items():
+        try_outputs(flag, *paths)
+        for output in paths:
+            if os.path.realpath(output) in taken and not is_stream(output):
+                raise MisuseError(f"{output} would be overwritten; give what is written a name of its own")
+            taken.add(os.path.realpath(output))

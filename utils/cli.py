@@ -24,8 +24,12 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {one_line(message)}; -h tells all flags\n")
 
 
-def make_parser(description: str, example: str) -> argparse.ArgumentParser:
-    """A parser that takes no abbreviated flags, so that a misspelt one is an error and not another flag."""
+def make_parser(description: str | None, example: str) -> argparse.ArgumentParser:
+    """A parser that takes no abbreviated flags, so that a misspelt one is an error and not another flag.
+
+    description: a script's docstring, the first line of which is shown; None under `python -OO`, which drops them.
+    """
+    description = (description or "").partition("\n")[0]
     return _Parser(
         description=description, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False
     )

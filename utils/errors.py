@@ -29,15 +29,18 @@ def one_line(text: str, longest: int = 400) -> str:
 def run(main: Callable[[], int | None]) -> None:
     """Run a script's main(); a UserError or an error of the operating system becomes one line on stderr."""
     script = Path(sys.argv[0]).name
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # names are of any letters, terminals may know ASCII only
     try:
         sys.exit(main())
     except UserError as error:
         print(f"{script}: {one_line(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        sys.stderr.close()
-        sys.exit(1)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and not error.filename:  # the reader, `head` say, has seen enough
+            sys.stderr.close()
+            sys.exit(1)
         where = f": {error.filename}" if error.filename else ""
         print(f"{script}: {one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
         sys.exit(1)

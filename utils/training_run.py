@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
@@ -15,12 +16,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from utils.atomic import atomic_write
+from utils.atomic import atomic_write, try_outputs
 from utils.checkpoint import load_weights, save_checkpoint
-from utils.errors import UserError
+from utils.errors import MisuseError, UserError
 from utils.metric import lwlrap, per_class_lwlrap
 from utils.optimization import learning_rate
-from utils.paths import checkpoint_path, log_path
+from utils.paths import checkpoint_path, log_path, tensorboard_dir
 from utils.provenance import versions
 from utils.resume import HERE_ONLY
 
@@ -205,3 +206,26 @@ class Interrupts:
             signal.raise_signal(number)
         self.received = signal.Signals(number)
         print(f"\n{self.received.name}: saving after this step; once more to exit at once", file=sys.stderr, flush=True)
+
+
+def try_run_outputs(args: argparse.Namespace) -> None:
+    """Raise UserError now if the checkpoints, the log or the event files could not be written hours later."""
+    outputs = [checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)]
+    try_outputs("--checkpoint_dir", *outputs, *([tensorboard_dir(args) / "events"] if args.tensorboard else []))
+
+
+def refuse_lone_values(build: Callable[[argparse.Namespace, int], nn.Module], args: argparse.Namespace, n: int) -> None:
+    """Raise MisuseError where n crops shrink to a single value of a channel, which no batch norm can train on.
+
+    build: makes the network, here without memory and without a random number.
+    """
+    if n > 1:
+        return
+    try:
+        with torch.device("meta"):
+            build(args, 2)(torch.empty(1, 1, args.img_rows, args.img_cols))
+    except ValueError:
+        raise MisuseError(
+            f"--batch_size {args.batch_size}: one crop of {args.img_rows} x {args.img_cols} leaves batch norm a single "
+            "value; give each process 2 clips or more, or make the crop larger with --img_cols"
+        ) from None
