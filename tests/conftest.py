@@ -1,6 +1,7 @@
 """What the tests share: a tiny corpus with its features, folders to run scripts in, and two ways to run them."""
 
 import contextlib
+import errno
 import importlib.util
 import io
 import json
@@ -162,6 +163,24 @@ def template(tmp_path_factory: pytest.TempPathFactory, sound: Callable[..., np.n
 def corpus(template: Path, tmp_path: Path) -> Path:
     """A copy of the tiny corpus, features included, for a test to spoil."""
     return shutil.copytree(template, tmp_path / "data")
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make a folder in which, as on a disk mounted read-only, nothing can be made.  For root, chmod would not do."""
+    open_ = os.open
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+
+        def refuse(path: str | Path, flags: int, *args: object, **how: object) -> int:
+            if flags & os.O_CREAT and Path(os.fsdecode(path)).is_relative_to(folder):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+            return open_(path, flags, *args, **how)
+
+        monkeypatch.setattr(os, "open", refuse)
+
+    return make
 
 
 def write_config(folder: Path, **data_paths: Path) -> Path:

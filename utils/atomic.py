@@ -48,7 +48,8 @@ def _replaced(path: str | Path, mode: str, how: dict[str, Any]) -> Iterator[IO]:
             os.fsync(file.fileno())
         os.replace(beside, target)
     except BaseException as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         if isinstance(error, OSError) and error.filename == str(beside):  # a name that the user has never seen
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
@@ -93,7 +94,7 @@ def try_outputs(flag: str, *paths: str | Path) -> None:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     for folder, path in folders.items():
         with _refusing(flag, path):
-            probe = _beside(folder / "probe")
+            probe = _beside(folder / path.name)
             os.close(os.open(probe, os.O_WRONLY | os.O_CREAT, 0o600))
             probe.unlink(missing_ok=True)
 
