@@ -51,12 +51,12 @@ def encode(table: Table, **style: str) -> bytes:
 
 
 def mutants(rng: np.random.Generator, count: int) -> Iterator[Mutant]:
-    """Every kind in turn, each of every table in turn."""
+    """Every kind in turn, and every table in turn, so that each kind meets each table in time."""
     sources = tables()
     kinds = [*CHANGES.items(), *DAMAGES.items()]
     for number in range(count):
         kind, (change, expected) = kinds[number % len(kinds)]
-        name = list(sources)[(number // len(kinds)) % len(sources)]
+        name = list(sources)[(number + number // len(kinds)) % len(sources)]
         source = [list(row) for row in sources[name]]
         content = encode(change(rng, source)) if kind in CHANGES else change(rng, encode(source))
         yield Mutant(kind, name, content, EITHER if name == "vocabulary" else expected)  # it has no header to go by

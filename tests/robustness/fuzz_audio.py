@@ -7,26 +7,26 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
+    sys.path[0] = str(Path(__file__).resolve().parents[2])  # the repository's root
 
 import argparse
-import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from benchmarks.audio_mutants import EITHER, REFUSED, USED, Mutant, encode, mutants, sound, writes
-from benchmarks.common import Row, add_output_flag, publish
-from benchmarks.processes import Finished, exit_when_terminated, run_group
-from loaders.clip_features import try_clip
+from benchmarks.common import Row
 from loaders.pcen import AudioSettings
 from loaders.store import open_clips
-from utils.cli import make_parser, natural_int, positive_int
+from tests.robustness.audio_mutants import EITHER, REFUSED, USED, Mutant, encode, mutants, sound, writes
+from tests.robustness.csv_mutants import encode as encode_table
+from tests.robustness.processes import Finished, run_group
+from tests.robustness.report import attack_parser, exit_when_terminated, report
+from tests.robustness.sandbox import ROOT, SCRIPTS
+from utils.cli import positive_int
 from utils.errors import UserError, run
 
 SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
@@ -49,24 +49,31 @@ class Outcome:
 def main() -> int:
     args = parse_args()
     exit_when_terminated()
-    rng = np.random.default_rng(args.seed)
     with TemporaryDirectory(prefix="fuzz-") as name:
-        outside, data = Path(name).resolve(), Path(name).resolve() / "data"
-        clips = write_dataset(data, [*good(rng), *mutants(rng, args.mutants)], outside, rng)
-        before = snapshot(outside)
-        first = make_features(outside, args.jobs, len(clips))
-        again = make_features(outside, args.jobs, len(clips))
-        touched = sorted(before ^ snapshot(outside))
-    failures = check(clips, first) + check_again(first, again)
-    failures += [f"the run wrote to {path}" for path, *_ in touched]
-    notes = [f"Failures: {len(failures)}.", *failures[:50]]
-    publish("Broken sound files", facts(args, len(clips), first, again), rows(clips, first), notes, args)
-    return int(bool(failures))
+        clips, first, again, problems = attack(Path(name), args.mutants, args.seed, args.jobs)
+    peaks = f"{first.run.peak_memory / 1e6:.0f} MB at most in all processes together"
+    times = f"{first.run.seconds:.0f} s, the second run {again.run.seconds:.0f} s"
+    facts = f"16 kHz; n = {len(clips)} files in one run: {times}, {peaks}"
+    return report("Broken sound files", facts, rows(clips, first), [], problems, args)
 
 
-def good(rng: np.random.Generator) -> list[Mutant]:
-    data = [encode(sound(rng, 16000, 1), "WAV", "PCM_16", 16000) for _ in range(GOOD)]
-    return [Mutant("good files among them", f"good{i:03}.wav", writes(each), USED) for i, each in enumerate(data)]
+def attack(
+    folder: Path, count: int, seed: int, jobs: int = 1, python: str = sys.executable
+) -> tuple[list[Mutant], Outcome, Outcome, list[str]]:
+    """Run the script twice over so many mutants and some good files: all clips, both outcomes, what was wrong."""
+    rng, outside = np.random.default_rng(seed), folder.resolve()
+    whole = [encode(sound(rng, 16000, 1), "WAV", "PCM_16", 16000) for _ in range(GOOD)]
+    clips = [Mutant("good files among them", f"good{i:03}.wav", writes(each), USED) for i, each in enumerate(whole)]
+    clips = write_dataset(outside / "data", [*clips, *mutants(rng, count)], outside, rng)
+    before = snapshot(outside)
+    first, again = (make_features(outside, python, jobs, len(clips)) for _ in range(2))
+    problems = check(clips, first)
+    problems += [f"the run wrote to {path}" for path, *_ in sorted(before ^ snapshot(outside))]
+    if (first.used, first.refused) != (again.used, again.refused):
+        problems.append("the second run decided otherwise")
+    if f"{SPLIT}: 0 clips computed" not in again.run.out:
+        problems.append("the second run computed clips again")
+    return clips, first, again, problems
 
 
 def write_dataset(data: Path, clips: list[Mutant], outside: Path, rng: np.random.Generator) -> list[Mutant]:
@@ -81,46 +88,28 @@ def write_dataset(data: Path, clips: list[Mutant], outside: Path, rng: np.random
             path = data / SPLIT / clip.fname
             path.parent.mkdir(parents=True, exist_ok=True)
             clip.make(path)
-    write_csv(data / f"{SPLIT}.csv", [["fname", "labels"], *((c.fname, LABELS[i % 2]) for i, c in enumerate(clips))])
-    write_csv(data / "sample_submission.csv", [["fname", *LABELS], ["test.wav", 0, 0]])
+    labelled = [[clip.fname, LABELS[i % 2]] for i, clip in enumerate(clips)]
+    (data / f"{SPLIT}.csv").write_bytes(encode_table([["fname", "labels"], *labelled]))
+    (data / "sample_submission.csv").write_bytes(encode_table([["fname", *LABELS], ["test.wav", "0", "0"]]))
     (data / "test").mkdir()
     (data / "test" / "test.wav").write_bytes(secret.read_bytes())
     (outside / "config.json").write_text(json.dumps({"fuzz": {"data_path": "data"}}))
     return clips
 
 
-def write_csv(path: Path, table: Iterable[Iterable[object]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows(table)
-
-
-def make_features(folder: Path, jobs: int, clips: int) -> Outcome:
-    """Run the script.  Raises UserError, with the clips that it cannot take, if it does not end well."""
-    script = Path(__file__).resolve().parents[1] / "loaders" / "freesound_loader.py"
+def make_features(folder: Path, python: str, jobs: int, clips: int) -> Outcome:
+    """Run the script.  Raises UserError with what it printed if it does not end well."""
+    script = str(ROOT / SCRIPTS["features"])
     flags = f"--dataset fuzz --sampling_rate {SETTINGS.sampling_rate} --img_rows {SETTINGS.n_mels} --jobs {jobs}"
-    done = run_group([sys.executable, str(script), *flags.split()], folder, dict(os.environ), 60 + LIMIT * clips)
+    done = run_group([*python.split(), script, *flags.split()], folder, dict(os.environ), 60 + LIMIT * clips)
     if done.code != 0:
         ended = "did not end in time" if done.code is None else f"ended with exit code {done.code}"
-        raise UserError(f"the feature script {ended}; it printed:\n{done.out[-3000:]}{done.err[-3000:]}\n"
-                        + "\n".join(culprits(folder / "data")))  # fmt: skip
+        raise UserError(f"the feature script {ended}; it printed:\n{done.out[-3000:]}{done.err[-3000:]}")
     held, unusable = open_clips(folder / "data" / "features", SPLIT, SETTINGS, "")
     frames = held.packs[0].numpy()
     spans = zip(held.fnames, held.starts, held.lengths, strict=True)
     finite = {fname for fname, start, length in spans if np.isfinite(frames[start : start + length]).all()}
     return Outcome(done, frozenset(finite), unusable)
-
-
-def culprits(data: Path) -> list[str]:
-    """Clips at which the code that reads them fails, instead of refusing them."""
-    found = []
-    with open(data / f"{SPLIT}.csv", encoding="utf-8", newline="") as file:
-        fnames = [row[0] for row in csv.reader(file)][1:]
-    for fname in fnames:
-        try:
-            try_clip(data / SPLIT, fname, SETTINGS)
-        except Exception as error:  # which is what we look for
-            found.append(f"{fname!r:.80}: {type(error).__name__}: {str(error)[:80]}")
-    return found
 
 
 def check(clips: list[Mutant], outcome: Outcome) -> list[str]:
@@ -145,12 +134,6 @@ def check(clips: list[Mutant], outcome: Outcome) -> list[str]:
     return failures
 
 
-def check_again(first: Outcome, again: Outcome) -> list[str]:
-    """The second run computes nothing and says the same."""
-    found = [] if (first.used, first.refused) == (again.used, again.refused) else ["the second run decided otherwise"]
-    return found if f"{SPLIT}: 0 clips computed" in again.run.out else [*found, "the second run computed clips again"]
-
-
 def snapshot(folder: Path) -> set[tuple]:
     """All files of a folder but the features, with their sizes, times and contents' places on the disk."""
     seen = set()
@@ -159,12 +142,6 @@ def snapshot(folder: Path) -> set[tuple]:
             stat = path.lstat()
             seen.add((str(path), stat.st_mode, stat.st_size, stat.st_mtime_ns if not path.is_dir() else 0, stat.st_ino))
     return seen
-
-
-def facts(args: argparse.Namespace, clips: int, first: Outcome, again: Outcome) -> str:
-    peaks = f"{first.run.peak_memory / 1e6:.0f} MB at most in all processes together"
-    times = f"{first.run.seconds:.0f} s, the second run {again.run.seconds:.0f} s"
-    return f"16 kHz, seed {args.seed}, {args.jobs} jobs; n = {clips} files in one run: {times}, {peaks}"
 
 
 def rows(clips: list[Mutant], outcome: Outcome) -> list[Row]:
@@ -178,12 +155,9 @@ def rows(clips: list[Mutant], outcome: Outcome) -> list[Row]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__, "python benchmarks/fuzz_audio.py --mutants 2000 --output results.md")
+    parser = attack_parser(__doc__, "fuzz_audio.py --mutants 2000")
     parser.add_argument("--mutants", type=positive_int, default=2000, help="files that something is wrong with")
-    parser.add_argument("--seed", type=natural_int, default=0, help="of the damage")
-    parser.add_argument("--jobs", type=positive_int, default=2, help="processes of the feature script")
-    add_output_flag(parser)
-    parser.set_defaults(device="cpu")
+    parser.add_argument("--jobs", type=positive_int, default=1, help="processes of the feature script")
     return parser.parse_args()
 
 

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,11 +22,6 @@ class Finished:
     err: str
     seconds: float
     peak_memory: int  # bytes, proportional set size: pages that processes share count once
-
-
-def exit_when_terminated() -> None:
-    """Have SIGTERM unwind this process as Ctrl-C does, so that it takes along what it started."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def members(group: int) -> list[int]:

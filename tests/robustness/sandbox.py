@@ -1,4 +1,4 @@
-"""A copy of the repository beside a small corpus, in which a harness runs the loop and interrupts it."""
+"""A copy of the repository beside a small corpus, in which an attack runs the loop and interrupts it."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.processes import command_line, end, members, wait_for
 from demo.corpus import generate
+from tests.robustness.processes import command_line, end, members, wait_for
 from utils.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CLIPS = {"curated": 28, "noisy": 14, "test": 42}
 FLAGS = [
     *("--arch", "mobilenet_v3_small", "--sampling_rate", "16000", "--img_rows", "32", "--img_cols", "64"),
@@ -32,8 +32,7 @@ PASSES = [  # of the loop, in its order
     "merge val",
     "merge test",
 ]
-
-
+MADE = ("features", "checkpoints", "predictions", "oof.csv", "submission.csv")
 CLOCK = 0.02  # seconds between two looks
 
 
@@ -63,18 +62,13 @@ class Sandbox:
         """What the loop has printed since it was last started."""
         return self.folder.with_name(f"{self.folder.name}.log")
 
-    def start(self) -> subprocess.Popen:
-        """Start the loop in a process group of its own."""
+    def start(self, *command: str) -> subprocess.Popen:
+        """Start the loop, or another command, in a process group of its own."""
         with open(self.output, "wb") as log:
             return subprocess.Popen(
-                ["./run.sh", "tiny", str(FOLDS), *FLAGS],
-                cwd=self.folder,
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-            )
+                command or ["./run.sh", "tiny", str(FOLDS), *FLAGS], cwd=self.folder, env=self.environ,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, process_group=0,
+            )  # fmt: skip
 
     def finish(self) -> None:
         """Run the loop to its end.  Raises UserError with what it printed if it fails."""
@@ -88,15 +82,38 @@ class Sandbox:
 
     def clear(self) -> None:
         """Remove all that the loop has made."""
-        for name in ("features", "checkpoints", "predictions"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-        for name in ("submission.csv", "oof.csv"):
-            (self.folder / name).unlink(missing_ok=True)
+        _remove(self.folder / name for name in MADE)
+
+    def undo(self, name: str) -> None:
+        """Remove what a pass of the loop has made."""
+        stage, *where = name.split()
+        fold, split = f"{where[0]}-{FOLDS}" if where else "", where[-1] if where else ""
+        merged = "oof.csv" if split == "val" else "submission.csv"
+        made = {"features": "features", "train": f"checkpoints/*_{fold}_*", "merge": merged}
+        _remove(self.folder.glob(made.get(stage, f"predictions/*_{split}_*_{fold}.*")))
+
+    def copy(self, folder: Path) -> "Sandbox":
+        """Another one, as far as this one has come."""
+        shutil.copytree(self.folder, folder)
+        return Sandbox(folder, self.python)
 
 
-def make_corpus(folder: Path, jobs: int = 1) -> Path:
+def _remove(paths: Iterator[Path]) -> None:
+    for path in list(paths):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+@contextmanager
+def undisturbed(folder: Path) -> Iterator[tuple[Sandbox, dict[str, Pass]]]:
+    """A sandbox in which the loop has ended in peace, and its passes.  Scripts start warm as long as this lasts."""
+    with warm_python(folder) as python:
+        box = make_sandbox(folder / "reference", make_corpus(folder / "data"), python)
+        yield box, watch(box)
+
+
+def make_corpus(folder: Path) -> Path:
     """A small corpus in Kaggle's layout, with one training clip and one test clip that cannot be read."""
-    generate(folder, 0, CLIPS, jobs)
+    generate(folder, 0, CLIPS, 1)
     for table, split in (("train_curated.csv", "train_curated"), ("sample_submission.csv", "test")):
         lines = (folder / table).read_text(encoding="utf-8").splitlines()
         (folder / split / "broken.wav").write_bytes(b"RIFF")
@@ -106,14 +123,14 @@ def make_corpus(folder: Path, jobs: int = 1) -> Path:
     return folder
 
 
-def make_sandbox(folder: Path, corpus: Path, python: str = sys.executable) -> Sandbox:
-    """Copy what git tracks or would track to a folder, and have its config.json name the corpus."""
-    git = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(git, capture_output=True, check=True).stdout.decode().split("\0")[:-1]
-    for name in listed:
-        if not name.startswith(("tests/", "benchmarks/")) and (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+def make_sandbox(folder: Path, corpus: Path, python: str) -> Sandbox:
+    """Copy the scripts and packages of the repository to a folder, and have its config.json name the corpus."""
+    folder.mkdir()
+    for path in ROOT.iterdir():
+        if path.suffix in (".py", ".sh"):
+            shutil.copy(path, folder)
+        elif path.name not in ("tests", "benchmarks") and any(path.glob("*.py")):
+            shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
     entry = {"data_path": str(corpus), "features_path": "features"}
     (folder / "config.json").write_text(json.dumps({"tiny": entry}), encoding="utf-8")
     return Sandbox(folder, python)
@@ -122,7 +139,7 @@ def make_sandbox(folder: Path, corpus: Path, python: str = sys.executable) -> Sa
 @contextmanager
 def warm_python(folder: Path) -> Iterator[str]:
     """A name for run.sh to call Python by that starts scripts in a fraction of a second; see zygote.py."""
-    script, address = ROOT / "benchmarks" / "zygote.py", folder / "zygote.sock"
+    script, address = Path(__file__).with_name("zygote.py"), folder / "zygote.sock"
     environ = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     server = subprocess.Popen([sys.executable, script, "serve", address], env=environ, process_group=0)
     try:

@@ -23,14 +23,14 @@ FORMATS = [  # container, coding, sampling rate, channels
     ("OGG", "OPUS", 48000, 2),
     ("MP3", "MPEG_LAYER_III", 44100, 2),
 ]
-HEADER = 64  # bytes at a file's start in which sizes, rates and tags stand
-RATE_AT, CHANNELS_AT, TAG_AT, BITS_AT, RIFF_SIZE_AT, FORMAT_SIZE_AT, DATA_SIZE_AT = (
-    24,
-    22,
-    20,
-    34,
+HEADER = 64  # bytes at a file's start in which sizes, rates and tags stand; in a wav at these places:
+RIFF_SIZE_AT, FORMAT_SIZE_AT, TAG_AT, CHANNELS_AT, RATE_AT, BITS_AT, DATA_SIZE_AT = (
     4,
     16,
+    20,
+    22,
+    24,
+    34,
     40,
 )  # in a wav
 

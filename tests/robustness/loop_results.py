@@ -3,20 +3,20 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.sandbox import FLAGS, Sandbox
 from loaders.pcen import AudioSettings
 from loaders.store import open_clips
+from tests.robustness.sandbox import FLAGS, Sandbox
 from utils.checkpoint import load_checkpoint
 from utils.prediction_file import load_predictions
 
 SETTINGS = AudioSettings(*(int(FLAGS[FLAGS.index(flag) + 1]) for flag in ("--sampling_rate", "--img_rows")))
-SPLITS = ("train_curated", "train_noisy", "test")
 
 
 def outputs(box: Sandbox) -> list[Path]:
@@ -107,45 +107,32 @@ def differences(box: Sandbox, reference: Sandbox) -> list[str]:
 
 def unequal(one: Any, other: Any, where: str = "") -> list[str]:
     """Where two nested values differ, to the bit in tensors."""
-    if type(one) is not type(other):
-        return [f"{where}: {type(one).__name__} and {type(other).__name__}"]
-    if isinstance(one, dict):
-        found = [f"{where}: other keys"] if one.keys() != other.keys() else []
-        pairs = {key: (one[key], other[key]) for key in one.keys() & other.keys()}
-        return found + [text for key, pair in pairs.items() for text in unequal(*pair, f"{where}.{key}")]
-    if isinstance(one, list | tuple):
-        if len(one) != len(other):
-            return [f"{where}: other length"]
-        return [text for i, pair in enumerate(zip(one, other, strict=True)) for text in unequal(*pair, f"{where}.{i}")]
-    if isinstance(one, torch.Tensor):
+    if isinstance(one, list | tuple) and isinstance(other, type(one)):
+        one, other = dict(enumerate(one)), dict(enumerate(other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        if one.keys() != other.keys():
+            return [f"{where}: other keys, or another length"]
+        return [text for key in one for text in unequal(one[key], other[key], f"{where}.{key}")]
+    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
         same = one.dtype == other.dtype and one.shape == other.shape
         return [] if same and one.numpy().tobytes() == other.numpy().tobytes() else [where]
-    return [] if one == other or (one != one and other != other) else [where]
+    same = type(one) is type(other) and (one == other or (one != one and other != other))
+    return [] if same else [where]
 
 
 class Watch:
     """Sees whether anything in a sandbox's output folders has changed since it was made."""
 
     def __init__(self, box: Sandbox) -> None:
-        self.box = box
-        self.before = self._look()
+        self.box, self.before = box, set()
+        self.changed()
 
     def changed(self) -> bool:
         """Whether it has since the last time that it had."""
-        now = self._look()
-        changed, self.before = now != self.before, now
-        return changed
-
-    def _look(self) -> set[tuple[str, int, int]]:
         seen = set()
-        for folder in folders(self.box):
-            seen |= {(entry.path, *_stamp(entry)) for entry in os.scandir(folder)}
-        return seen
-
-
-def _stamp(entry: os.DirEntry) -> tuple[int, int]:
-    try:
-        stat = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
+        for entry in (entry for folder in folders(self.box) for entry in os.scandir(folder)):
+            with suppress(FileNotFoundError):
+                stat = entry.stat(follow_symlinks=False)
+                seen.add((entry.path, stat.st_size, stat.st_mtime_ns))
+        changed, self.before = seen != self.before, seen
+        return changed
