@@ -7,6 +7,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
+import glob
 import json
 import shutil
 import subprocess
@@ -61,7 +62,7 @@ def main() -> int:
 def find_runs(args: argparse.Namespace) -> dict[str, Trained]:
     """The best checkpoints of the data set with that many folds, by run, by what is inside the files."""
     runs: dict[str, Trained] = {}
-    for path in sorted(Path(args.checkpoint_dir).glob(f"*_{args.dataset}_best_*.pth")):
+    for path in sorted(Path(args.checkpoint_dir).glob(f"*_{glob.escape(args.dataset)}_best_*.pth")):
         trained = checkpoint_args(load_checkpoint(path))
         if (trained.dataset, trained.num_folds) == (args.dataset, args.num_folds):
             runs.setdefault(f"{trained.arch}_{trained.sampling_rate}_{trained.num_folds}", {})[path] = trained

@@ -1,5 +1,6 @@
 """Files that are complete or absent: write beside, fsync, rename."""
 
+import glob
 import os
 import socket
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def sync_folder(folder: Path) -> None:
 
 def _remove_leftovers(path: Path) -> None:
     """Delete what killed processes of this machine left beside `path`."""
-    for leftover in path.parent.glob(f".{path.name}.{socket.gethostname()}.*.tmp"):
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.{socket.gethostname()}.*.tmp"):
         pid = leftover.name.split(".")[-2]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc/self").exists():
             leftover.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Predictions of all folds of a run: found by what is inside the files, checked, averaged or joined by name."""
 
 import argparse
+import glob
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def find_runs(args: argparse.Namespace, split: str) -> Runs:
     """All predictions of the split on disk that the flags describe, by run, by what is inside the files."""
     wanted = _wanted(args, split)
     runs: Runs = {}
-    for path in sorted(Path(args.prediction_dir).glob(f"*_{args.dataset}_{split}_*.npz")):
+    for path in sorted(Path(args.prediction_dir).glob(f"*_{glob.escape(args.dataset)}_{split}_*.npz")):
         predictions = load_predictions(path)
         other = [name for name, value in wanted.items() if predictions.args.get(name) != value]
         if other:

@@ -9,7 +9,7 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders import audio
+from loaders import audio, mixdown
 from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
 from loaders.clip_features import clip_features
 from loaders.pcen import AudioSettings
@@ -64,7 +64,7 @@ def test_other_rates_are_resampled_in_place_and_in_level(tmp_path, rate):
 def test_reading_block_by_block_changes_nothing(tmp_path, rate, monkeypatch):
     path = write(tmp_path / "x.wav", np.stack([NOISE, NOISE[::-1]], axis=1), rate)
     whole = read_mono(path, 16000)
-    monkeypatch.setattr(audio, "BLOCK", 999)
+    monkeypatch.setattr(mixdown, "BLOCK", 999)
     np.testing.assert_allclose(read_mono(path, 16000), whole, atol=1e-6)
 
 

@@ -45,7 +45,7 @@ def test_features_of_blocks_of_any_sizes_equal_those_of_the_whole(n, sizes, seed
 def test_a_file_second_by_second_is_the_file(tmp_path_factory, n, rate):
     path = tmp_path_factory.mktemp("stream") / "x.wav"
     sf.write(path, noise(n), rate, subtype="FLOAT")
-    seconds, whole = list(read_seconds(path, 8000)), read_mono(path, 8000)
+    seconds, whole = list(read_seconds(path, LOW)), read_mono(path, 8000)
     np.testing.assert_array_equal(np.concatenate(seconds), whole)
     assert {len(second) for second in seconds[:-1]} <= {8000}
     assert 1 <= len(seconds[-1]) <= 8000
@@ -66,7 +66,7 @@ def test_a_recording_longer_than_any_clip_may_be_is_streamed(tmp_path, monkeypat
     sf.write(tmp_path / "x.wav", noise(20_000), 8000)
     with pytest.raises(UnusableClipError, match="longer than 2 seconds"):
         read_mono(tmp_path / "x.wav", 8000)
-    assert sum(map(len, read_seconds(tmp_path / "x.wav", 8000))) == 20_000
+    assert sum(map(len, read_seconds(tmp_path / "x.wav", LOW))) == 20_000
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e20])
@@ -75,7 +75,7 @@ def test_a_bad_sample_far_into_a_recording_is_found(tmp_path, bad):
     samples[390_000] = bad
     sf.write(tmp_path / "x.wav", samples, 8000, subtype="FLOAT")
     with pytest.raises(UnusableClipError, match="holds samples"):
-        list(read_seconds(tmp_path / "x.wav", 8000))
+        list(read_seconds(tmp_path / "x.wav", LOW))
 
 
 STREAM = """
