@@ -18,9 +18,9 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 
     Raises UserError on what is no table, and where one of the named columns is not there.
     """
-    rows = read_rows(path)
-    if any(name != name.lstrip() for name in rows.iloc[0]):  # so whoever wrote it puts a blank after each comma
-        rows = read_rows(path, skipinitialspace=True)
+    header = read_rows(path, nrows=1).iloc[0]
+    blanks = any(name != name.lstrip() for name in header)  # after every comma then, before quotes too
+    rows = read_rows(path, skipinitialspace=blanks)
     table = rows.iloc[1:].set_axis(rows.iloc[0].str.strip().tolist(), axis=1).reset_index(drop=True)
     missing = [column for column in columns if column not in table]
     if missing:
@@ -31,11 +31,10 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def read_rows(path: Path, skipinitialspace: bool = False) -> pd.DataFrame:
-    """Every row as strings, the header too if there is one; at least one row."""
-    how = {"dtype": str, "keep_default_na": False, "header": None, "encoding": "utf-8-sig"}
+def read_rows(path: Path, **how: object) -> pd.DataFrame:
+    """Every row as strings, the header too if there is one; at least one row.  how: further arguments of pandas."""
     try:
-        return pd.read_csv(path, skipinitialspace=skipinitialspace, **how)
+        return pd.read_csv(path, dtype=str, keep_default_na=False, header=None, encoding="utf-8-sig", **how)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except ValueError as error:  # UnicodeDecodeError, EmptyDataError and ParserError are ValueErrors
