@@ -33,7 +33,8 @@ def tag(
     """The probability of each class (columns) in each file (rows, by path); NaN where a file is silent.
 
     paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
-    ones of the one run in `checkpoints/`.  A file that cannot be used has no row, and is warned of with the reason.
+    ones of the one run in `checkpoints/`.  A file that cannot be used has no row, and is warned of with the reason;
+    one that can be used though something is odd about it, channels that cancel out say, is warned of as well.
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
     model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
@@ -41,8 +42,8 @@ def tag(
     ensemble = build_ensemble(read_checkpoints(model_paths), device, pick_precision(precision, device))
     tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
     for file in tagged:
-        if file.scores is None:
-            warnings.warn(f"{file.path}: {file.reason}", stacklevel=2)
+        if file.reason or file.remark:
+            warnings.warn(f"{file.path}: {file.reason or file.remark}", stacklevel=2)
     heard = [file for file in tagged if file.scores is not None]
     index = pd.Index([str(file.path) for file in heard], name="fname", dtype=str)
     scores = np.stack([file.scores for file in heard]) if heard else np.zeros((0, len(ensemble.class_names)))
@@ -67,9 +68,10 @@ def main() -> int:
     heard, failed = [], False
     files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures))
     for file in tqdm(files, total=len(paths), unit="file", disable=None, leave=False):
+        if file.reason or file.remark:
+            tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.reason or file.remark)}", file=sys.stderr)
         if file.scores is None:
             failed = True
-            tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.reason)}", file=sys.stderr)
             continue
         heard.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)

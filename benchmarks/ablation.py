@@ -12,11 +12,12 @@ if __name__ == "__main__":
 
 import argparse
 import json
-import os
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean, median
+
+from joblib import cpu_count
 
 from benchmarks.common import Row, add_output_flag, publish
 from benchmarks.precision import script, spread
@@ -128,7 +129,7 @@ def predict(checkpoint: Path, split: str, tta: int, folder: Path, args: argparse
 
 def threads(args: argparse.Namespace) -> dict[str, str]:
     """A run's share of the cores."""
-    return {"OMP_NUM_THREADS": str(max(os.cpu_count() // args.jobs, 1))}
+    return {"OMP_NUM_THREADS": str(max(cpu_count() // args.jobs, 1))}
 
 
 def test_score(path: Path, dataset: str) -> float:

@@ -10,7 +10,6 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
 
 import argparse
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile as sf
+from joblib import cpu_count
 
 from benchmarks.common import publish
 from benchmarks.rounds import Contender, add_round_flags, comparison, serve, timed_rounds
@@ -35,13 +35,13 @@ def main() -> None:
     if args.worker:
         serve({"ours": our_features, "librosa": librosa_features}[args.worker])
         return
-    goal = f"at least {0.95 * 1.2 * os.cpu_count():.2f}"
+    goal = f"at least {0.95 * 1.2 * cpu_count():.2f}"
     with TemporaryDirectory() as name:
         folder = Path(name)
         hours = write_wavs(folder / "wavs", args.clips) / 3600
         contender = partial(Contender, amount=args.clips, folder=folder)
         entrants = [
-            contender("ours", f"loaders/features.py, {os.cpu_count()} processes"),
+            contender("ours", f"loaders/features.py, {cpu_count()} processes"),
             contender("librosa", "librosa, one process", goal),
             contender("librosa", "the same, one BLAS thread", goal, environment=ONE_THREAD),
         ]
@@ -61,7 +61,7 @@ def our_features() -> Callable[[int], None]:
 
     def work(n: int) -> None:
         shutil.rmtree("ours", ignore_errors=True)
-        report = make_features(Subset(Path("wavs"), fnames[:n]), "test", Path("ours"), AudioSettings(), os.cpu_count())
+        report = make_features(Subset(Path("wavs"), fnames[:n]), "test", Path("ours"), AudioSettings(), cpu_count())
         assert report.computed == n, report.unusable
 
     return work

@@ -10,7 +10,6 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
 
 import argparse
-import os
 import time
 from datetime import timedelta
 from statistics import median
@@ -18,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from joblib import cpu_count
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import contenders
@@ -147,7 +147,7 @@ def parse_args(defaults: dict[str, Any]) -> argparse.Namespace:
     where.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
     where.add_argument("--precision", default="fp32", choices=PRECISIONS[1:], help="of the first two")
     where.add_argument("--compile", default="off", choices=COMPILE_MODES, help="torch.compile, likewise")
-    where.add_argument("--workers", type=positive_int, default=min(8, os.cpu_count()), help="of the plain DataLoader")
+    where.add_argument("--workers", type=positive_int, default=min(8, cpu_count()), help="of the plain DataLoader")
     rounds = parser.add_argument_group("rounds")
     rounds.add_argument("--steps", type=positive_int, default=2, help="of a round")
     rounds.add_argument("--plain_steps", type=natural_int, default=0, help="of the plain pipeline's; 0: as many")

@@ -14,7 +14,6 @@ import argparse
 import csv
 import hashlib
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -27,6 +26,7 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of demo/
 
 import numpy as np
+from joblib import cpu_count
 from numpy.random import Generator, SeedSequence, default_rng
 from scipy.io import wavfile
 from scipy.signal import fftconvolve
@@ -266,7 +266,7 @@ def parse_args() -> argparse.Namespace:
     for subset, count in {"curated": 240, "noisy": 240, "test": 160}.items():
         what.add_argument(f"--{subset}", type=_whole_number(1, 99_999), default=count, help=f"{subset} clips")
     how = parser.add_argument_group("how")
-    how.add_argument("--jobs", type=_whole_number(1, 256), default=min(2, os.cpu_count() or 1), help="processes")
+    how.add_argument("--jobs", type=_whole_number(1, 256), default=min(2, cpu_count()), help="processes")
     return parser.parse_args()
 
 

@@ -12,14 +12,22 @@ CONFIG = Path("config.json")
 
 
 def get_data_path(name: str) -> Path:
-    """Folder of the data set's audio and CSVs."""
-    return Path(_entry(name)["data_path"])
+    """Folder of the data set's audio and CSVs; `~` is the home of whoever runs this."""
+    return _folder(name, _entry(name)["data_path"])
 
 
 def get_features_path(name: str) -> Path:
     """Folder of the data set's features: `features_path` of config.json, else `features` beside the audio."""
     entry = _entry(name)
-    return Path(entry.get("features_path") or Path(entry["data_path"]) / "features")
+    given = entry.get("features_path")
+    return _folder(name, given) if given else get_data_path(name) / "features"
+
+
+def _folder(name: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"config.json: {name} lies in {path}, but nobody has such a home; write it out") from None
 
 
 def _entry(name: str) -> dict[str, str]:

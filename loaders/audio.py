@@ -1,5 +1,6 @@
 """A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
 
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,21 +9,27 @@ import numpy as np
 import soundfile as sf
 import soxr
 
+from loaders.mixdown import lone_channel, sound_blocks
+
 RATES = (1_000, 768_000)  # Hz; what a header claims outside of this is an error, not a recording
 LONGEST = 3600.0  # seconds; bounds the memory that one clip can ask for: 1.3 GB
 LOUDEST = 1e10  # times full scale: what is beyond is damage, and its energy overflows
-BLOCK = 1 << 18  # values read at a time
+CANCEL_DB = 20.0  # channels whose mean is further below the loudest of them cancel each other out
 FRAME, HOP = 2048, 512  # of the loudness that decides what is silence
+# what libsndfile logs of a header that promises more than the file holds
+PROMISE = re.compile(r"^ *(?:data|SSND|BODY|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)
 
 
 class UnusableClipError(Exception):
     """Why a file cannot be turned into features."""
 
 
-def read_mono(path: Path, sampling_rate: int) -> np.ndarray:
+def read_mono(
+    path: Path, sampling_rate: int, cancel_db: float = CANCEL_DB, remarks: list[str] | None = None
+) -> np.ndarray:
     """Samples (n,) float32 in about [-1, 1] of a clip of up to an hour.  Otherwise as `mono_blocks`."""
     parts, seen = [], 0
-    for block in mono_blocks(path, sampling_rate):
+    for block in mono_blocks(path, sampling_rate, cancel_db, remarks):
         seen += len(block)
         if seen > LONGEST * sampling_rate:  # headers can be wrong, so what counts is what is read
             raise UnusableClipError(f"longer than {LONGEST:.0f} seconds; cut it into clips")
@@ -30,19 +37,27 @@ def read_mono(path: Path, sampling_rate: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def mono_blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
+def mono_blocks(
+    path: Path, sampling_rate: int, cancel_db: float = CANCEL_DB, remarks: list[str] | None = None
+) -> Iterator[np.ndarray]:
     """Samples of a wav, FLAC, Ogg or other file that libsndfile reads, in blocks (n,) float32 of at least one.
 
-    Channels are averaged; another rate is resampled (soxr, high quality).  Neither hours nor many channels cost
-    memory.  Raises UnusableClipError with the reason, at once or when the block comes that is broken.
+    Channels are averaged, but where that loses more than `cancel_db` the loudest is taken alone; another rate is
+    resampled (soxr, high quality).  Neither hours nor many channels cost memory.  remarks: gets what is odd about a
+    file that can be used, before the first block.  Raises UnusableClipError with the reason, at once or when the
+    block comes that is broken.
     """
     _check_file(path)
-    seen = 0
+    seen, remarks = 0, [] if remarks is None else remarks
     try:
         with sf.SoundFile(path) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise UnusableClipError(f"claims a sampling rate of {file.samplerate} Hz")
-            for block in filter(len, _read_blocks(file, sampling_rate)):
+            channel = lone_channel(path, cancel_db) if file.channels > 1 else None
+            if channel is not None:
+                remarks.append(f"its channels cancel out; channel {channel + 1} of {file.channels} is taken alone")
+            remarks += _cut_off(file)
+            for block in filter(len, _read_blocks(file, sampling_rate, channel)):
                 _check_samples(block)
                 seen += len(block)
                 yield block
@@ -67,13 +82,30 @@ def _check_file(path: Path) -> None:
         raise UnusableClipError("has no header, so that nobody can tell its rate")
 
 
-def _read_blocks(file: sf.SoundFile, sampling_rate: int) -> Iterator[np.ndarray]:
+def _cut_off(file: sf.SoundFile) -> list[str]:
+    """A remark if the file holds at least a hundredth less than its header promises.
+
+    Programs that cannot go back to the header promise 2 or 4 GB, or nothing; such a file is whole.
+    """
+    promise = PROMISE.search(file.extra_info)
+    if promise is None:
+        return []
+    promised, held = map(int, promise.groups())
+    if -promised % (1 << 31) < 1 << 16 or held > 0.99 * promised or held == 0:
+        return []
+    seconds = file.frames / file.samplerate
+    whole = seconds * promised / held
+    return [f"it was cut off: holds {seconds:.2f} of the {whole:.2f} seconds that its header promises"]
+
+
+def _read_blocks(file: sf.SoundFile, sampling_rate: int, channel: int | None) -> Iterator[np.ndarray]:
     resampler = None
     if file.samplerate != sampling_rate:
         resampler = soxr.ResampleStream(file.samplerate, sampling_rate, 1, dtype="float32")
-    while len(block := file.read(max(BLOCK // file.channels, 1), dtype="float32", always_2d=True)):
-        mono = block[:, 0] if file.channels == 1 else block.mean(axis=1)
-        yield resampler.resample_chunk(np.ascontiguousarray(mono)) if resampler else mono
+    alone = 0 if file.channels == 1 else channel
+    for block in sound_blocks(file):
+        mono = block.mean(axis=1) if alone is None else np.ascontiguousarray(block[:, alone])
+        yield resampler.resample_chunk(mono) if resampler else mono
     if resampler:
         yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 

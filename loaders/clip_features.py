@@ -6,11 +6,15 @@ import numpy as np
 
 from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
 from loaders.pcen import AudioSettings, pcen_mel
+from loaders.spelling import find_file
 
 
-def clip_features(path: Path, settings: AudioSettings) -> np.ndarray:
-    """Features of one file, (frames, n_mels) float16.  Raises UnusableClipError with the reason."""
-    return sample_features(read_mono(path, settings.sampling_rate), settings)
+def clip_features(path: Path, settings: AudioSettings, remarks: list[str] | None = None) -> np.ndarray:
+    """Features of one file, (frames, n_mels) float16.  Raises UnusableClipError with the reason.
+
+    remarks: gets what is odd about a file that can be used.
+    """
+    return sample_features(read_mono(path, settings.sampling_rate, settings.cancel_db, remarks), settings)
 
 
 def sample_features(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
@@ -27,12 +31,14 @@ def locate(folder: Path, fname: str) -> Path:
     name = PurePosixPath(fname)
     if name.is_absolute() or ".." in name.parts or "\0" in fname:
         raise UnusableClipError("its name points outside of the data folder")
-    return folder / name
+    return find_file(folder, fname)
 
 
-def try_clip(folder: Path, fname: str, settings: AudioSettings) -> np.ndarray | str:
-    """Features of a clip of that folder, or the reason why there are none."""
+def try_clip(folder: Path, fname: str, settings: AudioSettings) -> tuple[np.ndarray | str, str]:
+    """Features of a clip of that folder, or the reason why there are none; and what is odd about it, or ""."""
+    remarks: list[str] = []
     try:
-        return clip_features(locate(folder, fname), settings)
+        features = clip_features(locate(folder, fname), settings, remarks)
+        return features, "; ".join(remarks)
     except UnusableClipError as error:
-        return str(error)
+        return str(error), ""

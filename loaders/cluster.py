@@ -24,7 +24,7 @@ from utils.errors import MisuseError, UserError, one_line
 
 BATCH, AHEAD = 8, 100  # clips of a task; tasks whose features may wait in the workers' memory, 300 MB of 15 s clips
 ANSWER, PATIENCE = 10.0, 30.0  # seconds to wait for a scheduler, and for a worker where there is none
-SOURCES = ("audio.py", "clip_features.py", "pcen.py")
+SOURCES = ("audio.py", "clip_features.py", "mixdown.py", "pcen.py")
 PACKAGES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
 
 
@@ -39,8 +39,8 @@ CODE = _code()  # at import: a worker that lives on keeps the code that it start
 
 def compute_on_cluster(
     scheduler: str, folder: Path, fnames: list[str], settings: AudioSettings
-) -> Iterator[np.ndarray | str]:
-    """Features of each clip or the reason why there are none, in order.  Raises UserError where the cluster fails.
+) -> Iterator[tuple[np.ndarray | str, str]]:
+    """What `try_clip` says of each clip, in order.  Raises UserError where the cluster fails.
 
     scheduler: its address, such as tcp://HOST:8786.  What a dying worker had in hand goes to another one.
     """
@@ -53,11 +53,13 @@ def compute_on_cluster(
             ahead.extend(islice(tasks, 1))
             for fname, result in zip(batch, results, strict=True):
                 # the worker may lack what this machine has, so this machine has the last word on a clip
-                yield try_clip(folder, fname, settings) if isinstance(result, str) else result
+                yield try_clip(folder, fname, settings) if isinstance(result[0], str) else result
 
 
-def compute_batch(code: str, folder: Path, fnames: list[str], settings: AudioSettings) -> list[np.ndarray | str]:
-    """What a worker does: features of some clips of a folder that it shares with whoever sends them.
+def compute_batch(
+    code: str, folder: Path, fnames: list[str], settings: AudioSettings
+) -> list[tuple[np.ndarray | str, str]]:
+    """What a worker does: `try_clip` of some clips of a folder that it shares with whoever sends them.
 
     Raises UserError if it cannot see the folder, or would compute other bits than code `code` does.
     """
@@ -74,7 +76,7 @@ def _submit(
 ) -> Iterator[tuple[list[str], Any]]:
     """Hand out each batch when it is asked for; yields it with its task."""
 
-    def work(sealed: bytes) -> list[np.ndarray | str]:  # being local it goes by value, so the scheduler needs no code
+    def work(sealed: bytes) -> list[tuple]:  # being local it goes by value, so the scheduler needs no code
         function, *arguments = pickle.loads(sealed)
         return function(*arguments)
 

@@ -5,10 +5,12 @@ together in the order of the CSV under a name of its own, and the index `SPLIT.j
 it the valid one.  Whoever reads the old array meanwhile keeps it.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
 from loaders.index import FORMAT, read_index
 from loaders.layouts import Subset
+from loaders.mapping import map_array, map_journal
 from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
 from utils.errors import UserError
@@ -32,9 +35,10 @@ from utils.provenance import digest
 
 with warnings.catch_warnings():  # of no room for semaphores it tells over several lines; what fails tells that in one
     warnings.simplefilter("ignore")
-    from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+    from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 SYNC_SECONDS = 2.0  # a kill costs at most this much work
 
 
@@ -45,6 +49,12 @@ class Report:
     computed: int
     up_to_date: int
     unusable: dict[str, str]  # fname -> reason
+    remarks: dict[str, str]  # fname -> what is odd about a clip that is used nevertheless
+
+
+def core_count() -> int:
+    """Cores that this process may use: those of its affinity (taskset, SLURM), no more than a cgroup's quota."""
+    return cpu_count()
 
 
 def make_features(
@@ -81,22 +91,25 @@ def _make(
     done = {fname: clip for fname, clip in journal.clips.items() if clip[4:] == signatures.get(fname)}
     todo = [fname for fname in subset.fnames if fname not in old and fname not in done]
     unusable, computed = {}, 0
+    remarks = dict(index.get("remarks", []) if index else []) | {fname: journal.remarks[fname] for fname in done}
     if todo:
         with journal:
-            for fname, features in _compute(subset.folder, todo, settings, jobs, split, scheduler):
+            for fname, (features, remark) in _compute(subset.folder, todo, settings, jobs, split, scheduler):
                 if isinstance(features, str):
                     unusable[fname] = features
                 else:
                     computed += 1
-                    done[fname] = journal.add(fname, features, signatures[fname])
+                    remarks[fname] = remark
+                    done[fname] = journal.add(fname, features, signatures[fname], remark)
     clips = {fname: done.get(fname) or old[fname] for fname in subset.fnames if fname not in unusable}
     if not clips:
         fname, reason = next(iter(unusable.items()))
         raise UserError(f"none of the {len(unusable)} clips of {split} can be used; {fname}: {reason}")
+    remarks = {fname: remarks[fname] for fname in clips if remarks.get(fname)}
     if done or list(clips) != list(old) or index is None or dict(index["unusable"]) != unusable:
-        _commit(folder, split, settings, clips, unusable)
+        _commit(folder, split, settings, clips, unusable, remarks)
     journal.delete()
-    return Report(computed, len(clips) - computed, unusable)
+    return Report(computed, len(clips) - computed, unusable, remarks)
 
 
 def _signature(folder: Path, fname: str) -> list[int]:
@@ -116,8 +129,8 @@ def _reusable(index: dict | None, settings: AudioSettings, signatures: dict[str,
 
 def _compute(
     folder: Path, fnames: list[str], settings: AudioSettings, jobs: int, split: str, scheduler: str | None = None
-) -> Iterator[tuple[str, np.ndarray | str]]:
-    """(fname, features or the reason why there are none), in order, from all cores or from a cluster."""
+) -> Iterator[tuple[str, tuple[np.ndarray | str, str]]]:
+    """(fname, what `try_clip` says of it), in order, from all cores or from a cluster."""
     if not fnames:
         return
     jobs = 1 if scheduler else effective_n_jobs(min(jobs, len(fnames)))  # 1 where the system has no semaphores
@@ -142,6 +155,7 @@ class _Journal:
         self.path, self.index = path, path.with_name(path.name + ".jsonl")
         self.digest, self.row_bytes = settings.digest, 2 * settings.n_mels
         self.clips: dict[str, list] = {}
+        self.remarks: dict[str, str] = {}
         self.rows = 0
         self._read()
         self.pending: list[str] = []
@@ -154,12 +168,12 @@ class _Journal:
         held = self.path.stat().st_size // self.row_bytes
         for line in self.index.read_bytes().splitlines():
             try:
-                settings_digest, fname, start, frames, *rest = json.loads(line)
+                settings_digest, fname, start, frames, *rest, remark = json.loads(line)
             except ValueError:
                 return
             if settings_digest != self.digest or start != self.rows or start + frames > held:
                 return
-            self.clips[fname] = [self.path.name, start, frames, *rest]
+            self.clips[fname], self.remarks[fname] = [self.path.name, start, frames, *rest], remark
             self.rows = start + frames
 
     def __enter__(self) -> "_Journal":
@@ -178,7 +192,8 @@ class _Journal:
             self.data.close()
             self.lines.close()
 
-    def add(self, fname: str, features: np.ndarray, signature: list[int]) -> list:
+    def add(self, fname: str, features: np.ndarray, signature: list[int], remark: str) -> list:
+        self.remarks[fname] = remark
         clip = [self.path.name, self.rows, len(features), digest(features), *signature]
         self.data.write(features.tobytes())
         self.rows += len(features)
@@ -188,7 +203,7 @@ class _Journal:
         return clip
 
     def _line(self, fname: str, clip: list) -> str:
-        return json.dumps([self.digest, fname, *clip[1:]]) + "\n"
+        return json.dumps([self.digest, fname, *clip[1:], self.remarks[fname]]) + "\n"
 
     def _sync(self) -> None:
         for file in (self.data, self.lines):  # the data first: a line in the index promises them
@@ -205,7 +220,12 @@ class _Journal:
 
 
 def _commit(
-    folder: Path, split: str, settings: AudioSettings, clips: dict[str, list], unusable: dict[str, str]
+    folder: Path,
+    split: str,
+    settings: AudioSettings,
+    clips: dict[str, list],
+    unusable: dict[str, str],
+    remarks: dict[str, str],
 ) -> None:
     """Put the array together from the journal and the old array, then make it the valid one."""
     tag = hashlib.sha256(json.dumps([settings.digest, [[f, *c[2:]] for f, c in clips.items()]]).encode()).hexdigest()
@@ -221,7 +241,7 @@ def _commit(
     rows = [[fname, int(start), *clip[2:]] for start, (fname, clip) in zip(starts, clips.items(), strict=False)]
     index = {"format": FORMAT, "digest": settings.digest, "array": array, "clips": rows}
     with atomic_write(folder / f"{split}.json", "w") as file:
-        json.dump(index | {"unusable": list(unusable.items())}, file)
+        json.dump(index | {"unusable": list(unusable.items()), "remarks": list(remarks.items())}, file)
     report = pd.DataFrame(unusable.items(), columns=["fname", "reason"])
     with atomic_write(folder / f"{split}_unusable.csv", "w") as file:
         report.to_csv(file, index=False)
@@ -232,19 +252,29 @@ def _commit(
 
 
 def _rows(path: Path, n_mels: int) -> np.ndarray:
-    """The rows (frames, n_mels) of a journal or of an array, memory-mapped."""
-    if path.suffix == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    return np.memmap(path, np.float16, "r").reshape(-1, n_mels)
+    """The rows (frames, n_mels) of a journal or of an array."""
+    return map_array(path) if path.suffix == ".npy" else map_journal(path, n_mels)
 
 
 @contextmanager
 def _locked(path: Path, split: str) -> Iterator[None]:
-    """Hold the subset for this process; the kernel frees it when the process ends, however it ends."""
+    """Hold the subset for this process; the kernel frees it when the process ends, however it ends.
+
+    A file system without locks holds nothing, and a line says so.
+    """
     with open(path, "a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{split}: another run is computing these features; waiting for it", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"{split}: another run is computing these features; waiting for it", flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            print(
+                f"{path.parent} lies where files cannot be locked ({error.strerror}); going on without: "
+                "do not run this twice at the same time",
+                file=sys.stderr,
+            )
         yield

@@ -12,7 +12,6 @@ if __name__ == "__main__":  # a script's folder comes first on sys.path, where l
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse
-import os
 from collections.abc import Collection
 
 import numpy as np
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 
 from loaders import get_data_path, get_features_path
-from loaders.features import make_features
+from loaders.features import core_count, make_features
 from loaders.folds import assign_folds, uncovered
 from loaders.index import features_dir
 from loaders.layouts import Corpus, read_corpus
@@ -185,7 +184,7 @@ def parse_args() -> argparse.Namespace:
     signal.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
     signal.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     work = parser.add_argument_group("work")
-    work.add_argument("--jobs", type=positive_int, default=os.cpu_count(), help="processes")
+    work.add_argument("--jobs", type=positive_int, default=core_count(), help="processes; one for each core it may use")
     work.add_argument("--backend", default="loky", choices=["loky", "dask"], help="processes here, or a Dask cluster")
     work.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://HOST:8786")
     work.add_argument("--strict", action="store_true", help="fail if a clip cannot be used")
@@ -207,6 +206,10 @@ def main() -> int:
         print(f"{len(report.unusable)} cannot be used", flush=True)
         for fname, reason in report.unusable.items():
             print(f"  {one_line(fname, 100)}: {one_line(reason)}")
+        if report.remarks:
+            print(f"{split}: {len(report.remarks)} clips are used although something is odd about them")
+        for fname, remark in report.remarks.items():
+            print(f"  {one_line(fname, 100)}: {one_line(remark)}")
         unusable += len(report.unusable)
     print(f"features are in {folder}")
     return int(args.strict and unusable > 0)

@@ -17,8 +17,8 @@ def features_dir(features_path: Path, settings: AudioSettings) -> Path:
 def read_index(path: Path) -> dict | None:
     """An index that a feature run wrote, or None.
 
-    It holds format, digest, array (the file's name), clips [[fname, first row, frames, digest, bytes, mtime_ns]] and
-    unusable [[fname, reason]].
+    It holds format, digest, array (the file's name), clips [[fname, first row, frames, digest, bytes, mtime_ns]],
+    unusable [[fname, reason]] and remarks [[fname, what is odd about a clip that is used nevertheless]].
     """
     try:
         index = json.loads(path.read_text(encoding="utf-8"))

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
+from loaders.spelling import look
+from loaders.tables import check_commas, class_columns, parse_labels, read_csv, read_rows
 from utils.errors import UserError
 
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64"}
@@ -62,8 +64,8 @@ def read_corpus(data_path: Path) -> Corpus:
 
 
 def _read_kaggle(root: Path) -> Corpus:
-    sample = _read_csv(root / "sample_submission.csv", ["fname"])
-    class_names = [column for column in sample.columns if column != "fname"]
+    sample = read_csv(root / "sample_submission.csv", ["fname"])
+    class_names = class_columns(sample, root / "sample_submission.csv")
     subsets = {
         name: _subset(root / f"{name}.csv", root / name, class_names)
         for name in ("train_curated", "train_noisy")
@@ -113,66 +115,31 @@ LAYOUTS: dict[str, Callable[[Path], Corpus]] = {
 
 
 def _subset(csv: Path, folder: Path, class_names: list[str]) -> Subset:
-    table = _read_csv(csv, ["fname", "labels"])
+    table = read_csv(csv, ["fname", "labels"])
     usage = table.usage.to_numpy(dtype=str) if "usage" in table else None
-    return Subset(folder, _unique(table.fname, csv), _parse_labels(table, class_names, csv), usage)
+    return Subset(folder, _unique(table.fname, csv), parse_labels(table, class_names, csv), usage)
 
 
 def _with_answers(test: Subset, csv: Path, class_names: list[str]) -> Subset:
     """Put the answers in the order of the sample submission."""
     answers = _subset(csv, test.folder, class_names)
-    row = {fname: i for i, fname in enumerate(answers.fnames)}
-    missing = [fname for fname in test.fnames if fname not in row]
+    row = {look(fname): i for i, fname in enumerate(answers.fnames)}
+    missing = [fname for fname in test.fnames if look(fname) not in row]
     if missing:
         raise UserError(f"{csv}: has no answer for {missing[0]} of sample_submission.csv")
-    order = [row[fname] for fname in test.fnames]
+    order = [row[look(fname)] for fname in test.fnames]
     return Subset(
         test.folder, test.fnames, answers.truth[order], None if answers.usage is None else answers.usage[order]
     )
 
 
-def _read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
-    """All columns as strings; a byte-order mark and either kind of line end are fine."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except (ValueError, pd.errors.ParserError) as error:  # UnicodeDecodeError and EmptyDataError are ValueErrors
-        raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
-    if not isinstance(table.index, pd.RangeIndex):  # which is how pandas takes the surplus
-        raise UserError(f"{path}: has rows with more fields than its header names")
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise UserError(f"{path}: has no column {missing[0]!r} among {', '.join(map(str, table.columns[:8]))}")
-    return table
-
-
 def _read_vocabulary(path: Path) -> list[str]:
     """Labels of a vocabulary with or without a header, an index column and further columns."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, header=None, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
+    table = read_rows(path)
     column = 1 if table.shape[1] > 1 and table[0].iloc[-1].isdigit() else 0
-    names = table[column].tolist()
-    return names[1:] if names[0].lower() in ("label", "labels", "class", "name", "display_name") else names
-
-
-def _parse_labels(table: pd.DataFrame, class_names: list[str], csv: Path) -> np.ndarray:
-    """Comma-separated labels -> (N, C) bool."""
-    column = {name: i for i, name in enumerate(class_names)}
-    rows = table.labels.str.split(",")
-    pairs = [(row, label.strip()) for row, labels in enumerate(rows) for label in labels]
-    for row, label in pairs:
-        if label not in column:
-            problem = f"the label {label!r} is not in the class list" if label else "a label is empty"
-            raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
-    truth = np.zeros((len(table), len(class_names)), bool)
-    if pairs:
-        truth[[row for row, _ in pairs], [column[label] for _, label in pairs]] = True
-    return truth
+    names = table[column].str.strip().tolist()
+    headed = names[0].lower() in ("label", "labels", "class", "name", "display_name")
+    return check_commas(names[1:] if headed else names, path)
 
 
 def _unique(fnames: pd.Series, csv: Path) -> list[str]:
@@ -197,8 +164,9 @@ def _list_audio(folder: Path) -> list[str]:
 def _check_classes(corpus: Corpus, data_path: Path) -> None:
     if len(corpus.class_names) < 2:
         raise UserError(f"{data_path}: a tagger needs at least 2 classes; found {corpus.class_names}")
-    if len(set(corpus.class_names)) < len(corpus.class_names):
-        raise UserError(f"{data_path}: the class list names a class twice")
+    looks = [look(name) for name in corpus.class_names]
+    if doubled := [name for name in looks if looks.count(name) > 1]:
+        raise UserError(f"{data_path}: the class list names a class twice: {doubled[0]!r}")
     labelled = [corpus.subsets[name].truth for name in ("train_curated", "train_noisy") if name in corpus.subsets]
     examples = sum((truth.sum(axis=0) for truth in labelled), np.zeros(len(corpus.class_names), int))
     if labelled and (examples == 0).any():

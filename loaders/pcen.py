@@ -33,6 +33,7 @@ class AudioSettings:
     power: float = 0.2
     time_constant: float = 0.4  # seconds
     eps: float = 1e-9
+    cancel_db: float = 20.0  # channels whose mean is further below the loudest of them: that one is taken alone
 
     @property
     def hop_length(self) -> int:
@@ -70,14 +71,16 @@ def pcen_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     return out
 
 
-def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
+def pcen_stream(
+    blocks: Iterable[np.ndarray], settings: AudioSettings, state: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """As pcen_mel, of a recording whose samples come in blocks (n,) of any length, without holding it whole.
 
     Yields (frames, n_mels) float32, as soon as the samples of a frame are there.  The smoother's state is carried
-    from block to block.
+    from block to block.  state: where it starts, such as `settled_state` gives; without one as in pcen_mel.
     """
     hop, n_fft = settings.hop_length, settings.n_fft
-    state, edge = _initial_state(settings), np.zeros(n_fft // 2, np.float32)
+    state, edge = _initial_state(settings) if state is None else state, np.zeros(n_fft // 2, np.float32)
     held = edge  # samples from the first frame that is still to come
     for block in chain(blocks, [edge]):
         held = np.concatenate([held, block])
@@ -90,18 +93,29 @@ def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterat
         held = held[ready * hop :]
 
 
+def settled_state(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """The smoother's state if each band had always been what it is in the mean over these samples (n,), n >= n_fft."""
+    windows = np.lib.stride_tricks.sliding_window_view(samples, settings.n_fft)[:: settings.hop_length]
+    return (1 - _smoothing(settings)) * _mel(windows, settings).mean(axis=0, dtype=np.float64, keepdims=True)
+
+
 def _initial_state(settings: AudioSettings) -> np.ndarray:
+    """librosa's: as if each band had always been 1."""
     return np.full((1, settings.n_mels), 1 - _smoothing(settings))
 
 
 def _block(frames: np.ndarray, state: np.ndarray, settings: AudioSettings) -> tuple[np.ndarray, np.ndarray]:
     """Windows (block, n_fft) -> their features (block, n_mels), and the smoother's state after them."""
-    b = _smoothing(settings)
-    # in single precision the rounding of loud bands, 1e-7 of them, would drown quiet ones
-    spectra = np.abs(scipy.fft.rfft(frames * _window(settings.n_fft), axis=1)).astype(np.float32)
-    mel = spectra @ _mel_bank(settings)  # (block, n_mels)
+    b, mel = _smoothing(settings), _mel(frames, settings)
     smooth, state = scipy.signal.lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
     return _compress(mel, smooth.astype(np.float32), settings), state
+
+
+def _mel(frames: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """Windows (block, n_fft) -> magnitudes in mel bands, (block, n_mels) float32."""
+    # in single precision the rounding of loud bands, 1e-7 of them, would drown quiet ones
+    spectra = np.abs(scipy.fft.rfft(frames * _window(settings.n_fft), axis=1)).astype(np.float32)
+    return spectra @ _mel_bank(settings)
 
 
 def _frames(samples: np.ndarray, first: int, last: int, settings: AudioSettings) -> np.ndarray:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from loaders.index import features_dir, read_index
+from loaders.mapping import map_array
 from loaders.pcen import AudioSettings
 from utils.devices import send
 from utils.errors import UserError
@@ -103,7 +104,7 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
         if index["digest"] != settings.digest:
             raise UserError(f"the features of {split} in {folder} were made with other audio settings; {remedy}")
         try:
-            frames = np.load(folder / index["array"], mmap_mode="r", allow_pickle=False)
+            frames = map_array(folder / index["array"])
             break
         except FileNotFoundError:
             if attempt == 2:

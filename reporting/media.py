@@ -20,8 +20,8 @@ PEAK = 0.9  # of full scale: quiet clips shall be heard too
 
 def clip_samples(folder: Path, fname: str, settings: AudioSettings, seconds: float) -> np.ndarray:
     """The first seconds (n,) float32 of a clip as the network hears it, silence cut off.  Raises UnusableClipError."""
-    samples = trim_silence(read_mono(locate(folder, fname), settings.sampling_rate), settings.trim_db)
-    return samples[: round(seconds * settings.sampling_rate)]
+    samples = read_mono(locate(folder, fname), settings.sampling_rate, settings.cancel_db)
+    return trim_silence(samples, settings.trim_db)[: round(seconds * settings.sampling_rate)]
 
 
 def picture(samples: np.ndarray, settings: AudioSettings) -> bytes:

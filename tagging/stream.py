@@ -7,19 +7,20 @@ from pathlib import Path
 import numpy as np
 
 from loaders.audio import mono_blocks, wrap
-from loaders.pcen import AudioSettings, pcen_stream
+from loaders.pcen import AudioSettings, pcen_stream, settled_state
 
 SILENT = 1e-4  # of full scale, -80 dB: three steps of 16 bits, so that dither counts as silence
 PARTS = 10  # levels of a second
 
 
-def read_seconds(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
+def read_seconds(path: Path, settings: AudioSettings, remarks: list[str] | None = None) -> Iterator[np.ndarray]:
     """Samples (sampling_rate,) float32 of one second after the other; the last may be shorter, none is empty.
 
+    remarks: gets what is odd about a file that can be used, before the first second.
     Raises UnusableClipError as `mono_blocks` does, when it comes to the broken place.
     """
-    held = np.zeros(0, np.float32)
-    for block in mono_blocks(path, sampling_rate):
+    held, sampling_rate = np.zeros(0, np.float32), settings.sampling_rate
+    for block in mono_blocks(path, sampling_rate, settings.cancel_db, remarks):
         held = np.concatenate([held, block])
         whole = len(held) // sampling_rate * sampling_rate
         yield from held[:whole].reshape(-1, sampling_rate)
@@ -47,14 +48,15 @@ def stream_features(seconds: Iterable[np.ndarray], settings: AudioSettings) -> I
     """Features (frames, n_mels) float16 of a recording that comes second by second, in memory that does not grow.
 
     Unlike those of a clip they keep its own time: silence around it is not trimmed, as the loudest frame is not known
-    before the end.  Otherwise they are the same: the smoother runs through, and a recording shorter than the shortest
-    clip is repeated.
+    before the end, and the smoother starts from what the first second holds, so that its start is not heard
+    (docs/design.md).  Otherwise they are the same: a recording shorter than the shortest clip is repeated.
     """
     shortest = round(settings.shortest * settings.sampling_rate)
     seconds = iter(seconds)
     head = list(islice(seconds, -(-shortest // settings.sampling_rate)))
     start = wrap(np.concatenate(head), shortest) if head else np.zeros(shortest, np.float32)
-    for features in pcen_stream(_followed_by(start, seconds), settings):
+    state = settled_state(start[: settings.sampling_rate], settings)
+    for features in pcen_stream(_followed_by(start, seconds), settings, state):
         yield features.astype(np.float16)
 
 

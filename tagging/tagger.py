@@ -43,6 +43,7 @@ class Tagged:
     scores: np.ndarray | None = None  # (C,) float32 in [0, 1]; NaN where all of it is silent
     timeline: Timeline | None = None
     reason: str = ""
+    remark: str = ""  # what is odd about a file that has scores
 
 
 def find_audio(paths: Iterable[str | Path]) -> list[Path]:
@@ -76,15 +77,17 @@ def _hear(path: Path, ensemble: Ensemble, batch_size: int, timelines: bool) -> t
     try:
         if any("\ud800" <= letter <= "\udfff" for letter in str(path)):  # how Python spells bytes that are no UTF-8
             raise UnusableClipError("its name is not UTF-8, and could not stand in a table; rename it")
-        seconds = read_seconds(path, ensemble.settings.sampling_rate)
+        remarks: list[str] = []
+        seconds = read_seconds(path, ensemble.settings, remarks)
         head = list(islice(seconds, LONG + 1))
         long = len(head) > LONG
         timeline = _follow(path, chain(head, seconds), ensemble, batch_size) if long or timelines else None
+        tagged = Tagged(path, None, timeline, remark="; ".join(remarks))
         if np.isnan(timeline.scores).all() if timeline else all(map(is_silent, head)):
-            return Tagged(path, np.full(len(ensemble.class_names), np.nan, np.float32), timeline), None
+            return replace(tagged, scores=np.full(len(ensemble.class_names), np.nan, np.float32)), None
         if long:
-            return Tagged(path, np.nanmean(timeline.scores, axis=0), timeline), None
-        return Tagged(path, None, timeline), _finite(sample_features(np.concatenate(head), ensemble.settings))
+            return replace(tagged, scores=np.nanmean(timeline.scores, axis=0)), None
+        return tagged, _finite(sample_features(np.concatenate(head), ensemble.settings))
     except UnusableClipError as error:
         return Tagged(path, reason=str(error)), None
 

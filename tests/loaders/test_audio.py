@@ -9,7 +9,7 @@ import soundfile as sf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders import audio
+from loaders import audio, mixdown
 from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
 from loaders.clip_features import clip_features
 from loaders.pcen import AudioSettings
@@ -39,6 +39,95 @@ def test_channels_are_averaged(tmp_path):
     np.testing.assert_allclose(samples, 0.25 * NOISE, atol=1e-7)
 
 
+OPPOSITE = np.stack([0.5 * NOISE, -0.55 * NOISE], axis=1)
+CANCELLED = "its channels cancel out; channel 2 of 2 is taken alone"
+
+
+def read(path, rate=16000) -> tuple[np.ndarray, list[str]]:
+    """The samples, and what is said of the file."""
+    remarks: list[str] = []
+    return read_mono(path, rate, remarks=remarks), remarks
+
+
+def test_of_channels_that_cancel_out_the_loudest_is_taken_and_that_is_said(tmp_path):
+    samples, remarks = read(write(tmp_path / "x.wav", OPPOSITE, subtype="FLOAT"))
+    np.testing.assert_array_equal(samples, OPPOSITE[:, 1])
+    assert remarks == [CANCELLED]
+
+
+def test_a_constant_offset_does_not_hide_that_channels_cancel_out(tmp_path):
+    samples, remarks = read(write(tmp_path / "x.wav", OPPOSITE / 2 + 0.3, subtype="FLOAT"))
+    np.testing.assert_allclose(samples, OPPOSITE[:, 1] / 2 + 0.3, atol=1e-6)
+    assert remarks == [CANCELLED]
+
+
+@pytest.mark.parametrize(("gain", "cancelled"), [(-1, True), (-0.84, True), (-0.78, False), (0, False), (1, False)])
+def test_twenty_decibels_are_where_channels_cancel_out(tmp_path, gain, cancelled):
+    """y and g y have the mean (1 + g) / 2 y: at g = -0.8 it is 20 dB below y."""
+    path = write(tmp_path / "x.wav", np.stack([NOISE, gain * NOISE], axis=1), subtype="FLOAT")
+    samples, remarks = read(path)
+    np.testing.assert_allclose(samples, NOISE if cancelled else (1 + gain) / 2 * NOISE, atol=1e-6)
+    assert bool(remarks) == cancelled
+
+
+def test_the_whole_file_decides_and_not_each_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(mixdown, "BLOCK", 999)
+    half = np.stack([NOISE, np.where(np.arange(8000) < 4000, -NOISE, NOISE)], axis=1)
+    samples, remarks = read(write(tmp_path / "x.wav", half, subtype="FLOAT"))
+    np.testing.assert_allclose(samples, half.mean(axis=1), atol=1e-7)
+    assert remarks == []
+
+
+@pytest.mark.parametrize("value", [0.0, 0.3, 1e-9])
+def test_silent_channels_do_not_cancel_out(tmp_path, value):
+    samples, remarks = read(write(tmp_path / "x.wav", np.float32([[value, -value]] * 8000), subtype="FLOAT"))
+    assert not samples.any()
+    assert remarks == []
+
+
+def test_opposite_channels_have_the_features_of_one_of_them(tmp_path):
+    both = write(tmp_path / "both.wav", np.stack([NOISE, -NOISE], axis=1), subtype="FLOAT")
+    one = write(tmp_path / "one.wav", NOISE, subtype="FLOAT")
+    settings = AudioSettings(16000, 32)
+    np.testing.assert_array_equal(clip_features(both, settings), clip_features(one, settings))
+
+
+def cut(path, share, samples=NOISE, **how):
+    """Write a file and keep that share of its bytes."""
+    write(path, samples, **how)
+    path.write_bytes(path.read_bytes()[: round(path.stat().st_size * share)])
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "au"])
+def test_a_file_that_was_cut_off_is_used_and_named(tmp_path, suffix):
+    samples, remarks = read(cut(tmp_path / f"x.{suffix}", 0.5))
+    assert 3950 <= len(samples) <= 4000
+    assert remarks == ["it was cut off: holds 0.25 of the 0.50 seconds that its header promises"]
+
+
+def test_both_remarks_of_a_file_are_made(tmp_path):
+    stereo = np.stack([NOISE, -NOISE], axis=1)
+    assert len(read(cut(tmp_path / "x.wav", 0.5, stereo))[1]) == 2
+
+
+@pytest.mark.parametrize("share", [1, 0.995])
+def test_a_file_that_lacks_next_to_nothing_is_not_named(tmp_path, share):
+    assert read(cut(tmp_path / "x.wav", share))[1] == []
+
+
+@pytest.mark.parametrize("promise", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000])
+def test_sizes_of_programs_that_could_not_go_back_to_the_header_promise_nothing(tmp_path, promise):
+    """A recorder that lost its power leaves 8 and 0; pipes get the largest number there is."""
+    data = bytearray(write(tmp_path / "x.wav", NOISE).read_bytes())
+    at = data.index(b"data") + 4
+    data[4:8], data[at : at + 4] = (promise or 8).to_bytes(4, "little"), promise.to_bytes(4, "little")
+    (tmp_path / "x.wav").write_bytes(data)
+    samples, remarks = read(tmp_path / "x.wav")
+    np.testing.assert_allclose(samples, NOISE, atol=1 / 32768)
+    assert remarks == []
+
+
 def test_two_samples_of_two_channels_are_mixed_along_the_channels(tmp_path):
     samples = read_mono(write(tmp_path / "x.wav", np.float32([[1, 0], [0.5, 0.25]]), subtype="FLOAT"), 16000)
     np.testing.assert_array_equal(samples, [0.5, 0.375])
@@ -64,7 +153,7 @@ def test_other_rates_are_resampled_in_place_and_in_level(tmp_path, rate):
 def test_reading_block_by_block_changes_nothing(tmp_path, rate, monkeypatch):
     path = write(tmp_path / "x.wav", np.stack([NOISE, NOISE[::-1]], axis=1), rate)
     whole = read_mono(path, 16000)
-    monkeypatch.setattr(audio, "BLOCK", 999)
+    monkeypatch.setattr(mixdown, "BLOCK", 999)
     np.testing.assert_allclose(read_mono(path, 16000), whole, atol=1e-6)
 
 

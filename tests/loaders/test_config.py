@@ -27,6 +27,19 @@ def test_features_lie_beside_the_audio_unless_told_otherwise(config):
     assert get_features_path("b") == Path("y/z")
 
 
+def test_a_tilde_is_the_home_of_whoever_runs_it(config, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    config({"a": {"data_path": "~/x"}, "b": {"data_path": "x~", "features_path": "~/y"}})
+    assert [get_data_path(name) for name in "ab"] == [Path("/home/ada/x"), Path("x~")]
+    assert [get_features_path(name) for name in "ab"] == [Path("/home/ada/x/features"), Path("/home/ada/y")]
+
+
+def test_a_home_that_nobody_has_is_named(config):
+    config({"a": {"data_path": "~nobody-of-that-name/x"}})
+    with pytest.raises(UserError, match=r"config.json: a lies in ~nobody-of-that-name/x"):
+        get_data_path("a")
+
+
 def test_an_unknown_data_set_lists_the_known_ones(config):
     config({"a": {"data_path": "x/"}, "b": {"data_path": "y/"}})
     with pytest.raises(MisuseError, match=r"--dataset c: not in config.json, which has a, b"):

@@ -1,7 +1,9 @@
 """The feature step: what is computed, what is kept, and what a kill, a change or a bad file does to it."""
 
+import errno
 import fcntl
 import json
+import mmap
 import os
 import sys
 import threading
@@ -251,6 +253,38 @@ def test_unusable_clips_are_named_and_kept_with_their_reason(subset, make, held,
     assert open_clips(tmp_path / "features", "test", SETTINGS, "")[1] == unusable
 
 
+CANCELLED = "its channels cancel out; channel 1 of 2 is taken alone"
+
+
+def write_opposite(subset: Subset, fname: str) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 9000)
+    sf.write(subset.folder / fname, np.stack([noise, -noise], axis=1), 8000)
+
+
+@pytest.fixture
+def remarks(tmp_path):
+    """What is said of the clips that are used though something is odd about them."""
+    return lambda subset: make_features(subset, "test", tmp_path / "features/8000_16", SETTINGS, jobs=1).remarks
+
+
+def test_odd_clips_are_used_and_named_in_every_run_until_they_are_mended(subset, make, held, remarks, monkeypatch):
+    write_opposite(subset, "b.wav")
+    write_opposite(subset, "e.wav")
+    interrupted(monkeypatch, make, subset, after=3)
+    assert remarks(subset) == {"b.wav": CANCELLED, "e.wav": CANCELLED}  # one of them from the journal
+    assert remarks(subset) == {"b.wav": CANCELLED, "e.wav": CANCELLED}
+    check(held(), subset)
+    write_clip(subset.folder, "b.wav", seed=1)
+    assert remarks(subset) == {"e.wav": CANCELLED}
+    assert remarks(Subset(subset.folder, ["a.wav", "b.wav"])) == {}
+
+
+def test_a_clip_that_turns_odd_is_named(subset, make, remarks):
+    make(subset)
+    write_opposite(subset, "b.wav")
+    assert remarks(subset) == {"b.wav": CANCELLED}
+
+
 def test_a_mended_clip_is_taken_up(subset, make, held):
     (subset.folder / "b.wav").write_bytes(b"")
     make(subset)
@@ -309,6 +343,39 @@ def test_a_second_run_at_the_same_time_waits_and_then_finds_all_done(subset, mak
     assert sorted(results, key=lambda result: result[0]) == [(0, 6, {}), (6, 0, {})]
     assert "another run is computing these features; waiting for it" in capsys.readouterr().out
     check(held(), subset)
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_where_files_cannot_be_locked_it_goes_on_without_and_says_so(subset, make, held, monkeypatch, capsys, code):
+    def flock(*args):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert make(subset) == (6, 0, {})
+    check(held(), subset)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "cannot be locked" in line
+    assert os.strerror(code) in line
+
+
+def test_another_error_of_the_lock_is_one(subset, make, monkeypatch):
+    def flock(*args):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match="Input/output error"):
+        make(subset)
+
+
+def test_where_files_cannot_be_mapped_features_are_made_and_read_all_the_same(subset, make, held, monkeypatch, capsys):
+    class NoMap(mmap.mmap):  # still a type, which pandas asks for
+        def __new__(cls, *args, **how):
+            raise OSError(errno.ENODEV, "No such device")
+
+    monkeypatch.setattr(mmap, "mmap", NoMap)
+    assert make(subset) == (6, 0, {})
+    check(held(), subset)
+    assert "test.part cannot be memory-mapped" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_made_is_named(subset, tmp_path):

@@ -14,7 +14,7 @@ SHOWN = 50  # problems that a section lists
 
 def attack_parser(doc: str, example: str) -> argparse.ArgumentParser:
     """A parser with the flags that every attack has."""
-    parser = make_parser(doc.split("\n")[0], f"python tests/robustness/{example} --output results.md")
+    parser = make_parser(doc, f"python tests/robustness/{example} --output results.md")
     parser.add_argument("--seed", type=natural_int, default=0, help="of all that is random")
     add_output_flag(parser)
     parser.set_defaults(device="cpu")

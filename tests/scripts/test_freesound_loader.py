@@ -1,8 +1,10 @@
 """loaders/freesound_loader.py as a script: what it computes, what it says of bad clips, and where it writes."""
 
 import json
+import os
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from loaders.index import features_dir
 from loaders.pcen import AudioSettings
 
 FLAGS = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
 
 
@@ -66,6 +69,28 @@ def test_bad_clips_are_named_with_their_reason_and_strict_makes_them_a_failure(f
     assert "  nowhere.wav: there is no such file" in done.out
     assert "  oisy03.wav: the file is empty (0 bytes)" in done.out
     assert features("--strict").code == 1
+
+
+def test_odd_clips_are_counted_and_named_though_they_are_used(features, corpus):
+    samples, rate = sf.read(corpus / "train_noisy/oisy02.wav")
+    sf.write(corpus / "train_noisy/oisy02.wav", np.stack([samples, -samples], axis=1), rate)
+    cut = corpus / "train_noisy/oisy03.wav"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    for _ in range(2):  # the second time they are up to date
+        done = features("--split", "train_noisy", "--strict")
+        assert (done.code, done.err) == (0, "")
+        lines = done.out.splitlines()
+        assert lines[0].endswith(" up to date, 0 cannot be used")
+        assert lines[1] == "train_noisy: 2 clips are used although something is odd about them"
+        assert lines[2] == "  oisy02.wav: its channels cancel out; channel 1 of 2 is taken alone"
+        assert lines[3].startswith("  oisy03.wav: it was cut off: holds ")
+
+
+def test_jobs_are_as_many_as_the_cores_that_may_be_used(process, spoiled):
+    """joblib's count knows the affinity and the cgroup's quota; this one takes the affinity."""
+    one = min(os.sched_getaffinity(0))
+    done = process(spoiled, "taskset", "-c", one, sys.executable, ROOT / "loaders/freesound_loader.py", "-h")
+    assert "(default: 1)" in done.out.split("--jobs JOBS")[-1].split("--backend")[0]
 
 
 def test_with_features_path_nothing_is_written_beside_the_audio(script, corpus, spoiled):

@@ -159,6 +159,41 @@ def test_from_python_a_broken_file_is_warned_of_and_has_no_row(tag, sounds, beep
     assert list(table.index) == [str(good)]
 
 
+def write_opposite(path: Path, seconds: float = 3.0) -> tuple[Path, Path]:
+    """A file of two opposite channels, and one of the first of them alone."""
+    noise = np.random.default_rng(0).normal(0, 0.1, round(seconds * RATE))
+    one = path.with_name(f"one {path.name}")
+    sf.write(path, np.stack([noise, -noise], axis=1), RATE, subtype="FLOAT")
+    sf.write(one, noise, RATE, subtype="FLOAT")
+    return path, one
+
+
+@pytest.mark.parametrize("seconds", [3.0, 62.0])
+def test_of_opposite_channels_one_is_heard_and_that_is_said(run_tag, sounds, seconds):
+    both, one = write_opposite(sounds / "x.wav", seconds)
+    done = run_tag(both, one, "--csv", sounds / "tags.csv")
+    assert done.code == 0
+    assert done.error == f"tag.py: {both}: its channels cancel out; channel 1 of 2 is taken alone"
+    table = read_table(sounds / "tags.csv")
+    np.testing.assert_array_equal(table.iloc[0], table.iloc[1])
+
+
+def test_a_file_that_was_cut_off_is_tagged_and_named(run_tag, sounds, beep):
+    cut = beep(sounds / "cut.wav", 2.0)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    done = run_tag(cut)
+    assert done.code == 0
+    assert done.out.startswith(f"{cut}: ")
+    assert done.error == f"tag.py: {cut}: it was cut off: holds 1.00 of the 2.00 seconds that its header promises"
+
+
+def test_from_python_an_odd_file_is_warned_of_and_has_a_row(tag, sounds):
+    both, _ = write_opposite(sounds / "x.wav")
+    with pytest.warns(UserWarning, match="x.wav: its channels cancel out"):
+        table = tag(both)
+    assert list(table.index) == [str(both)]
+
+
 ODD = ["a b.wav", "it's.wav", 'say "hi", you.wav', "-dash.wav", "größe 犬.wav", "new\nline.wav", "$x^$.wav", "NA.wav"]
 
 

@@ -42,6 +42,16 @@ def test_the_middle_of_a_long_recording_scores_as_its_own_crops_do(tag, recordin
     np.testing.assert_allclose(tag(sounds / "cut.wav").iloc[0], passing, atol=0.05)
 
 
+def test_steady_noise_scores_the_same_at_the_start_of_a_recording_as_later(run_tag, sounds):
+    """80 dB down, where librosa's start of PCEN's smoother would be heard for four seconds."""
+    steady = np.random.default_rng(0).normal(0, 1e-4, 65 * 16000)
+    sf.write(sounds / "steady.wav", steady, 16000, subtype="FLOAT")
+    assert run_tag(sounds / "steady.wav", "--timeline", sounds / "t.png").code == 0
+    scores = pd.read_csv(sounds / "t.csv", index_col="second")
+    later = scores.loc[10:]
+    assert (scores.loc[:4] - later.mean()).abs().max(axis=None) < 1.5 * (later - later.mean()).abs().max(axis=None)
+
+
 @pytest.mark.parametrize("seconds", [0.05, 0.7, 1.0, 2.4])
 def test_short_files_have_timelines_of_their_own_length_too(run_tag, sounds, seconds, beep):
     beep(sounds / "x.wav", seconds)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import librosa
 import numpy as np
 import pytest
 import soundfile as sf
@@ -41,24 +42,59 @@ def test_features_of_blocks_of_any_sizes_equal_those_of_the_whole(n, sizes, seed
 
 
 @settings(max_examples=15)
-@given(st.integers(1, 60_000), st.sampled_from([8000, 11025, 48000]))
+@given(st.integers(10, 60_000), st.sampled_from([8000, 11025, 48000]))
 def test_a_file_second_by_second_is_the_file(tmp_path_factory, n, rate):
     path = tmp_path_factory.mktemp("stream") / "x.wav"
     sf.write(path, noise(n), rate, subtype="FLOAT")
-    seconds, whole = list(read_seconds(path, 8000)), read_mono(path, 8000)
+    seconds, whole = list(read_seconds(path, LOW)), read_mono(path, 8000)
     np.testing.assert_array_equal(np.concatenate(seconds), whole)
     assert {len(second) for second in seconds[:-1]} <= {8000}
     assert 1 <= len(seconds[-1]) <= 8000
 
 
+def pcen_from_the_first_second(samples: np.ndarray, audio: AudioSettings) -> np.ndarray:
+    """librosa's PCEN, its smoother started from each band's mean over the windows that lie in the first second."""
+    mel, bands = librosa.feature.melspectrogram, {"fmin": audio.fmin, "fmax": audio.sampling_rate / 2}
+    how = {"sr": audio.sampling_rate, "n_fft": audio.n_fft, "hop_length": audio.hop_length, "n_mels": audio.n_mels,
+           "power": 1, **bands}  # fmt: skip
+    mean = mel(y=samples[: audio.sampling_rate], center=False, **how).mean(axis=1, keepdims=True, dtype=np.float64)
+    frames = audio.time_constant * audio.sampling_rate / audio.hop_length
+    b = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
+    energies = mel(y=samples, center=True, pad_mode="constant", **how).astype(np.float64)
+    return librosa.pcen(
+        energies, sr=audio.sampling_rate, hop_length=audio.hop_length, gain=audio.gain, bias=audio.bias,
+        power=audio.power, time_constant=audio.time_constant, eps=audio.eps, zi=(1 - b) * mean,
+    ).T  # fmt: skip
+
+
 @pytest.mark.parametrize("n", [1, 7999, 8000, 15_999, 16_000, 16_001, 50_000])
-def test_features_of_a_stream_are_those_of_an_untrimmed_clip_in_half_precision(n):
+def test_features_of_a_stream_are_those_of_an_untrimmed_clip_but_for_where_the_smoother_starts(n):
     samples = noise(n)
     streamed = np.concatenate(list(stream_features(in_blocks(samples, [8000] * 10), LOW)))
     assert streamed.dtype == np.float16
-    whole = pcen_mel(wrap(samples, 16_000), LOW)
+    whole = pcen_from_the_first_second(wrap(samples, 16_000), LOW)
     assert streamed.shape == whole.shape
     np.testing.assert_allclose(streamed, whole, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("level", [-80, -20])
+@pytest.mark.parametrize("audio", [LOW, FULL])
+def test_steady_noise_looks_the_same_at_the_start_of_a_recording_as_later(audio, level):
+    rate = audio.sampling_rate
+    steady = np.random.default_rng(0).normal(0, 10 ** (level / 20), (30, rate)).astype(np.float32)
+    features = np.concatenate(list(stream_features(iter(steady), audio))).astype(np.float32)
+    later = features[1000:].mean(axis=0)
+    for second in range(4):
+        np.testing.assert_allclose(features[second * 100 : second * 100 + 100].mean(axis=0), later, rtol=0.1)
+
+
+@pytest.mark.parametrize("level", [-80, -20])
+def test_a_recording_that_starts_in_silence_has_features_of_that_level_all_the_same(level):
+    steady = np.random.default_rng(0).normal(0, 10 ** (level / 20), (20, 8000)).astype(np.float32)
+    steady[:3] = 0
+    features = np.concatenate(list(stream_features(iter(steady), LOW))).astype(np.float32)
+    assert not features[:290].any()
+    np.testing.assert_allclose(features[900:1100].mean(axis=0), features[1300:].mean(axis=0), rtol=0.1)
 
 
 def test_a_recording_longer_than_any_clip_may_be_is_streamed(tmp_path, monkeypatch):
@@ -66,7 +102,7 @@ def test_a_recording_longer_than_any_clip_may_be_is_streamed(tmp_path, monkeypat
     sf.write(tmp_path / "x.wav", noise(20_000), 8000)
     with pytest.raises(UnusableClipError, match="longer than 2 seconds"):
         read_mono(tmp_path / "x.wav", 8000)
-    assert sum(map(len, read_seconds(tmp_path / "x.wav", 8000))) == 20_000
+    assert sum(map(len, read_seconds(tmp_path / "x.wav", LOW))) == 20_000
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e20])
@@ -75,7 +111,7 @@ def test_a_bad_sample_far_into_a_recording_is_found(tmp_path, bad):
     samples[390_000] = bad
     sf.write(tmp_path / "x.wav", samples, 8000, subtype="FLOAT")
     with pytest.raises(UnusableClipError, match="holds samples"):
-        list(read_seconds(tmp_path / "x.wav", 8000))
+        list(read_seconds(tmp_path / "x.wav", LOW))
 
 
 STREAM = """
