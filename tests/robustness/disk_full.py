@@ -109,9 +109,7 @@ def squeeze(
 
 def attempt(kind: str, box: Sandbox, reference: Sandbox, name: str, argv: list[str], room: int, tally: Tally) -> bool:
     """Run a pass as run.sh does; whether it failed.  What is wrong about that goes to the tally."""
-    before, fold = outputs(box), name.split()[-1]
-    if name.startswith("train") and (last := [*box.folder.glob(f"checkpoints/*_last_*_{fold}-*.pth")]):
-        argv = [*argv, "--resume", str(last[0].relative_to(box.folder))]
+    before = outputs(box)
     done = run_short(kind, box, argv, room)
     found = torn(box, reference)
     found += [f"{path.name} is gone" for path in before if not path.exists() and path.suffix != ".npy"]
@@ -137,7 +135,7 @@ def run_short(kind: str, box: Sandbox, argv: list[str], room: int) -> Finished:
             with open(ballast, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
         largest = room if kind == "ulimit -f" else None
-        return run_group([*box.python.split(), *argv], box.folder, box.environ, LIMIT, largest)
+        return run_group([box.python, *argv], box.folder, box.environ, LIMIT, largest)
     finally:
         ballast.unlink(missing_ok=True)
 

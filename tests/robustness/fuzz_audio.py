@@ -101,7 +101,7 @@ def make_features(folder: Path, python: str, jobs: int, clips: int) -> Outcome:
     """Run the script.  Raises UserError with what it printed if it does not end well."""
     script = str(ROOT / SCRIPTS["features"])
     flags = f"--dataset fuzz --sampling_rate {SETTINGS.sampling_rate} --img_rows {SETTINGS.n_mels} --jobs {jobs}"
-    done = run_group([*python.split(), script, *flags.split()], folder, dict(os.environ), 60 + LIMIT * clips)
+    done = run_group([python, script, *flags.split()], folder, dict(os.environ), 60 + LIMIT * clips)
     if done.code != 0:
         ended = "did not end in time" if done.code is None else f"ended with exit code {done.code}"
         raise UserError(f"the feature script {ended}; it printed:\n{done.out[-3000:]}{done.err[-3000:]}")

@@ -145,7 +145,7 @@ def stop_with(number: signal.Signals, box: Sandbox, reference: Sandbox, tally: T
 def stop_twice(box: Sandbox, tally: Tally) -> str:
     """Send SIGTERM twice within one long step of a training; what came of it."""
     folds = ["--dataset", "tiny", "--num_folds", str(FOLDS)]
-    training = box.start(*box.python.split(), "train.py", *folds, *FLAGS, *LONG_STEP)
+    training = box.start(box.python, "train.py", *folds, *FLAGS, *LONG_STEP)
     try:
         wait_for(lambda: "training clips" in box.output.read_text(), PATIENCE)
         time.sleep(1)  # into the first step

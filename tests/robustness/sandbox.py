@@ -144,7 +144,10 @@ def warm_python(folder: Path) -> Iterator[str]:
     server = subprocess.Popen([sys.executable, script, "serve", address], env=environ, process_group=0)
     try:
         wait_for(lambda: address.exists() or server.poll() is not None, seconds=300)
-        yield f"{sys.executable} -S {script} {address}"
+        python = folder / "python"
+        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{script}" "{address}" "$@"\n', encoding="utf-8")
+        python.chmod(0o755)
+        yield str(python)
     finally:
         end(server.pid)
         server.wait()
@@ -174,7 +177,7 @@ def running(group: int) -> tuple[str, list[str]] | None:
     for pid in members(group):
         words = command_line(pid)
         for stage, script in SCRIPTS.items():
-            if script in words:
+            if script in words and "--print_path" not in words:  # which only asks for a name
                 argv = words[words.index(script) :]
                 return _name(stage, argv), argv
     return None

@@ -1,7 +1,7 @@
 """Start Python scripts as forks of a process that has imported torch and the rest: in 0.1 s instead of 5.
 
     python tests/robustness/zygote.py serve /tmp/z.sock &
-    PYTHON="python -S tests/robustness/zygote.py /tmp/z.sock" ./run.sh demo 2
+    python -S tests/robustness/zygote.py /tmp/z.sock train.py -h
 
 The code of the project itself is not imported beforehand: each script reads it from the folder that it runs in.
 The script has the caller's arguments, folder, environment, process group, limits and streams, so signals and a full
