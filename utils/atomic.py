@@ -3,6 +3,7 @@
 import errno
 import glob
 import os
+import re
 import socket
 import stat
 import sys
@@ -61,7 +62,8 @@ def _written_into(path: str | Path, mode: str, how: dict[str, Any]) -> IO:
     if descriptor is None:
         return open(os.open(path, os.O_WRONLY), mode, **how)
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # what was printed before comes before
+        if stream:
+            stream.flush()  # what was printed before comes before
     return open(os.dup(descriptor), mode, **how)
 
 
@@ -118,7 +120,7 @@ def _descriptor(path: str | Path) -> int | None:
     """Which open file of this process a path stands for.  Opened by name, a file would lose what is in it."""
     name = os.path.abspath(path)
     folder, number = os.path.split(name)
-    return int(number) if folder in DESCRIPTORS and number.isdecimal() else STANDARD.get(name)
+    return int(number) if folder in DESCRIPTORS and re.fullmatch("[0-9]{1,9}", number) else STANDARD.get(name)
 
 
 def _beside(path: Path) -> Path:

@@ -2,11 +2,21 @@
 
 import json
 import shlex
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
+from utils.team import Team
+
 SCRIPTS = ["train.py", "test.py", "merge.py", "report.py", "tag.py", "loaders/freesound_loader.py", "on_kaggle/pack.py"]
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = [
+    f"benchmarks/{path.name}"
+    for path in sorted((ROOT / "benchmarks").glob("*.py"))
+    if "make_parser(" in path.read_text(encoding="utf-8")
+]
 TINY = shlex.split("--dataset tiny --img_rows 32 --sampling_rate 16000")
 TRAIN = [*TINY, *shlex.split("--arch mobilenet_v3_small --img_cols 64 --n_iter 1 --batch_size 4 --num_folds 2")]
 
@@ -27,6 +37,21 @@ def test_help_shows_an_example_and_every_flag_with_its_default(script, workplace
                                        "-csv", "-json", "-timeline", "-export", "-scheduler ")
         )  # fmt: skip
         assert described, entry
+
+
+@pytest.mark.parametrize("name", [*SCRIPTS, *BENCHMARKS])
+def test_help_needs_no_docstring(script, module_of, workplace, monkeypatch, name):
+    """`python -OO` drops them."""
+    monkeypatch.setattr(module_of(name), "__doc__", None)
+    done = script(workplace, name, "-h")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"usage: {name.split('/')[-1]}")
+
+
+def test_help_under_oo(process, workplace, request):
+    done = process(workplace, sys.executable, "-OO", request.config.rootpath / "merge.py", "-h")
+    assert (done.code, done.err) == (0, "")
+    assert "--allow_missing" in done.out
 
 
 def test_help_of_train_names_the_defaults_of_the_design(script, workplace):
@@ -95,6 +120,24 @@ def test_cbam_with_mobilenet_is_misuse(script, workplace):
     refused = script(workplace, "train.py", *TRAIN, "--use_cbam")
     assert refused.code == 2
     assert "--use_cbam" in refused.error
+
+
+def test_a_crop_that_leaves_batch_norm_one_value_is_misuse_at_the_start(script, module_of, workplace, monkeypatch):
+    monkeypatch.setattr(module_of("train.py"), "get_loader", lambda name: pytest.fail("clips were read before"))
+    refused = script(workplace, "train.py", *TRAIN, "--device", "cpu", "--img_cols", 32, "--batch_size", 1)
+    assert refused.code == 2
+    assert "--batch_size 1" in refused.error
+    assert "32 x 32" in refused.error
+    monkeypatch.setattr(module_of("train.py"), "join_team", lambda *args: Team(0, 4))
+    refused = script(workplace, "train.py", *TRAIN, "--device", "cpu", "--img_cols", 32, "--batch_size", 4)
+    assert refused.code == 2
+    assert "--batch_size 4" in refused.error
+
+
+@pytest.mark.parametrize("flags", [["--img_cols", 33, "--batch_size", 1], ["--img_cols", 32, "--batch_size", 2]])
+def test_the_least_that_batch_norm_can_take_trains(script, workplace, flags):
+    done = script(workplace, "train.py", *TRAIN, "--device", "cpu", *flags, "--use_mix_up", "--use_spec_aug")
+    assert (done.code, done.err) == (0, "")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,9 +11,7 @@ import pytest
 
 BEST = "checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_0-2_model.pth"
 RUN = "--dataset tiny --img_rows 32 --img_cols 64"
-TRAIN = (
-    "train.py --dataset tiny --sampling_rate 16000 --img_rows 32 --img_cols 64 --num_folds 2 --device cpu --n_iter 1"
-)
+TRAIN = f"train.py {RUN} --sampling_rate 16000 --num_folds 2 --device cpu --n_iter 1"
 OUTPUTS = {  # command line -> the flag that says where its output goes
     f"{TRAIN} --checkpoint_dir PLACE": "--checkpoint_dir",
     f"test.py --model_path {BEST} --prediction_dir PLACE": "--prediction_dir",
@@ -44,6 +43,15 @@ def into(script, tagger, template, module_of, monkeypatch):
         return script(tagger, *shlex.split(words))
 
     return call
+
+
+@pytest.fixture
+def terminal() -> Iterator[str]:
+    """A device that, unlike /dev/null, can be spared."""
+    ends = os.openpty()
+    yield os.ttyname(ends[1])
+    for end in ends:
+        os.close(end)
 
 
 @pytest.mark.parametrize("below", ["", "deep/er"])
@@ -91,21 +99,21 @@ def test_a_table_and_a_page_go_into_fifos_and_through_links(script, ready, tmp_p
     assert output.is_fifo() if kind == "fifo" else output.is_symlink()
 
 
-def test_tags_go_into_a_fifo_a_device_and_through_a_link(run_tag, tmp_path, template):
+def test_tags_go_into_a_device_and_through_a_link(run_tag, tmp_path, template, terminal):
     flags = [template / "test", "--model_path", BEST]
     assert run_tag(*flags, "--csv", tmp_path / "plain.csv").code == 0
     (tmp_path / "link.csv").symlink_to("target.csv")
-    done = run_tag(*flags, "--csv", tmp_path / "link.csv", "--json", "/dev/null")
+    done = run_tag(*flags, "--csv", tmp_path / "link.csv", "--json", terminal)
     assert (done.code, done.err) == (0, "")
-    assert Path("/dev/null").is_char_device()
+    assert Path(terminal).is_char_device()
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "target.csv").read_text() == (tmp_path / "plain.csv").read_text()
     assert len(pd.read_csv(tmp_path / "target.csv")) == 6
 
 
-def test_two_tables_may_go_to_the_same_device_but_not_into_the_same_file(run_tag, tmp_path, template):
+def test_two_tables_may_go_to_the_same_device_but_not_into_the_same_file(run_tag, tmp_path, template, terminal):
     flags = [template / "test", "--model_path", BEST]
-    assert run_tag(*flags, "--csv", "/dev/null", "--json", "/dev/null").code == 0
+    assert run_tag(*flags, "--csv", terminal, "--json", terminal).code == 0
     refused = run_tag(*flags, "--csv", tmp_path / "x", "--json", tmp_path / "x")
     assert refused.code == 2
     assert "overwritten" in refused.error

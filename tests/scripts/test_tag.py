@@ -225,6 +225,28 @@ def test_a_name_that_is_not_utf8_is_refused_and_the_rest_goes_on(run_tag, sounds
     assert done.out.startswith(str(good))
 
 
+@pytest.mark.parametrize("folder", [False, True])
+def test_sounds_after_the_checkpoints_are_sounds(run_tag, template, folder):
+    sounds = [template / "test"] if folder else sorted((template / "test").glob("*.wav"))
+    checkpoints = ["--model_path", BEST.format(0), BEST.format(1)]
+    after = run_tag(*checkpoints, *sounds)
+    assert (after.code, after.err) == (0, "")
+    assert after.out == run_tag(*sounds, *checkpoints).out
+    assert len(after.out.splitlines()) == 6
+    assert run_tag(*sounds[:1], *checkpoints, *sounds[1:]).out == after.out
+
+
+def test_a_terminal_that_knows_ascii_only_ends_nothing(process, tagger, sounds, beep):
+    beep(sounds / "größe 犬.wav")
+    (sounds / "größe.wav").write_text("no sound")
+    flags = ["tag.py", sounds, "--model_path", BEST.format(0), "--no-use_cuda", "--csv", sounds / "t.csv"]
+    done = process(tagger, *flags, PYTHONIOENCODING="ascii:strict")
+    assert done.code == 1
+    assert done.out.startswith(str(sounds) + r"/gr\xf6\xdfe \u72ac.wav: ")
+    assert r"gr\xf6\xdfe.wav: " in done.error
+    assert list(read_table(sounds / "t.csv").index) == [str(sounds / "größe 犬.wav")]
+
+
 def test_export_hands_over_the_one_checkpoint(run_tag, module_of, tagger, monkeypatch, tmp_path):
     handed = []
     monkeypatch.setattr(module_of("tag.py"), "export_onnx", lambda *args: handed.append(args))
@@ -251,6 +273,8 @@ def test_one_picture_for_many_files_is_misuse(run_tag, template):
         (["--export", "x.onnx"], "one checkpoint"),
         (["--export", BEST.format(0), "--model_path", BEST.format(0)], "overwritten"),
         (["x.wav", "--top", "0"], "--top"),
+        (["--model_path", BEST.format(0), "x.xyz"], "x.xyz was taken for a checkpoint"),
+        (["--model_path", "x.wav"], "x.wav was taken for a checkpoint"),
     ],
 )
 def test_misuse_is_one_line(run_tag, flags, word):
