@@ -16,8 +16,11 @@ LONGEST = 3600.0  # seconds; bounds the memory that one clip can ask for: 1.3 GB
 LOUDEST = 1e10  # times full scale: what is beyond is damage, and its energy overflows
 CANCEL_DB = 20.0  # channels whose mean is further below the loudest of them cancel each other out
 FRAME, HOP = 2048, 512  # of the loudness that decides what is silence
-# what libsndfile logs of a header that promises more than the file holds
-PROMISE = re.compile(r"^ *(?:data|SSND|BODY|Data Size) *: (\d+) \(should be (\d+)\)$", re.MULTILINE)
+# what libsndfile logs of a header that promises more than the file holds; the second is that of RF64
+PROMISES = (
+    re.compile(r"^ *(?:data|SSND|BODY|Data Size) *: (?P<promised>\d+) \(should be (?P<held>\d+)\)$", re.MULTILINE),
+    re.compile(r"Calculated frame count (?P<held>\d+) does not match value from 'ds64' chunk of (?P<promised>\d+)"),
+)
 
 
 class UnusableClipError(Exception):
@@ -87,10 +90,11 @@ def _cut_off(file: sf.SoundFile) -> list[str]:
 
     Programs that cannot go back to the header promise 2 or 4 GB, or nothing; such a file is whole.
     """
-    promise = PROMISE.search(file.extra_info)
+    log = file.extra_info
+    promise = next(filter(None, (pattern.search(log) for pattern in PROMISES)), None)
     if promise is None:
         return []
-    promised, held = map(int, promise.groups())
+    promised, held = int(promise["promised"]), int(promise["held"])
     if -promised % (1 << 31) < 1 << 16 or held > 0.99 * promised or held == 0:
         return []
     seconds = file.frames / file.samplerate

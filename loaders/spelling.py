@@ -1,5 +1,6 @@
 """Names that look alike: an accented letter as one sign, or as a letter and an accent (as macOS may write it)."""
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -15,10 +16,10 @@ def find_file(folder: Path, fname: str) -> Path:
     As it is spelt, where there is no such file at all.
     """
     path = folder / fname
-    if fname.isascii() or path.exists():
+    if fname.isascii() or os.path.exists(path):  # which takes names that no file system does
         return path
     found = folder
     for part in Path(fname).parts:  # each may be spelt in a way of its own
         spellings = (part, look(part), unicodedata.normalize("NFD", part))
-        found = next((found / name for name in spellings if (found / name).exists()), found / part)
-    return found if found.exists() else path
+        found = next((found / name for name in spellings if os.path.exists(found / name)), found / part)
+    return found if os.path.exists(found) else path

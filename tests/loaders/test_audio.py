@@ -99,7 +99,7 @@ def cut(path, share, samples=NOISE, **how):
     return path
 
 
-@pytest.mark.parametrize("suffix", ["wav", "aiff", "au"])
+@pytest.mark.parametrize("suffix", ["wav", "rf64", "aiff", "au"])
 def test_a_file_that_was_cut_off_is_used_and_named(tmp_path, suffix):
     samples, remarks = read(cut(tmp_path / f"x.{suffix}", 0.5))
     assert 3950 <= len(samples) <= 4000

@@ -319,8 +319,19 @@ def test_a_name_that_leads_out_of_the_folder_is_unusable(subset, make, fname):
     assert unusable == {fname: "its name points outside of the data folder"}
 
 
-def test_a_name_too_long_for_the_file_system_is_unusable(subset, make):
-    assert list(make(Subset(subset.folder, ["a.wav", "x" * 300 + ".wav"]))[2]) == ["x" * 300 + ".wav"]
+@pytest.mark.parametrize("letter", ["x", "\u00e9"])
+def test_a_name_too_long_for_the_file_system_is_unusable(subset, make, letter):
+    name = letter * 300 + ".wav"
+    assert list(make(Subset(subset.folder, ["a.wav", name]))[2]) == [name]
+
+
+def test_a_clip_is_found_though_its_accent_is_spelt_another_way_on_disk(subset, make, held, tmp_path):
+    composed, decomposed = "caf\u00e9.wav", "cafe\u0301.wav"
+    write_clip(subset.folder, decomposed, seed=7)
+    listed = Subset(subset.folder, ["a.wav", composed])
+    assert make(listed) == (2, 0, {})
+    assert make(listed) == (0, 2, {})
+    assert list(held()) == ["a.wav", composed]
 
 
 def test_names_may_lie_in_folders(subset):

@@ -78,6 +78,16 @@ def test_what_a_killed_process_left_is_removed_but_not_what_a_living_one_writes(
     assert names(tmp_path) == sorted([alive, other, f".y.{host}.{2**22 + 1}.tmp", "x"])
 
 
+def test_leftovers_of_a_name_with_brackets_are_its_own(tmp_path):
+    host, dead = socket.gethostname(), 2**22 + 1
+    own, other = (f".{name}.{host}.{dead}.tmp" for name in ("a[0].csv", "a0.csv"))
+    for name in (own, other):
+        (tmp_path / name).write_text("half")
+    with atomic_write(tmp_path / "a[0].csv", "w") as file:
+        file.write("x")
+    assert names(tmp_path) == sorted([other, "a[0].csv"])
+
+
 def test_names_with_brackets_are_only_names(tmp_path):
     with atomic_write(tmp_path / "a[0].csv", "w") as file:
         file.write("x")
