@@ -1,4 +1,5 @@
 # make demo: the whole loop on an embedded corpus.   make test: the tests.   make lint: style.   make bench: the speed.
+# make robustness: the attacks in full, which make test runs in small; half an hour on two cores.
 # make kaggle DATASET=freesound K=5: what a Kaggle notebook needs to predict, and the notebook.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,7 +10,7 @@ DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_it
 DATASET ?= freesound
 K ?= 5
 
-.PHONY: demo test bench lint install kaggle clean
+.PHONY: demo test bench robustness lint install kaggle clean
 
 demo: .venv/installed
 	$(BIN)/python demo/corpus.py --out datasets/demo --seed 0
@@ -21,6 +22,9 @@ test: .venv/installed-dev
 
 bench: .venv/installed
 	PYTHON="$(CURDIR)/$(BIN)/python" benchmarks/all.sh
+
+robustness: .venv/installed
+	PYTHON=$(CURDIR)/$(BIN)/python tests/robustness/all.sh
 
 kaggle: .venv/installed
 	$(BIN)/python on_kaggle/pack.py --dataset $(DATASET) --num_folds $(K) $(KAGGLE_FLAGS)

@@ -89,7 +89,8 @@ def write_dataset(data: Path, clips: list[Mutant], outside: Path, rng: np.random
             path.parent.mkdir(parents=True, exist_ok=True)
             clip.make(path)
     labelled = [[clip.fname, LABELS[i % 2]] for i, clip in enumerate(clips)]
-    (data / f"{SPLIT}.csv").write_bytes(encode_table([["fname", "labels"], *labelled]))
+    style = {"lineterminator": "\r\n"}  # so that names with either are quoted
+    (data / f"{SPLIT}.csv").write_bytes(encode_table([["fname", "labels"], *labelled], **style))
     (data / "sample_submission.csv").write_bytes(encode_table([["fname", *LABELS], ["test.wav", "0", "0"]]))
     (data / "test").mkdir()
     (data / "test" / "test.wav").write_bytes(secret.read_bytes())

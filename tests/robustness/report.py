@@ -26,7 +26,9 @@ def exit_when_terminated() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
-def report(title: str, facts: str, rows: list[Row], notes: list[str], problems: list[str], args) -> int:
+def report(
+    title: str, facts: str, rows: list[Row], notes: list[str], problems: list[str], args: argparse.Namespace
+) -> int:
     """Print a section and append it to the file --output.  The exit code: 1 if there are problems."""
     flags = [f"--{name} {value}" for name, value in vars(args).items() if name not in ("output", "device")]
     measured = f"{date.today()}, `python tests/robustness/{Path(sys.argv[0]).name} {' '.join(flags)}`; {facts}"

@@ -8,13 +8,19 @@ The script has the caller's arguments, folder, environment, process group, limit
 disk meet it as they meet any other process.
 """
 
+import atexit
+import gc
 import json
 import os
 import resource
 import signal
 import socket
 import sys
+import threading
+import traceback
+from collections.abc import Callable
 from contextlib import suppress
+from typing import NoReturn
 
 THIRD_PARTY = "numpy pandas scipy.fft scipy.signal scipy.stats sklearn.model_selection iterstrat.ml_stratifiers"
 THIRD_PARTY += " joblib soundfile soxr tqdm torch torchvision"
@@ -29,6 +35,7 @@ def serve(address: str) -> None:
     for name in THIRD_PARTY.split():
         with suppress(ImportError):
             import_module(name)
+    gc.freeze()  # or each fork's collector would copy all pages
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel clears away who has answered
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
@@ -67,8 +74,24 @@ def _answer(caller: socket.socket, run_path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, order["largest_file"])
     sys.argv = order["argv"]
     sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
-    run_path(sys.argv[0], run_name="__main__")
-    sys.exit(0)
+    _run(lambda: run_path(sys.argv[0], run_name="__main__"))
+
+
+def _run(script: Callable[[], object]) -> NoReturn:
+    """Run it and end as Python does, but leave the taking down of all that was imported, seconds, to the kernel."""
+    code = 0
+    try:
+        script()
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def call(address: str, argv: list[str]) -> int:
