@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from loaders.pcen import AudioSettings
 from loaders.store import Clips
+from tagging import tagger
 from tagging.tagger import mean_per_second
-from utils import tagging
 from utils.tta import crop_starts
 
 N_MELS = 4
@@ -34,7 +34,7 @@ def test_crops_of_a_stream_are_those_of_the_whole_from_its_first_to_its_last_fra
     features = np.random.default_rng(n).random((n, N_MELS)).astype(np.float16)
     listener = Listener(width)
     blocks = np.split(features, range(size, n, size))
-    first, probabilities = tagging._score_crops(blocks, listener, batch_size=8)
+    first, probabilities = tagger._score_crops(blocks, listener, batch_size=8)
     assert first[0] == 0
     assert first[-1] == max(n - width, 0)
     assert ((np.diff(first) > 0) & (np.diff(first) <= max(min(width // 2, 100), 1))).all()
@@ -45,9 +45,9 @@ def test_crops_of_a_stream_are_those_of_the_whole_from_its_first_to_its_last_fra
 def test_of_an_hour_only_the_frames_of_some_crops_are_held():
     listener = Listener(width=200)
     hour = (np.zeros((100, N_MELS), np.float16) for _ in range(3600))
-    first, _ = tagging._score_crops(hour, listener, batch_size=32)
+    first, _ = tagger._score_crops(hour, listener, batch_size=32)
     assert len(first) == 3599
-    assert listener.largest < (tagging.CROPS + 4) * 100
+    assert listener.largest < (tagger.CROPS + 4) * 100
 
 
 def test_a_second_gets_the_mean_of_the_crops_over_it_by_their_overlap():
@@ -65,8 +65,8 @@ def test_every_second_of_a_recording_has_a_score_and_a_constant_one_stays(length
 
 
 def test_features_that_are_not_finite_are_a_reason_not_to_use_a_file():
-    with pytest.raises(tagging.UnusableClipError, match="not finite"):
-        tagging._score_crops([np.full((10, N_MELS), np.nan, np.float16)], Listener(4), batch_size=8)
+    with pytest.raises(tagger.UnusableClipError, match="not finite"):
+        tagger._score_crops([np.full((10, N_MELS), np.nan, np.float16)], Listener(4), batch_size=8)
 
 
 def test_a_file_is_tagged_in_order_whatever_its_length_and_state(monkeypatch, tmp_path):
@@ -77,9 +77,9 @@ def test_a_file_is_tagged_in_order_whatever_its_length_and_state(monkeypatch, tm
         kind = path.name[1:]
         scores = None if kind in ("short", "broken") else np.zeros(1)
         timeline = SimpleNamespace() if kind == "long" else None
-        return tagging.Tagged(path, scores, timeline), np.ones((5, N_MELS), np.float16) if kind == "short" else None
+        return tagger.Tagged(path, scores, timeline), np.ones((5, N_MELS), np.float16) if kind == "short" else None
 
-    monkeypatch.setattr(tagging, "_hear", hear)
-    made = list(tagging.tag_files([tmp_path / name for name in names], Listener(4), tta=1, batch_size=3))
+    monkeypatch.setattr(tagger, "_hear", hear)
+    made = list(tagger.tag_files([tmp_path / name for name in names], Listener(4), tta=1, batch_size=3))
     assert [file.path.name for file in made] == names
     assert [file.scores is None for file in made] == [name.endswith("broken") for name in names]
