@@ -1,5 +1,6 @@
 """A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,11 @@ import numpy as np
 import soundfile as sf
 import soxr
 
+from loaders.listing import UNREADABLE
+
 RATES = (1_000, 768_000)  # Hz; what a header claims outside of this is an error, not a recording
 LONGEST = 3600.0  # seconds; bounds the memory that one clip can ask for: 1.3 GB
+DENIED = "permission denied; make it readable"
 LOUDEST = 1e10  # times full scale: what is beyond is damage, and its energy overflows
 BLOCK = 1 << 18  # values read at a time
 FRAME, HOP = 2048, 512  # of the loudness that decides what is silence
@@ -47,7 +51,8 @@ def mono_blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
                 seen += len(block)
                 yield block
     except sf.LibsndfileError as error:
-        raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}") from None
+        remedy = "; convert it to wav or FLAC" if path.suffix.lower() in UNREADABLE else ""
+        raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}{remedy}") from None
     if seen == 0:
         raise UnusableClipError("holds no samples")
 
@@ -55,9 +60,13 @@ def mono_blocks(path: Path, sampling_rate: int) -> Iterator[np.ndarray]:
 def _check_file(path: Path) -> None:
     try:
         status = path.stat()
+        if not os.access(path, os.R_OK):
+            raise PermissionError
     except FileNotFoundError:
         raise UnusableClipError("there is no such file") from None
-    except OSError as error:  # a link that leads to itself, a name that is too long, no permission
+    except PermissionError:  # of the file or of a folder above it
+        raise UnusableClipError(DENIED) from None
+    except OSError as error:  # a link that leads to itself, a name that is too long
         raise UnusableClipError(f"cannot be opened: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise UnusableClipError("is a folder, a pipe or a device")

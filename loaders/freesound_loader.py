@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from loaders import get_data_path, get_features_path
+from loaders.audio import DENIED
 from loaders.features import make_features
 from loaders.folds import assign_folds, uncovered
 from loaders.index import features_dir
@@ -188,7 +189,7 @@ def main() -> int:
     corpus = read_corpus(get_data_path(args.dataset))
     settings = AudioSettings(args.sampling_rate, args.img_rows)
     folder = features_dir(get_features_path(args.dataset), settings)
-    unusable = 0
+    unusable, denied = 0, False
     for split in [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]:
         report = make_features(corpus.subsets[split], split, folder, settings, args.jobs, args.scheduler)
         print(f"{split}: {report.computed} clips computed, {report.up_to_date} up to date, ", end="")
@@ -196,8 +197,9 @@ def main() -> int:
         for fname, reason in report.unusable.items():
             print(f"  {one_line(fname, 100)}: {one_line(reason)}")
         unusable += len(report.unusable)
+        denied |= DENIED in report.unusable.values()
     print(f"features are in {folder}")
-    return int(args.strict and unusable > 0)
+    return int((args.strict and unusable > 0) or denied)
 
 
 if __name__ == "__main__":
