@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import trange
 
-from loaders import get_loader
+from loaders import get_data_path, get_loader
+from loaders.folds import settle_folds
+from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from loaders.selection import load_noisy_scores
 from losses import Criterion, get_loss
@@ -160,6 +162,10 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     parser = build_parser()
     parser.set_defaults(**RECIPES[parser.parse_args().recipe])
     args = parser.parse_args()
+    check_flags(args)
+    if args.resume in (None, "auto"):
+        curated = read_corpus(get_data_path(args.dataset)).subset("train_curated")
+        args.fold_split, args.num_folds = settle_folds(curated, args.fold_split, args.num_folds)
     resumed = None
     if restarted() and not args.resume and checkpoint_path(args, "last").exists():
         args.resume = str(checkpoint_path(args, "last"))
@@ -177,9 +183,13 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
         args = argparse.Namespace(**{**vars(args), **trained})
     if args.tensorboard:
         import_writer()
-    if args.num_folds < 2:
-        raise MisuseError(f"--num_folds {args.num_folds}: there must be 2 or more, one of which is held out")
-    if args.fold_num >= args.num_folds:
+    check_flags(args)
+    return args, resumed
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that do not go together; none of it needs the data."""
+    if args.num_folds is not None and args.fold_num >= args.num_folds:
         raise MisuseError(
             f"--fold_num {args.fold_num}: folds of --num_folds {args.num_folds} are 0 to {args.num_folds - 1}"
         )
@@ -188,8 +198,7 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     try:
         get_loss(args.loss)
     except ValueError as error:
-        raise (UserError(f"{args.resume}: {error}") if resumed else MisuseError(f"--loss: {error}")) from None
-    return args, resumed
+        raise (UserError(f"{args.resume}: {error}") if args.resume else MisuseError(f"--loss: {error}")) from None
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ from torch import Tensor
 from loaders import get_data_path, get_features_path
 from loaders.audio import DENIED
 from loaders.features import make_features
-from loaders.folds import assign_folds, uncovered
+from loaders.folds import assign_folds, settle_folds, torn, uncovered
 from loaders.index import features_dir
-from loaders.layouts import Corpus, read_corpus
+from loaders.layouts import Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.prefetch import OneAhead
 from loaders.sampling import Sampler
@@ -57,8 +57,8 @@ class FreesoundLoader:
         seed: int,
         device: torch.device,
         fold_num: int = 0,
-        num_folds: int = 5,
-        fold_split: str = "stratified",
+        num_folds: int | None = None,
+        fold_split: str | None = None,
         noisy_weight: float = 0.8,
         curated_share: float = 0.0,
         noisy_scores: Predictions | None = None,
@@ -66,15 +66,22 @@ class FreesoundLoader:
     ) -> None:
         """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
 
+        num_folds, fold_split: None takes what the data set gives (see `settle_folds`).
         curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  noisy_scores: only
         noisy clips whose labels they rank with at least that precision are trained on.
         """
         corpus = read_corpus(get_data_path(dataset))
+        fold_split, num_folds = settle_folds(corpus.subset("train_curated"), fold_split, num_folds)
         curated, truth = labelled_clips(dataset, corpus, "train_curated", settings)
+        known = corpus.subset("train_curated").select(corpus.subset("train_curated").rows_of(curated.fnames))
         trusted = np.array([fname not in MISLABELLED for fname in curated.fnames])
         folds = np.full(len(curated), -1)
-        folds[trusted] = _folds(truth[trusted], corpus.class_names, num_folds, seed, fold_split)
+        folds[trusted] = _folds(known.select(trusted), corpus.class_names, num_folds, seed, fold_split)
         held_out = np.flatnonzero(folds == fold_num)
+        if not len(held_out):
+            raise UserError(
+                f"fold {fold_num} of {num_folds} holds out no clip that can be used; nothing could be scored"
+            )
 
         parts = []
         if "train_curated" in SUBSETS[split]:
@@ -83,6 +90,8 @@ class FreesoundLoader:
             parts.append((curated.select(keep), targets))
         if "train_noisy" in SUBSETS[split] and ("train_noisy" in corpus.subsets or split == "train_noisy"):
             noisy, noisy_truth = labelled_clips(dataset, corpus, "train_noisy", settings)
+            apart = _apart(corpus.subset("train_noisy"), noisy.fnames, known.groups, held_out)
+            noisy, noisy_truth = noisy.select(apart), noisy_truth[apart]
             if noisy_scores:
                 keep = believable(noisy_scores, noisy.fnames, corpus.class_names, noisy_truth, noisy_precision)
                 print(f"{len(keep)} of {len(noisy)} noisy clips have believable labels")
@@ -96,7 +105,7 @@ class FreesoundLoader:
         curated_share = curated_share if len(parts) == 2 else 0.0
         self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, seed, curated_share)
 
-        self.class_names = corpus.class_names
+        self.class_names, self.metrics = corpus.class_names, corpus.metrics
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
         self.clips, self.targets = clips.to(device), torch.from_numpy(targets).to(device)
@@ -152,14 +161,33 @@ def remedy(dataset: str, settings: AudioSettings) -> str:
     return f"run: {command} --sampling_rate {settings.sampling_rate} --img_rows {settings.n_mels}"
 
 
-def _folds(truth: np.ndarray, class_names: list[str], num_folds: int, seed: int, fold_split: str) -> np.ndarray:
-    if len(truth) < num_folds:
-        raise UserError(f"--num_folds {num_folds}: there are only {len(truth)} curated clips")
-    folds = assign_folds(truth, num_folds, seed, fold_split)
+def _folds(curated: Subset, class_names: list[str], num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    """The fold (N,) that holds each clip out; -1 where none does."""
+    if fold_split == "given":
+        if leaks := torn(curated.folds, curated.groups):
+            print(f"the given folds tear the clips of {leaks[0]} apart, one of {len(leaks)} groups", file=sys.stderr)
+        return curated.folds
+    try:
+        folds = assign_folds(curated.truth, num_folds, seed, fold_split, curated.groups)
+    except ValueError:
+        alone = curated.groups is None or len(curated.fnames) < num_folds
+        n, what = (len(curated.fnames), "") if alone else (len(set(curated.groups)), "groups of ")
+        raise UserError(f"--num_folds {num_folds}: there are only {n} {what}curated clips") from None
     if fold_split == "stratified":
-        for fold, label in uncovered(folds, truth, num_folds):
+        for fold, label in uncovered(folds, curated.truth, num_folds):
             print(f"fold {fold} holds out no clip of {class_names[label]}", file=sys.stderr)
     return folds
+
+
+def _apart(noisy: Subset, fnames: list[str], groups: np.ndarray | None, held_out: np.ndarray) -> np.ndarray:
+    """Indices of the clips that are not cut from a recording of which the fold holds out another clip."""
+    if groups is None or noisy.groups is None:
+        return np.arange(len(fnames))
+    shared = np.isin(noisy.groups[noisy.rows_of(fnames)], sorted(set(groups[held_out]) - {""}))
+    if shared.any():
+        left_out = ", ".join(fnames[i] for i in np.flatnonzero(shared))
+        print(f"{shared.sum()} noisy clips are of recordings that this fold holds out, and are left out: {left_out}")
+    return np.flatnonzero(~shared)
 
 
 def parse_args() -> argparse.Namespace:
