@@ -20,7 +20,7 @@ from utils.metric import lwlrap
 from utils.names import prediction_path
 from utils.predict import predict
 from utils.predictions import Predictions, save_predictions
-from utils.scores import describe, score_parts
+from utils.scores import describe_further, describe_test
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
 
@@ -87,13 +87,11 @@ def fill_in(fnames: list[str], scored: list[str], probabilities: np.ndarray, pri
 def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
     scores = predictions.aligned(predictions.fnames, corpus.class_names)
     if split == "val":
-        curated = corpus.subset("train_curated")
-        row = {fname: i for i, fname in enumerate(curated.fnames)}
-        print(
-            f"lwlrap of the held-out clips: {lwlrap(curated.truth[[row[f] for f in predictions.fnames]], scores):.4f}"
-        )
-    elif split == "test" and (parts := score_parts(corpus.subset("test"), scores)):
-        print(f"lwlrap: {describe(parts)}")
+        truth = corpus.subset("train_curated").truth_of(predictions.fnames)
+        told = describe_further(truth, scores, corpus.metrics)
+        print(f"lwlrap of the held-out clips: {lwlrap(truth, scores):.4f}{told}")
+    elif split == "test" and (told := describe_test(corpus.subset("test"), scores, corpus.metrics)):
+        print(told)
 
 
 def parse_args() -> argparse.Namespace:

@@ -20,6 +20,7 @@ from utils.errors import UserError
 from utils.metric import lwlrap, per_class_lwlrap
 from utils.names import checkpoint_path, log_path
 from utils.schedule import learning_rate
+from utils.scores import further
 from utils.versions import versions
 
 HERE_ONLY = ("resume", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard")  # change no result
@@ -38,7 +39,7 @@ class TrainingRun:
         resumed: dict[str, Any] | None,
         writes: bool = True,
     ) -> None:
-        """loader: knows class_names, clips, held_out, held_out_truth and prior.  resumed: a checkpoint to go on from.
+        """loader: knows class_names, metrics, clips, held_out, held_out_truth and prior.  resumed: to go on from.
 
         writes: whether this process is the one that writes files.
         """
@@ -112,6 +113,7 @@ class TrainingRun:
     def _validate(self, scores: np.ndarray) -> None:
         truth, names = self.loader.held_out_truth, self.loader.class_names
         score, (per_class, _) = lwlrap(truth, scores), per_class_lwlrap(truth, scores)
+        others = further(truth, scores, self.loader.metrics)
         since = self.log[-1]["step"] if self.log else 0
         if score > self.best_score:
             self.best_score, self.best_step = score, self.step
@@ -121,12 +123,14 @@ class TrainingRun:
             "train_loss": float(self.losses[since : self.step].double().mean()),
             "lwlrap": score,
             "best_lwlrap": self.best_score,
+            **{name: value for name, value in others.items() if np.isfinite(value)},
             "per_class": {name: float(value) for name, value in zip(names, per_class, strict=True) if value == value},
         }
         self.log.append(record)
         self._write_log()
         best = "  best so far" if self.best_step == self.step else ""
-        tqdm.write(f"step {self.step}  validation lwlrap {score:.4f}{best}")
+        told = "".join(f"  {name} {value:.4f}" for name, value in others.items())
+        tqdm.write(f"step {self.step}  validation lwlrap {score:.4f}{told}{best}")
 
     def _print_progress(self) -> None:
         self._check_finite()
