@@ -94,7 +94,7 @@ def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> 
     guess = np.tile(guess_by_frequency(corpus), (len(test.fnames), 1))
     print(f"guess by label frequency: {describe_test(test, guess, corpus.metrics)}")
     means = {metric: np.mean([scores[metric] for scores in singles]) for metric in singles[0]}
-    told = "; ".join(f"{metric} overall {value:.4f}" for metric, value in means.items())
+    told = " | ".join(f"{metric} overall {value:.4f}" for metric, value in means.items())
     print(f"mean of {len(singles)} folds: {told}")
     print(f"merged: {describe_test(test, probabilities, corpus.metrics)}")
 

@@ -62,9 +62,10 @@ def d_prime(truth: np.ndarray, scores: np.ndarray) -> float:
     from sklearn.metrics import roc_auc_score
 
     classes = _told_apart(truth)
-    return (
-        float(np.sqrt(2) * norm.ppf(roc_auc_score(truth[:, classes], scores[:, classes]))) if classes.any() else np.nan
-    )
+    if not classes.any():
+        return np.nan
+    area = roc_auc_score(truth[:, classes], scores[:, classes])
+    return float(np.sqrt(2) * norm.ppf(area))
 
 
 def map_at_3(truth: np.ndarray, scores: np.ndarray) -> float:

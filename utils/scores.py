@@ -30,9 +30,9 @@ def describe(parts: dict[str, float]) -> str:
 
 
 def describe_test(subset: Subset, scores: np.ndarray, metrics: Iterable[str]) -> str:
-    """One line: lwlrap first, then the other metrics: "lwlrap overall 0.9310; accuracy overall 0.8800"."""
+    """One line: lwlrap first, then the other metrics: "lwlrap overall 0.9310 | accuracy overall 0.8800"."""
     told = {name: score_parts(subset, scores, name) for name in ("lwlrap", *metrics)}
-    return "; ".join(f"{name} {describe(parts)}" for name, parts in told.items() if parts)
+    return " | ".join(f"{name} {describe(parts)}" for name, parts in told.items() if parts)
 
 
 def further(truth: np.ndarray, scores: np.ndarray, metrics: Iterable[str]) -> dict[str, float]:
