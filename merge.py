@@ -22,9 +22,10 @@ from utils.merging import (
     join_folds,
     no_predictions,
 )
-from utils.metric import lwlrap, per_class_lwlrap, score_line, score_parts
-from utils.prediction_file import write_table
+from utils.metric import lwlrap, per_class_lwlrap
+from utils.prediction_file import Predictions, write_labels, write_table
 from utils.runs import choose_runs
+from utils.scores import describe_test, further
 
 OUTPUTS = {"test": "submission.csv", "val": "oof.csv", "train_noisy": "noisy.csv"}
 
@@ -42,14 +43,18 @@ def main() -> int:
         check_run(name, folds, corpus, args.allow_missing)
     if args.split == "val":
         fnames, probabilities = join_folds(runs, corpus)
-        print_cv(corpus, fnames, probabilities)
+        print_cv(runs, corpus, fnames, probabilities)
     else:
         fnames, probabilities = average_folds(runs, corpus, args.split)
     if args.split == "test":
         print_test_scores(runs, corpus, probabilities)
     text = io.StringIO()
-    write_table(text, fnames, corpus.class_names, probabilities)
-    check_table(text.getvalue(), fnames, corpus.class_names)
+    if args.split == "test" and corpus.labels_in_submission:
+        write_labels(text, fnames, corpus.class_names, probabilities, corpus.labels_in_submission)
+        check_labels(text.getvalue(), fnames, corpus)
+    else:
+        write_table(text, fnames, corpus.class_names, probabilities)
+        check_table(text.getvalue(), fnames, corpus.class_names)
     with atomic_write(output, "w") as file:
         file.write(text.getvalue())
     print(f"{output}: {len(fnames)} clips, {len(corpus.class_names)} classes")
@@ -66,6 +71,17 @@ def check_table(text: str, fnames: list[str], class_names: list[str]) -> None:
         raise UserError("the merged probabilities are not all within 0 and 1; predict the folds again")
 
 
+def check_labels(text: str, fnames: list[str], corpus: Corpus) -> None:
+    """Read the table as a judge will: every clip once in the data set's order, and as many classes as it asks for."""
+    table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    if list(table.columns) != ["fname", "label"] or list(table.fname) != fnames:
+        raise UserError("the merged table would not have the rows and columns of the sample submission")
+    wanted = min(corpus.labels_in_submission, len(corpus.class_names))
+    for labels in table.label.str.split(" "):
+        if len(set(labels)) != wanted or not set(labels) <= set(corpus.class_names):
+            raise UserError(f"{' '.join(labels)!r} are not {wanted} labels; names of classes must hold no blanks here")
+
+
 def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> None:
     test = corpus.subset("test")
     if test.truth is None:
@@ -73,16 +89,18 @@ def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> 
     singles = []
     for name, folds in runs.items():
         for path, fold in folds.items():
-            parts = score_parts(test, align(path, fold, test.fnames, corpus))
-            singles.append(parts["overall"])
-            print(f"{name} fold {fold.args['fold_num']}: lwlrap {score_line(parts)}")
+            aligned = align(path, fold, test.fnames, corpus)
+            singles.append(further(test.truth, aligned, ["lwlrap", *corpus.metrics]))
+            print(f"{name} fold {fold.args['fold_num']}: {describe_test(test, aligned, corpus.metrics)}")
     guess = np.tile(guess_by_frequency(corpus), (len(test.fnames), 1))
-    print(f"guess by label frequency: lwlrap {score_line(score_parts(test, guess))}")
-    print(f"mean of {len(singles)} folds: lwlrap overall {np.mean(singles):.4f}")
-    print(f"merged: lwlrap {score_line(score_parts(test, probabilities))}")
+    print(f"guess by label frequency: {describe_test(test, guess, corpus.metrics)}")
+    means = {metric: np.mean([scores[metric] for scores in singles]) for metric in singles[0]}
+    told = " | ".join(f"{metric} overall {value:.4f}" for metric, value in means.items())
+    print(f"mean of {len(singles)} folds: {told}")
+    print(f"merged: {describe_test(test, probabilities, corpus.metrics)}")
 
 
-def print_cv(corpus: Corpus, fnames: list[str], probabilities: np.ndarray) -> None:
+def print_cv(runs: Runs, corpus: Corpus, fnames: list[str], probabilities: np.ndarray) -> None:
     truth = corpus.subset("train_curated").truth_of(fnames)
     values, _ = per_class_lwlrap(truth, probabilities)
     print("CV lwlrap per class, weakest first:")
@@ -90,6 +108,16 @@ def print_cv(corpus: Corpus, fnames: list[str], probabilities: np.ndarray) -> No
         if truth[:, i].any():
             print(f"  {values[i]:.3f}  {corpus.class_names[i]} ({truth[:, i].sum()} clips)")
     print(f"CV lwlrap {lwlrap(truth, probabilities):.4f} over {len(fnames)} clips")
+    singles = [held_out_scores(fold, corpus) for folds in runs.values() for fold in folds.values()]
+    for metric, value in further(truth, probabilities, corpus.metrics).items():
+        mean = np.mean([scores[metric] for scores in singles if metric in scores])
+        print(f"CV {metric} {value:.4f}, mean of {len(singles)} folds {mean:.4f}")
+
+
+def held_out_scores(fold: Predictions, corpus: Corpus) -> dict[str, float]:
+    """What a fold scores on the clips that it held out, by the metrics of the data set."""
+    truth = corpus.subset("train_curated").truth_of(fold.fnames)
+    return further(truth, fold.aligned(fold.fnames, corpus.class_names), corpus.metrics)
 
 
 def parse_args() -> argparse.Namespace:

@@ -18,10 +18,11 @@ from utils.checkpoint import build_network, checkpoint_args, find_checkpoint, lo
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed
 from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
 from utils.errors import MisuseError, UserError, run
-from utils.metric import lwlrap, score_line, score_parts
+from utils.metric import lwlrap
 from utils.paths import prediction_path
 from utils.prediction_file import Predictions, load_predictions, save_predictions
 from utils.provenance import digest, file_digest
+from utils.scores import describe_further, describe_test
 from utils.tta import predict
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
@@ -109,13 +110,11 @@ def fill_in(fnames: list[str], scored: list[str], probabilities: np.ndarray, pri
 def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
     scores = predictions.aligned(predictions.fnames, corpus.class_names)
     if split == "val":
-        curated = corpus.subset("train_curated")
-        row = {fname: i for i, fname in enumerate(curated.fnames)}
-        print(
-            f"lwlrap of the held-out clips: {lwlrap(curated.truth[[row[f] for f in predictions.fnames]], scores):.4f}"
-        )
-    elif split == "test" and (parts := score_parts(corpus.subset("test"), scores)):
-        print(f"lwlrap: {score_line(parts)}")
+        truth = corpus.subset("train_curated").truth_of(predictions.fnames)
+        told = describe_further(truth, scores, corpus.metrics)
+        print(f"lwlrap of the held-out clips: {lwlrap(truth, scores):.4f}{told}")
+    elif split == "test" and (told := describe_test(corpus.subset("test"), scores, corpus.metrics)):
+        print(told)
 
 
 def parse_args() -> argparse.Namespace:

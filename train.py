@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import trange
 
+from loaders import get_data_path
+from loaders.folds import settle_folds
 from loaders.freesound_loader import FreesoundLoader
+from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from losses import Criterion, get_loss
 from models import get_model
@@ -163,15 +166,23 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     parser = build_parser()
     parser.set_defaults(**RECIPES[parser.parse_args().recipe])
     args = parser.parse_args()
+    check_flags(args)
+    if args.resume in (None, "auto"):
+        curated = read_corpus(get_data_path(args.dataset)).subset("train_curated")
+        args.fold_split, args.num_folds = settle_folds(curated, args.fold_split, args.num_folds)
     if args.print_path:
         print(checkpoint_path(args, args.print_path))
         sys.exit(0)
     args, resumed = read_resumed(build_parser(), args)
     if args.tensorboard:
         import_writer()
-    if args.num_folds < 2:
-        raise MisuseError(f"--num_folds {args.num_folds}: there must be 2 or more, one of which is held out")
-    if args.fold_num >= args.num_folds:
+    check_flags(args)
+    return args, resumed
+
+
+def check_flags(args: argparse.Namespace) -> None:
+    """Refuse flags that do not go together; none of it needs the data."""
+    if args.num_folds is not None and args.fold_num >= args.num_folds:
         raise MisuseError(
             f"--fold_num {args.fold_num}: folds of --num_folds {args.num_folds} are 0 to {args.num_folds - 1}"
         )
@@ -180,8 +191,7 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     try:
         get_loss(args.loss)
     except ValueError as error:
-        raise (UserError(f"{args.resume}: {error}") if resumed else MisuseError(f"--loss: {error}")) from None
-    return args, resumed
+        raise (UserError(f"{args.resume}: {error}") if args.resume else MisuseError(f"--loss: {error}")) from None
 
 
 if __name__ == "__main__":

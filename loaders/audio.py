@@ -1,5 +1,6 @@
 """A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ import numpy as np
 import soundfile as sf
 import soxr
 
+from loaders.listing import UNREADABLE
 from loaders.mixdown import lone_channel, sound_blocks
 
 RATES = (1_000, 768_000)  # Hz; what a header claims outside of this is an error, not a recording
 LONGEST = 3600.0  # seconds; bounds the memory that one clip can ask for: 1.3 GB
+DENIED = "permission denied; make it readable"
 LOUDEST = 1e10  # times full scale: what is beyond is damage, and its energy overflows
 CANCEL_DB = 20.0  # channels whose mean is further below the loudest of them cancel each other out
 FRAME, HOP = 2048, 512  # of the loudness that decides what is silence
@@ -65,7 +68,8 @@ def mono_blocks(
                 seen += len(block)
                 yield block
     except sf.LibsndfileError as error:
-        raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}") from None
+        remedy = "; convert it to wav or FLAC" if path.suffix.lower() in UNREADABLE else ""
+        raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}{remedy}") from None
     if seen == 0:
         raise UnusableClipError("holds no samples")
 
@@ -73,9 +77,13 @@ def mono_blocks(
 def _check_file(path: Path) -> None:
     try:
         status = path.stat()
+        if not os.access(path, os.R_OK):
+            raise PermissionError
     except FileNotFoundError:
         raise UnusableClipError("there is no such file") from None
-    except OSError as error:  # a link that leads to itself, a name that is too long, no permission
+    except PermissionError:  # of the file or of a folder above it
+        raise UnusableClipError(DENIED) from None
+    except OSError as error:  # a link that leads to itself, a name that is too long
         raise UnusableClipError(f"cannot be opened: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise UnusableClipError("is a folder, a pipe or a device")

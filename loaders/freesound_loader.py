@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from loaders import get_data_path, get_features_path
+from loaders.audio import DENIED
 from loaders.features import core_count, make_features
-from loaders.folds import assign_folds, uncovered
+from loaders.folds import assign_folds, settle_folds, torn, uncovered
 from loaders.index import features_dir
-from loaders.layouts import Corpus, read_corpus
+from loaders.layouts import Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.sampling import Sampler
 from loaders.store import Clips, OneAhead, as_inputs, open_clips
@@ -37,7 +38,8 @@ SUBSETS = {
     "train_noisy": ["train_noisy"],
     "test": ["test"],
 }
-# Curated clips of FSDKaggle2019 with wrong or broken content: the original solution moved them to the noisy set.
+# Curated clips of FSDKaggle2019 with wrong or broken content.  As in the original solution they count as noisy ones:
+# no fold holds them out, and they are trained on where noisy clips are, with softened labels.
 MISLABELLED = {f"{name}.wav" for name in ("f76181c4", "77b925c2", "6a1f682a", "c7db12aa", "7752cc8a", "1d44b0bd")}
 
 
@@ -55,36 +57,45 @@ class FreesoundLoader:
         seed: int,
         device: torch.device,
         fold_num: int = 0,
-        num_folds: int = 5,
-        fold_split: str = "stratified",
+        num_folds: int | None = None,
+        fold_split: str | None = None,
         noisy_weight: float = 0.8,
         curated_share: float = 0.0,
         keep_noisy: Collection[str] | None = None,
     ) -> None:
         """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
 
+        num_folds, fold_split: None takes what the data set gives (see `settle_folds`).
         curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  keep_noisy: file
         names of the noisy clips to train on; None: all.
         """
         corpus = read_corpus(get_data_path(dataset))
+        fold_split, num_folds = settle_folds(corpus.subset("train_curated"), fold_split, num_folds)
         curated, truth = labelled_clips(dataset, corpus, "train_curated", settings)
+        known = corpus.subset("train_curated").select(corpus.subset("train_curated").rows_of(curated.fnames))
         trusted = np.array([fname not in MISLABELLED for fname in curated.fnames])
         folds = np.full(len(curated), -1)
-        folds[trusted] = _folds(truth[trusted], corpus.class_names, num_folds, seed, fold_split)
+        folds[trusted] = _folds(known.select(trusted), corpus.class_names, num_folds, seed, fold_split)
         held_out = np.flatnonzero(folds == fold_num)
+        if not len(held_out):
+            raise UserError(
+                f"fold {fold_num} of {num_folds} holds out no clip that can be used; nothing could be scored"
+            )
 
         parts = []
         if "train_curated" in SUBSETS[split]:
-            keep = np.flatnonzero(folds != fold_num)
-            targets = np.where(trusted[:, None], truth, soften(truth, noisy_weight))[keep]
-            parts.append((curated.select(keep), targets))
+            keep = np.flatnonzero(trusted & (folds != fold_num))
+            parts.append((curated.select(keep), truth[keep]))
         if "train_noisy" in SUBSETS[split] and ("train_noisy" in corpus.subsets or split == "train_noisy"):
             noisy, noisy_truth = labelled_clips(dataset, corpus, "train_noisy", settings)
+            rows = _apart(corpus.subset("train_noisy"), noisy.fnames, known.groups, held_out)
             if keep_noisy is not None:
-                rows = np.flatnonzero([fname in keep_noisy for fname in noisy.fnames])
+                rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
                 print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
-                noisy, noisy_truth = noisy.select(rows), noisy_truth[rows]
-            parts.append((noisy, soften(noisy_truth, noisy_weight)))
+            noisy, noisy_truth = noisy.select(rows), noisy_truth[rows]
+            if not trusted.all() and keep_noisy is None:
+                noisy, noisy_truth = noisy + curated.select(np.flatnonzero(~trusted)), [*noisy_truth, *truth[~trusted]]
+            parts.append((noisy, soften(np.array(noisy_truth), noisy_weight)))
         clips = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
         targets = np.concatenate([targets for _, targets in parts]).astype(np.float32)
 
@@ -93,7 +104,7 @@ class FreesoundLoader:
         curated_share = curated_share if len(parts) == 2 else 0.0
         self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, seed, curated_share)
 
-        self.class_names = corpus.class_names
+        self.class_names, self.metrics = corpus.class_names, corpus.metrics
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
         self.made_from = made_from(clips, targets, self.held_out, self.held_out_truth)
@@ -162,14 +173,33 @@ def remedy(dataset: str, settings: AudioSettings) -> str:
     return f"run: {command} --sampling_rate {settings.sampling_rate} --img_rows {settings.n_mels}"
 
 
-def _folds(truth: np.ndarray, class_names: list[str], num_folds: int, seed: int, fold_split: str) -> np.ndarray:
-    if len(truth) < num_folds:
-        raise UserError(f"--num_folds {num_folds}: there are only {len(truth)} curated clips")
-    folds = assign_folds(truth, num_folds, seed, fold_split)
+def _folds(curated: Subset, class_names: list[str], num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    """The fold (N,) that holds each clip out; -1 where none does."""
+    if fold_split == "given":
+        if leaks := torn(curated.folds, curated.groups):
+            print(f"the given folds tear the clips of {leaks[0]} apart, one of {len(leaks)} groups", file=sys.stderr)
+        return curated.folds
+    try:
+        folds = assign_folds(curated.truth, num_folds, seed, fold_split, curated.groups)
+    except ValueError:
+        alone = curated.groups is None or len(curated.fnames) < num_folds
+        n, what = (len(curated.fnames), "") if alone else (len(set(curated.groups)), "groups of ")
+        raise UserError(f"--num_folds {num_folds}: there are only {n} {what}curated clips") from None
     if fold_split == "stratified":
-        for fold, label in uncovered(folds, truth, num_folds):
+        for fold, label in uncovered(folds, curated.truth, num_folds):
             print(f"fold {fold} holds out no clip of {class_names[label]}", file=sys.stderr)
     return folds
+
+
+def _apart(noisy: Subset, fnames: list[str], groups: np.ndarray | None, held_out: np.ndarray) -> np.ndarray:
+    """Indices of the clips that are not cut from a recording of which the fold holds out another clip."""
+    if groups is None or noisy.groups is None:
+        return np.arange(len(fnames))
+    shared = np.isin(noisy.groups[noisy.rows_of(fnames)], sorted(set(groups[held_out]) - {""}))
+    if shared.any():
+        left_out = ", ".join(fnames[i] for i in np.flatnonzero(shared))
+        print(f"{shared.sum()} noisy clips are of recordings that this fold holds out, and are left out: {left_out}")
+    return np.flatnonzero(~shared)
 
 
 def parse_args() -> argparse.Namespace:
@@ -199,7 +229,7 @@ def main() -> int:
     corpus = read_corpus(get_data_path(args.dataset))
     settings = AudioSettings(args.sampling_rate, args.img_rows)
     folder = features_dir(get_features_path(args.dataset), settings)
-    unusable = 0
+    unusable, denied = 0, False
     for split in [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]:
         report = make_features(corpus.subsets[split], split, folder, settings, args.jobs, args.scheduler)
         print(f"{split}: {report.computed} clips computed, {report.up_to_date} up to date, ", end="")
@@ -211,8 +241,9 @@ def main() -> int:
         for fname, remark in report.remarks.items():
             print(f"  {one_line(fname, 100)}: {one_line(remark)}")
         unusable += len(report.unusable)
+        denied |= DENIED in report.unusable.values()
     print(f"features are in {folder}")
-    return int(args.strict and unusable > 0)
+    return int((args.strict and unusable > 0) or denied)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,16 @@ def outranked(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return counts
 
 
+def confusions(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Confusion matrix (C, C) int of clips with one label: the true class (row) and the one with the highest score.
+
+    truth (N, C) bool, scores (N, C); of equal scores the first class counts.
+    """
+    from sklearn.metrics import confusion_matrix
+
+    return confusion_matrix(truth.argmax(axis=1), scores.argmax(axis=1), labels=np.arange(truth.shape[1]))
+
+
 def worst_pairs(counts: np.ndarray, clips: np.ndarray, most: int) -> list[tuple[int, int]]:
     """Pairs (true label, wrong label) that occur, by share of the label's clips, then by number, largest first.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reporting.analysis import outranked, worst_pairs
+from reporting.analysis import confusions, outranked, worst_pairs
 from reporting.heat_map import heat_map
 from reporting.markup import DASH, Section, blank, number, table, text
 from reporting.results import Results
@@ -10,6 +10,7 @@ from utils.metric import per_class_lwlrap
 
 MOST_PAIRS = 200  # rows of the table
 MOST_IN_MAP = 24  # classes; more would be too small to read
+MOST_IN_MATRIX = 60  # classes of a confusion matrix, which is whole where that can be
 BESIDE = 16  # classes that leave room for the table beside the map
 
 
@@ -37,7 +38,11 @@ def classes_section(results: Results) -> Section:
 
 
 def confusion_section(results: Results) -> Section:
-    """A map of the most confused classes and a table of the worst pairs."""
+    """A map of the most confused classes and a table of the worst pairs; a confusion matrix of single-label data."""
+    return _confusion_matrix(results) if results.corpus.single_label else _rivals(results)
+
+
+def _rivals(results: Results) -> Section:
     truth, probabilities = results.held_out()
     names, clips = results.corpus.class_names, truth.sum(axis=0)
     counts = outranked(truth, probabilities)
@@ -57,6 +62,32 @@ def confusion_section(results: Results) -> Section:
         f"clips, up to {share.max():.0%} ({which})."
     )
     drawn = heat_map(counts[np.ix_(chosen, chosen)], clips[chosen], [names[i] for i in chosen])
-    layout = ' class="halves"' if len(chosen) <= BESIDE else ""
-    body = f'<div{layout}><div class="scroll map" tabindex="0">{drawn}</div><div>{pairs}</div></div>'
-    return Section("confusions", "Confusions", lead, body)
+    return Section("confusions", "Confusions", lead, _map_and_table(drawn, pairs, len(chosen)))
+
+
+def _confusion_matrix(results: Results) -> Section:
+    truth, probabilities = results.held_out()
+    names, clips = results.corpus.class_names, truth.sum(axis=0)
+    counts = confusions(truth, probabilities)
+    wrong = counts * ~np.eye(len(names), dtype=bool)
+    rows = [
+        [text(names[t]), text(names[w]), number(counts[t, w] / clips[t], ".0%", bar=True),
+         number(int(counts[t, w]), ",d"), number(int(clips[t]), ",d")]
+        for t, w in worst_pairs(wrong, clips, MOST_PAIRS)
+    ]  # fmt: skip
+    pairs = table("pairs", ["true label", "taken for", "share", "times", "clips"], rows, hint="Show only")
+    most = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")[:MOST_IN_MATRIX]
+    chosen = np.sort(most)
+    which = f"the {len(chosen)} most confused of {len(names)} classes" if len(chosen) < len(names) else "all classes"
+    lead = (
+        f"Out of fold; {counts.trace():,} of {len(truth):,} clips are right. Rows are true labels, columns the most "
+        f"probable class; the stronger the colour, the more of the row's clips ({which})."
+    )
+    shown = [names[i] for i in chosen]
+    drawn = heat_map(counts[np.ix_(chosen, chosen)], clips[chosen], shown, "taken for {1}")
+    return Section("confusions", "Confusion matrix", lead, _map_and_table(drawn, pairs, len(chosen)))
+
+
+def _map_and_table(drawn: str, pairs: str, n: int) -> str:
+    layout = ' class="halves"' if n <= BESIDE else ""
+    return f'<div{layout}><div class="scroll map" tabindex="0">{drawn}</div><div>{pairs}</div></div>'

@@ -8,8 +8,11 @@ CELL, LETTER, SLANT = 20, 7.2, 55  # pixels of a cell and of a letter; degrees o
 LONGEST = 22  # letters of a name
 
 
-def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str]) -> str:
-    """SVG of counts (n, n) as shares of the clips (n,) of each row; the largest share has the full colour."""
+def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str], said: str = "{1} above it") -> str:
+    """SVG of counts (n, n) as shares of the clips (n,) of each row; the largest share has the full colour.
+
+    said: what a count tells of the row's and the column's class, {0} and {1}.  Counts on the diagonal are drawn too.
+    """
     shares = counts / np.maximum(clips, 1)[:, None]
     short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
     longest = LETTER * max(map(len, short))
@@ -27,9 +30,11 @@ def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str]) -> str:
         parts.append(f'<text x="{left - 8}" y="{top + middle}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<text transform="{above}">{escape(name)}</text>{cell(i, i, "self")}/>')
     for t, w in zip(*np.nonzero(counts), strict=True):
-        said = f"{names[t]}: {names[w]} above it in {counts[t, w]} of {clips[t]} clips ({shares[t, w]:.0%})"
+        told = (
+            f"{names[t]}: {said.format(names[t], names[w])} in {counts[t, w]} of {clips[t]} clips ({shares[t, w]:.0%})"
+        )
         strength = f'fill-opacity="{shares[t, w] / shares.max():.3f}"'
-        parts.append(f"{cell(t, w, 'hit')} {strength}><title>{escape(said)}</title></rect>")
+        parts.append(f"{cell(t, w, 'hit')} {strength}><title>{escape(told)}</title></rect>")
     width, height = left + side + overhang, top + side + 4
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '

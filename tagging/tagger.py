@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import sample_features
-from loaders.layouts import AUDIO_SUFFIXES
+from loaders.listing import list_sounds
 from loaders.store import Clips
 from tagging.ensemble import Ensemble
 from tagging.stream import is_silent, read_seconds, second_levels, stream_features
@@ -47,11 +47,11 @@ class Tagged:
 
 
 def find_audio(paths: Iterable[str | Path]) -> list[Path]:
-    """Files as named, and the sound files in folders, at any depth, sorted; each once."""
+    """Files as named, and the sound files in folders (see `list_sounds`), sorted; each once."""
     found: list[Path] = []
     for path in map(Path, paths):
         if os.path.isdir(path):  # which takes names that no file system does
-            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and not os.path.isdir(p))
+            inside = sorted(path / name for name in list_sounds(path))
             if not inside:
                 raise UserError(f"{path} holds no sound files")
             found += inside

@@ -1,9 +1,9 @@
-"""lwlrap, the score of the competition."""
+"""lwlrap, the score of the competition, and the metrics that are reported beside it."""
+
+from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import rankdata
-
-from loaders.layouts import Subset
+from scipy.stats import norm, rankdata
 
 
 def lwlrap(truth: np.ndarray, scores: np.ndarray) -> float:
@@ -38,6 +38,61 @@ def clip_lwlrap(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.divide(precisions.sum(axis=1), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
+def accuracy(truth: np.ndarray, scores: np.ndarray) -> float:
+    """Share of the clips whose one label has the highest score, in [0, 1]; of equal scores the first class counts."""
+    from sklearn.metrics import accuracy_score  # slow to import, and not every script comes here
+
+    return float(accuracy_score(truth.argmax(axis=1), scores.argmax(axis=1)))
+
+
+def mean_average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
+    """mAP, in [0, 1]: average precision over the clips of each class, mean over the classes that occur."""
+    from sklearn.metrics import average_precision_score
+
+    classes = _told_apart(truth)
+    return float(average_precision_score(truth[:, classes], scores[:, classes])) if classes.any() else np.nan
+
+
+def d_prime(truth: np.ndarray, scores: np.ndarray) -> float:
+    """How far apart two normal distributions of variance 1 lie whose area under the ROC curve is the classes' mean.
+
+    As reported with AudioSet (Hershey et al., ICASSP 2017): sqrt(2) times the normal quantile of the mean area.
+    0 is chance; infinite where each class is told apart without a mistake.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    classes = _told_apart(truth)
+    if not classes.any():
+        return np.nan
+    area = roc_auc_score(truth[:, classes], scores[:, classes])
+    return float(np.sqrt(2) * norm.ppf(area))
+
+
+def map_at_3(truth: np.ndarray, scores: np.ndarray) -> float:
+    """mAP@3 of DCASE 2018 Task 2, in [0, 1]: 1, 1/2 or 1/3 by the place of a clip's one label, 0 from the fourth on.
+
+    Of equal scores the first class comes first, as in the submission.
+    """
+    first = np.argsort(-scores, axis=1, kind="stable")[:, :3]
+    hit = first == truth.argmax(axis=1)[:, None]
+    return float((hit / np.arange(1, hit.shape[1] + 1)).sum(axis=1).mean())
+
+
+Metric = Callable[[np.ndarray, np.ndarray], float]  # of labels (N, C) bool and scores (N, C); NaN where undefined
+METRICS: dict[str, Metric] = {
+    "lwlrap": lwlrap,
+    "accuracy": accuracy,
+    "mAP": mean_average_precision,
+    "d-prime": d_prime,
+    "mAP@3": map_at_3,
+}
+
+
+def _told_apart(truth: np.ndarray) -> np.ndarray:
+    """Classes (C,) that some clips have and some have not; others have no ranking that could be right or wrong."""
+    return truth.any(axis=0) & ~truth.all(axis=0)
+
+
 def _precisions(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     truth, scores = np.asarray(truth) > 0, np.asarray(scores, dtype=np.float64)
     if truth.shape != scores.shape or truth.ndim != 2:
@@ -49,21 +104,3 @@ def _precisions(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     ranks = rankdata(-scores, method="max", axis=1)
     hits = rankdata(np.where(truth, -scores, np.inf), method="max", axis=1)
     return np.where(truth, hits / ranks, 0.0), truth
-
-
-def score_parts(subset: Subset, scores: np.ndarray) -> dict[str, float]:
-    """lwlrap of a test set, overall and, where the usage of the clips is known, public and private.
-
-    scores: (N, C) in the order of subset.fnames and its labels' columns.  Empty without answers.
-    """
-    if subset.truth is None:
-        return {}
-    parts = {"overall": np.ones(len(subset.fnames), bool)}
-    if subset.usage is not None:
-        parts |= {"public": subset.usage == "Public", "private": subset.usage == "Private"}
-    return {name: lwlrap(subset.truth[rows], scores[rows]) for name, rows in parts.items() if subset.truth[rows].any()}
-
-
-def score_line(parts: dict[str, float]) -> str:
-    """One line: "public 0.7123  private 0.7200  overall 0.7181"."""
-    return "  ".join(f"{name} {parts[name]:.4f}" for name in ("public", "private", "overall") if name in parts)

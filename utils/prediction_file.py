@@ -73,3 +73,10 @@ def write_table(file: Any, fnames: list[str], class_names: list[str], probabilit
     """CSV in the layout of a submission: fname and one column per class."""
     table = pd.DataFrame(probabilities, index=pd.Index(fnames, name="fname"), columns=class_names)
     table.to_csv(file, float_format="%.7g")
+
+
+def write_labels(file: Any, fnames: list[str], class_names: list[str], probabilities: np.ndarray, most: int) -> None:
+    """CSV of fname and label, which names the `most` most probable classes, best first, separated by blanks."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
+    labels = [" ".join(class_names[i] for i in row) for row in best]
+    pd.DataFrame({"fname": fnames, "label": labels}).to_csv(file, index=False)

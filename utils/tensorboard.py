@@ -10,7 +10,6 @@ from utils.errors import MisuseError
 from utils.paths import tensorboard_dir
 
 MOST = 16  # inputs of a picture
-FIGURES = ("train_loss", "lwlrap", "best_lwlrap", "learning_rate")
 
 
 class Tensorboard:
@@ -33,7 +32,7 @@ class Tensorboard:
     def after_step(self, log: list[dict[str, Any]]) -> None:
         """Write what is new in the log, if anything is."""
         for record in log[self.written :]:
-            for name in FIGURES:
+            for name in record.keys() - {"step", "per_class"}:
                 self.writer.add_scalar(name, record[name], record["step"])
             for name, value in record["per_class"].items():
                 self.writer.add_scalar(f"per_class/{name}", value, record["step"])

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from loaders.folds import SPLITS
 from models import ARCHS
 from utils.augment import MASK_SHARE
 from utils.cli import hertz, make_parser, natural_float, natural_int, positive_int, seed, share
@@ -50,8 +51,16 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop, 10 ms each")
     data.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
     data.add_argument("--fold_num", type=natural_int, default=0, help="which fold to hold out")
-    data.add_argument("--num_folds", type=positive_int, default=5, help="folds of the curated clips")
-    data.add_argument("--fold_split", default="stratified", choices=["stratified", "random"], help="how to make folds")
+    data.add_argument(
+        "--num_folds",
+        type=positive_int,
+        help="folds of the curated clips; without the flag, those that the data give, or 5",
+    )
+    data.add_argument(
+        "--fold_split",
+        choices=SPLITS,
+        help="how to make folds; without the flag, those that the data give, or stratified",
+    )
     data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
     data.add_argument(
         "--curated_share", type=share, default=0.0, help="of a batch, for curated clips, if they are less of all"

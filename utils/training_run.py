@@ -24,6 +24,7 @@ from utils.optimization import learning_rate
 from utils.paths import checkpoint_path, log_path, tensorboard_dir
 from utils.provenance import versions
 from utils.resume import HERE_ONLY
+from utils.scores import further
 
 
 class TrainingRun:
@@ -38,7 +39,7 @@ class TrainingRun:
         resumed: dict[str, Any] | None,
         writes: bool = True,
     ) -> None:
-        """loader: knows class_names, clips, held_out, held_out_truth, prior and made_from.
+        """loader: knows class_names, metrics, clips, held_out, held_out_truth, prior and made_from.
 
         resumed: a checkpoint to go on from.  writes: whether this process is the one that writes files.
         """
@@ -106,6 +107,7 @@ class TrainingRun:
     def _validate(self, scores: np.ndarray) -> None:
         truth, names = self.loader.held_out_truth, self.loader.class_names
         score, (per_class, _) = lwlrap(truth, scores), per_class_lwlrap(truth, scores)
+        others = further(truth, scores, self.loader.metrics)
         since = self.log[-1]["step"] if self.log else 0
         if score > self.best_score:
             self.best_score, self.best_step = score, self.step
@@ -115,12 +117,14 @@ class TrainingRun:
             "train_loss": float(self.losses[since : self.step].double().mean()),
             "lwlrap": score,
             "best_lwlrap": self.best_score,
+            **{name: value for name, value in others.items() if np.isfinite(value)},
             "per_class": {name: float(value) for name, value in zip(names, per_class, strict=True) if value == value},
         }
         self.log.append(record)
         self._write_log()
         best = "  best so far" if self.best_step == self.step else ""
-        tqdm.write(f"step {self.step}  validation lwlrap {score:.4f}{best}")
+        told = "".join(f"  {name} {value:.4f}" for name, value in others.items())
+        tqdm.write(f"step {self.step}  validation lwlrap {score:.4f}{told}{best}")
 
     def _print_progress(self) -> None:
         self._check_finite()

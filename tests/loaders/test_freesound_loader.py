@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from loaders import freesound_loader
-from loaders.freesound_loader import soften, usable_clips
+from loaders.freesound_loader import FreesoundLoader, soften, usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
+from tests.published import publish
 from utils.errors import UserError
 from utils.prediction_file import Predictions
 
@@ -213,3 +214,61 @@ def test_features_may_lie_elsewhere(make_loader, template, workplace, tmp_path):
     entry = {"data_path": str(bare), "features_path": str(template / "features")}
     (workplace / "config.json").write_text(json.dumps({"tiny": entry}))
     assert len(make_loader().clips) == 18
+
+
+@pytest.fixture
+def published(tmp_path, sound, script, monkeypatch):
+    """FreesoundLoader of fold 0 of a tiny data set in a published layout; what a test is about goes in by keyword."""
+
+    def load(name: str, spoil=lambda root: None, **how: object):
+        spoil(publish(tmp_path / "data", name, sound))
+        (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+        flags = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
+        assert script(tmp_path, "loaders/freesound_loader.py", *flags).code == 0
+        monkeypatch.chdir(tmp_path)
+        return FreesoundLoader("tiny", "train", SETTINGS, 32, 4, 1, torch.device("cpu"), **how)
+
+    return load
+
+
+def test_the_folds_that_the_data_give_are_held_out(published):
+    loader = published("esc50", fold_num=1)
+    assert {fname[0] for fname in loader.held_out.fnames} == {"2"}
+    assert {fname[0] for fname in loader.clips.fnames} == {"1"}
+    assert len(loader.held_out) == len(loader.clips) == 6
+
+
+def test_clips_of_no_given_fold_are_always_trained_on(published):
+    loader = published("fsd50k")
+    assert (len(loader.held_out), len(loader.clips)) == (4, 8)
+
+
+def test_stratified_folds_keep_recordings_together(published):
+    loader = published("urbansound8k", fold_split="stratified", num_folds=2)
+    recordings = [{fname.split("/")[1][:3] for fname in clips.fnames} for clips in (loader.held_out, loader.clips)]
+    assert not recordings[0] & recordings[1]
+
+
+def test_noisy_clips_of_a_recording_that_is_held_out_are_left_out_by_name(published, capsys):
+    for fold in range(2):
+        loader = published("fsdkaggle2018", fold_num=fold, num_folds=2)
+        out = capsys.readouterr().out
+        assert ("a09.wav" in loader.held_out.fnames) == ("a07.wav" not in loader.clips.fnames) == ("a07.wav" in out)
+
+
+def test_given_folds_that_tear_a_recording_apart_are_told(published, capsys):
+    def tear(root):
+        table = root / "meta/esc50.csv"
+        table.write_text(table.read_text().replace(",100,A", ",101,A"))
+
+    published("esc50", tear)
+    assert "the given folds tear the clips of 101 apart" in capsys.readouterr().err
+
+
+def test_a_given_fold_without_a_usable_clip_is_refused(published):
+    def empty(root):
+        for path in root.glob("audio/fold2/*"):
+            path.write_bytes(b"")
+
+    with pytest.raises(UserError, match="fold 1 of 3 holds out no clip that can be used"):
+        published("urbansound8k", empty, fold_num=1)

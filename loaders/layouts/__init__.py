@@ -1,0 +1,59 @@
+"""A data set's folder -> class names and, per subset, file names and labels.  A file for each published layout.
+
+Reads CSVs and folder listings only, never audio; the class list always comes from the data.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from loaders.layouts import (
+    esc50,
+    folders,
+    fsd50k,
+    fsdkaggle2018,
+    fsdkaggle2019,
+    fsdnoisy18k,
+    own_csv,
+    urbansound8k,
+)
+from loaders.layouts.corpus import Corpus, Subset, check_classes
+from utils.errors import UserError
+
+__all__ = ["LAYOUTS", "Corpus", "Subset", "read_corpus"]
+
+LAYOUTS: dict[str, Callable[[Path], Corpus]] = {  # by what is there, "FILE" or "FILE with COLUMN"; the first one counts
+    "train_curated.csv": fsdkaggle2019.read_kaggle,
+    "FSDKaggle2019.meta": fsdkaggle2019.read_zenodo,
+    "FSDKaggle2018.meta": fsdkaggle2018.read_zenodo,
+    "train.csv with manually_verified": fsdkaggle2018.read_kaggle,
+    "FSDnoisy18k.meta": fsdnoisy18k.read,
+    "FSD50K.ground_truth": fsd50k.read,
+    "meta/esc50.csv": esc50.read,
+    "metadata/UrbanSound8K.csv": urbansound8k.read,
+    "train.csv": own_csv.read,
+    "train": folders.read,
+}
+
+
+def read_corpus(data_path: Path) -> Corpus:
+    """Read a data set in whichever layout it has.  Raises UserError that names the file and what is wrong with it."""
+    if not data_path.is_dir():
+        raise UserError(f"the data folder {data_path} does not exist; set data_path in config.json")
+    for mark, read in LAYOUTS.items():
+        if _is_there(data_path, mark):
+            corpus = read(data_path)
+            break
+    else:
+        raise UserError(
+            f"{data_path} holds none of {', '.join(LAYOUTS)}; the layouts that can be read are in the README"
+        )
+    check_classes(corpus, data_path)
+    return corpus
+
+
+def _is_there(root: Path, mark: str) -> bool:
+    name, _, column = mark.partition(" with ")
+    if not column or not (root / name).is_file():
+        return not column and (root / name).exists()
+    with open(root / name, encoding="utf-8-sig", errors="replace") as file:
+        return column in file.readline().replace('"', "").strip().split(",")

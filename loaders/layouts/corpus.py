@@ -1,0 +1,78 @@
+"""What a data set is to everything else: its classes, and per subset the clips and what is known about them."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from loaders.spelling import look
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The clips of one folder: N file names relative to it, and what is known about them."""
+
+    folder: Path
+    fnames: list[str]
+    truth: np.ndarray | None = None  # (N, C) bool; None where the labels are not known
+    usage: np.ndarray | None = None  # (N,) "Public" or "Private", of a competition's test set
+    folds: np.ndarray | None = None  # (N,) the published fold that holds a clip out, from 0; -1: none does
+    groups: np.ndarray | None = None  # (N,) str: the recording that a clip was cut from; "": a clip of its own
+
+    def truth_of(self, fnames: list[str]) -> np.ndarray:
+        """The labels (n, C) of the named clips, in this order."""
+        return self.truth[self.rows_of(fnames)]
+
+    def rows_of(self, fnames: list[str]) -> np.ndarray:
+        """Where the named clips stand in `fnames`: (n,)."""
+        row = {fname: i for i, fname in enumerate(self.fnames)}
+        return np.array([row[fname] for fname in fnames], int)
+
+    def select(self, rows: np.ndarray) -> "Subset":
+        """The clips at these indices, or where this mask (N,) is true."""
+        rows = np.arange(len(self.fnames))[rows]
+        known = (self.truth, self.usage, self.folds, self.groups)
+        return Subset(self.folder, [self.fnames[i] for i in rows], *(None if k is None else k[rows] for k in known))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A data set: its classes in submission order and its subsets, of `train_curated`, `train_noisy` and `test`."""
+
+    class_names: list[str]
+    subsets: dict[str, Subset] = field(default_factory=dict)
+    judged_by: tuple[str, ...] = ()  # keys of utils.metric.METRICS that a competition on these data was judged by
+    labels_in_submission: int = 0  # a row of the submission names up to so many labels; 0: it has all probabilities
+
+    def subset(self, name: str) -> Subset:
+        """The subset of that name.  Raises UserError if the data set has none."""
+        if name not in self.subsets:
+            raise UserError(f"this data set has no {name} clips; it has {', '.join(self.subsets)}")
+        return self.subsets[name]
+
+    @cached_property
+    def single_label(self) -> bool:
+        """Whether every clip whose labels are known has exactly one."""
+        known = [subset.truth for subset in self.subsets.values() if subset.truth is not None]
+        return bool(known) and all((truth.sum(axis=1) == 1).all() for truth in known)
+
+    @property
+    def metrics(self) -> list[str]:
+        """What is reported beside lwlrap: keys of utils.metric.METRICS."""
+        return [*self.judged_by, *(["accuracy"] if self.single_label else ["mAP", "d-prime"])]
+
+
+def check_classes(corpus: Corpus, data_path: Path) -> None:
+    """Raise UserError unless there are two classes or more, each named once and each with a training clip."""
+    if len(corpus.class_names) < 2:
+        raise UserError(f"{data_path}: a tagger needs at least 2 classes; found {corpus.class_names}")
+    looks = [look(name) for name in corpus.class_names]
+    if doubled := [name for name in looks if looks.count(name) > 1]:
+        raise UserError(f"{data_path}: the class list names a class twice: {doubled[0]!r}")
+    labelled = [corpus.subsets[name].truth for name in ("train_curated", "train_noisy") if name in corpus.subsets]
+    examples = sum((truth.sum(axis=0) for truth in labelled), np.zeros(len(corpus.class_names), int))
+    if labelled and (examples == 0).any():
+        empty = corpus.class_names[int(np.argmin(examples))]
+        raise UserError(f"{data_path}: the class {empty!r} has no training clip; add clips or take it off the list")

@@ -1,0 +1,116 @@
+"""Folds of clips that are cut from shared recordings, and folds that the data give."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaders.folds import assign_folds, settle_folds, torn, uncovered
+from loaders.layouts import Subset
+from utils.errors import MisuseError
+
+
+@st.composite
+def grouped(draw, single=None):
+    """(truth, groups, number of folds): groups of 1 to 6 clips, some without a name; each has labels of its own."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    num_folds, classes = draw(st.integers(2, 5)), draw(st.integers(2, 6))
+    sizes = rng.integers(1, 7, draw(st.integers(2 * num_folds, 30)))
+    members = np.repeat(np.arange(len(sizes)), sizes)
+    truth = np.eye(classes, dtype=bool)[rng.integers(0, classes, len(sizes))][members]
+    if not (draw(st.booleans()) if single is None else single):
+        truth |= rng.random(truth.shape) < 0.2
+    groups = np.array([f"recording {i}" for i in members])
+    groups[rng.random(len(groups)) < 0.1] = ""
+    order = rng.permutation(len(groups))
+    return truth[order], groups[order], num_folds
+
+
+@given(grouped(), st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "random"]))
+def test_no_recording_is_torn_apart_and_no_fold_is_empty(corpus, seed, fold_split):
+    truth, groups, num_folds = corpus
+    folds = assign_folds(truth, num_folds, seed, fold_split, groups)
+    assert torn(folds, groups) == []
+    assert set(folds) == set(range(num_folds))
+    np.testing.assert_array_equal(assign_folds(truth, num_folds, seed, fold_split, groups), folds)
+
+
+@given(grouped(), st.integers(0, 1000))
+def test_every_class_of_enough_recordings_is_in_every_fold(corpus, seed):
+    truth, groups, num_folds = corpus
+    _, members = np.unique([g or f"clip {i}" for i, g in enumerate(groups)], return_inverse=True)
+    recordings = np.array([len(set(members[truth[:, label]])) for label in range(truth.shape[1])])
+    alone = (truth.sum(axis=1) == 1).all()  # else there need not be such folds
+    for _, label in uncovered(assign_folds(truth, num_folds, seed, "stratified", groups), truth, num_folds):
+        assert recordings[label] < num_folds or not alone
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_classes_are_spread_evenly_over_folds_of_recordings(several):
+    truth = np.eye(4, dtype=bool)[np.arange(400) // 4 % 4]  # 100 recordings of 4 clips, 25 of each class
+    truth[::8, 0] |= several
+    groups = np.array([f"{i // 4}" for i in range(400)])
+    folds = assign_folds(truth, 5, 0, "stratified", groups)
+    shares = np.array([truth[folds == fold].sum(axis=0) / truth.sum(axis=0) for fold in range(5)])
+    assert np.abs(shares - 0.2).max() < 0.05
+    assert np.abs(np.bincount(folds) - 80).max() <= 8
+
+
+@pytest.mark.parametrize("fold_split", ["stratified", "random"])
+def test_recordings_of_one_clip_change_nothing(fold_split):
+    truth = np.eye(3, dtype=bool)[np.arange(30) % 3]
+    alone = np.array([f"{i}" for i in range(30)])
+    plain = assign_folds(truth, 5, 3, fold_split)
+    for groups in (alone, np.array([""] * 30)):
+        np.testing.assert_array_equal(assign_folds(truth, 5, 3, fold_split, groups), plain)
+
+
+def test_another_seed_gives_other_folds_of_recordings():
+    truth, groups = np.eye(4, dtype=bool)[np.arange(120) // 3 % 4], np.array([f"{i // 3}" for i in range(120)])
+    for labels in (truth, truth | np.roll(truth, 5, axis=0)):
+        assert (assign_folds(labels, 4, 1, groups=groups) != assign_folds(labels, 4, 2, groups=groups)).any()
+
+
+def test_fewer_recordings_than_folds_are_refused():
+    with pytest.raises(ValueError, match="2 groups of clips cannot be spread over 3 folds"):
+        assign_folds(np.eye(4, dtype=bool), 3, 0, "stratified", np.array(["a", "a", "b", "b"]))
+
+
+def test_torn_names_what_lies_in_several_folds():
+    folds, groups = np.array([0, 1, 0, 1, 0]), np.array(["a", "a", "", "", "b"])
+    assert torn(folds, groups) == ["a"]
+    assert torn(folds, None) == []
+
+
+GIVEN, NONE = (Subset(Path(), ["a", "b", "c"], folds=folds) for folds in (np.array([0, 1, -1]), None))
+
+
+@pytest.mark.parametrize(
+    ("subset", "fold_split", "num_folds", "settled"),
+    [
+        (GIVEN, None, None, ("given", 2)),
+        (GIVEN, None, 2, ("given", 2)),
+        (GIVEN, "stratified", None, ("stratified", 5)),
+        (GIVEN, "random", 3, ("random", 3)),
+        (NONE, None, None, ("stratified", 5)),
+        (NONE, None, 7, ("stratified", 7)),
+    ],
+)
+def test_folds_are_settled_by_the_flags_then_by_the_data(subset, fold_split, num_folds, settled):
+    assert settle_folds(subset, fold_split, num_folds) == settled
+
+
+@pytest.mark.parametrize(
+    ("subset", "fold_split", "num_folds", "message"),
+    [
+        (GIVEN, None, 5, "--num_folds 5: the data set gives 2"),
+        (GIVEN, "given", 1, "--num_folds 1: the data set gives 2"),
+        (NONE, "given", None, "gives no folds"),
+        (NONE, None, 1, "there must be 2 or more"),
+    ],
+)
+def test_flags_that_contradict_the_data_are_misuse(subset, fold_split, num_folds, message):
+    with pytest.raises(MisuseError, match=message):
+        settle_folds(subset, fold_split, num_folds)

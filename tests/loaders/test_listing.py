@@ -1,0 +1,175 @@
+"""Which files of a folder are clips, for data sets in folders and for tag.py."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from loaders.audio import UnusableClipError, read_mono
+from loaders.layouts import read_corpus
+from loaders.listing import READABLE, UNREADABLE, list_sounds
+from tagging.tagger import find_audio
+from utils.errors import UserError
+
+TONE = np.sin(np.arange(1600) / 5).astype(np.float32) / 2
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def listings(root: Path) -> list[list[str]]:
+    """What both of those who list a folder find in it."""
+    return [list_sounds(root), [path.relative_to(root).as_posix() for path in find_audio([root])]]
+
+
+def test_junk_is_no_clip_at_any_depth(tmp_path):
+    touch(tmp_path, "a.wav", "deep/b.flac", "._a.wav", ".DS_Store", ".hidden/c.wav", "deep/.ipynb_checkpoints/b.wav")
+    touch(tmp_path, "__MACOSX/deep/d.wav", "deep/__pycache__/e.wav", "lost+found/f.wav", "notes.txt", "wav")
+    (tmp_path / "take1.wav").mkdir()
+    assert listings(tmp_path) == [["a.wav", "deep/b.flac"]] * 2
+
+
+def test_junk_is_no_class(tmp_path):
+    touch(
+        tmp_path / "train", "A/a.wav", "B/b.wav", ".ipynb_checkpoints/x.wav", "__MACOSX/A/._a.wav", "lost+found/y.wav"
+    )
+    touch(tmp_path / "train", "__pycache__/z.wav", ".DS_Store", "A/.ipynb_checkpoints/a.wav", "B/._b.wav")
+    touch(tmp_path / "test", "t.wav", "._t.wav", "take1.wav/u.wav")
+    corpus = read_corpus(tmp_path)
+    assert corpus.class_names == ["A", "B"]
+    assert corpus.subset("train_curated").fnames == ["A/a.wav", "B/b.wav"]
+    assert corpus.subset("test").fnames == ["t.wav", "take1.wav/u.wav"]
+
+
+def test_hidden_folders_that_are_named_are_searched(tmp_path):
+    assert listings(touch(tmp_path / ".cache", "a.wav")) == [["a.wav"]] * 2
+
+
+def test_links_to_files_and_folders_are_followed(tmp_path):
+    elsewhere = touch(tmp_path / "elsewhere", "1.wav", "deep/2.wav")
+    root = touch(tmp_path / "root", "own/0.wav")
+    (root / "linked").symlink_to(elsewhere)
+    (root / "own" / "3.wav").symlink_to(elsewhere / "1.wav")
+    assert listings(root) == [["linked/1.wav", "linked/deep/2.wav", "own/0.wav", "own/3.wav"]] * 2
+
+
+def test_labels_may_be_links_and_two_of_them_to_one_folder(tmp_path):
+    elsewhere = touch(tmp_path / "elsewhere", "1.wav", "2.wav")
+    root = touch(tmp_path / "data", "train/B/b.wav")
+    for label in ("A", "C"):
+        (root / "train" / label).symlink_to(elsewhere)
+    corpus = read_corpus(root)
+    assert corpus.class_names == ["A", "B", "C"]
+    assert corpus.subset("train_curated").truth.sum(axis=0).tolist() == [2, 1, 2]
+
+
+def test_loops_of_links_end_and_each_clip_is_found_once(tmp_path):
+    root = touch(tmp_path / "root", "a/1.wav", "b/2.wav")
+    (root / "a" / "up").symlink_to(root)
+    (root / "a" / "self").symlink_to(root / "a")
+    (root / "self.wav").symlink_to(root / "self.wav")
+    assert listings(root) == [["a/1.wav", "b/2.wav", "self.wav"]] * 2
+
+
+def test_what_has_two_names_below_a_label_goes_by_its_own(tmp_path):
+    root = touch(tmp_path / "root", "label/z/1.wav")
+    (root / "label" / "a").symlink_to(root / "label" / "z")
+    assert list_sounds(root) == ["label/z/1.wav"]
+
+
+def test_links_to_one_another_do_not_multiply(tmp_path):
+    for i in range(12):
+        touch(tmp_path, f"top/{i}/{i}.wav")
+        for j in range(12):
+            (tmp_path / "top" / str(i) / f"to{j}").symlink_to(tmp_path / "top" / str(j))
+    assert len(list_sounds(tmp_path)) == 12
+
+
+@pytest.mark.parametrize("suffix", [".wave", ".aifc", ".snd", ".rf64", ".voc", ".mp2", ".bwf", ".sph", ".8svx", ".WAV"])
+def test_suffixes_of_formats_that_can_be_read(tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+    kinds = {".wave": "WAV", ".wav": "WAV", ".bwf": "WAV", ".aifc": "AIFF", ".snd": "AU", ".mp2": "MP3", ".sph": "NIST",
+             ".8svx": "SVX"}  # fmt: skip
+    kind = kinds.get(suffix.lower(), suffix[1:].upper())
+    sf.write(path, TONE, 16000, format=kind, subtype=None if kind == "MP3" else "PCM_16")
+    assert listings(tmp_path) == [[path.name]] * 2
+    assert len(read_mono(path, 16000)) >= len(TONE)
+
+
+def test_every_format_of_libsndfile_has_its_suffix():
+    assert {f".{name.lower()}" for name in sf.available_formats()} <= READABLE
+    assert not READABLE & UNREADABLE
+
+
+@pytest.mark.parametrize("suffix", [".m4a", ".aac", ".wma", ".amr", ".MP4", ".ape"])
+def test_sound_that_cannot_be_read_is_listed_and_told_what_to_do_with(tmp_path, suffix):
+    (tmp_path / f"x{suffix}").write_bytes(b"\0\0\0\x20ftypM4A nothing of it is read")
+    assert listings(tmp_path) == [[f"x{suffix}"]] * 2
+    with pytest.raises(UnusableClipError, match=r"not readable as audio.*convert it to wav or FLAC"):
+        read_mono(tmp_path / f"x{suffix}", 16000)
+
+
+@pytest.fixture
+def deny(monkeypatch):
+    """Take the right to read a path away, as chmod does from everybody but root, who may run the tests."""
+
+    def from_path(denied: Path) -> None:
+        scandir, access = os.scandir, os.access
+
+        def refuse(path):
+            if Path(path) == denied:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        monkeypatch.setattr(os, "access", lambda path, *how: Path(path) != denied and access(path, *how))
+
+    return from_path
+
+
+@pytest.mark.parametrize("list_it", [list_sounds, lambda folder: find_audio([folder])])
+@pytest.mark.parametrize("name", [".", "a/b"])
+def test_a_folder_that_may_not_be_read_is_named(tmp_path, deny, list_it, name):
+    touch(tmp_path, "a/b/1.wav", "2.wav")
+    deny(tmp_path / name)
+    with pytest.raises(UserError, match="permission denied") as error:
+        list_it(tmp_path)
+    assert str(tmp_path / name) in str(error.value)
+
+
+def test_a_file_that_may_not_be_read_says_so(tmp_path, deny):
+    sf.write(tmp_path / "x.wav", TONE, 16000)
+    deny(tmp_path / "x.wav")
+    assert list_sounds(tmp_path) == ["x.wav"]
+    with pytest.raises(UnusableClipError, match="permission denied"):
+        read_mono(tmp_path / "x.wav", 16000)
+
+
+def test_the_feature_step_fails_on_a_clip_that_may_not_be_read_and_names_it(script, spoiled, corpus, deny):
+    deny(corpus / "train_noisy" / "oisy03.wav")
+    os.utime(corpus / "train_noisy" / "oisy03.wav", (1, 1))  # so that it is to be read again
+    flags = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--jobs", 1]
+    done = script(spoiled, "loaders/freesound_loader.py", *flags)
+    assert done.code == 1
+    assert "  oisy03.wav: permission denied" in done.out
+    assert "train_noisy: 0 clips computed, 7 up to date, 1 cannot be used" in done.out
+
+
+def test_m4a_is_counted_and_named_by_the_feature_step(script, tmp_path, sound):
+    rng = np.random.default_rng(0)
+    for label, kind in {"A": "Hum", "B": "Rain"}.items():
+        (tmp_path / "own/train" / label).mkdir(parents=True)
+        sf.write(tmp_path / "own/train" / label / "1.wav", sound(rng, kind, 0.5, 16000), 16000)
+        (tmp_path / "own/train" / label / "2.m4a").write_bytes(b"nothing of it is read")
+    (tmp_path / "config.json").write_text('{"tiny": {"data_path": "own"}}')
+    flags = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--jobs", 1]
+    done = script(tmp_path, "loaders/freesound_loader.py", *flags)
+    assert (done.code, done.err) == (0, "")
+    assert "train_curated: 2 clips computed, 0 up to date, 2 cannot be used" in done.out
+    assert "A/2.m4a: not readable as audio" in done.out

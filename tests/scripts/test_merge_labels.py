@@ -1,0 +1,103 @@
+"""merge.py on data whose submission names up to three labels, and what it prints of single-label data."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from loaders.layouts import Corpus, read_corpus
+from tests.published import KINDS, publish
+from utils.errors import UserError
+from utils.prediction_file import Predictions, save_predictions
+
+FLAGS = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64, "--seed", 1234]
+
+
+@pytest.fixture
+def merge(script, tmp_path):
+    """Predict each clip of a split in two folds by a function of its name; what merge.py then does."""
+
+    def run(name: str, split: str, table):
+        publish(tmp_path / "data", name)
+        (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+        corpus = read_corpus(tmp_path / "data")
+        for fold in range(2):
+            fnames = corpus.subset("train_curated" if split == "val" else split).fnames
+            fnames = fnames[fold::2] if split == "val" else fnames
+            args = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
+                    "num_folds": 2, "seed": 1234, "fold_num": fold, "split": split}  # fmt: skip
+            scores = np.array([table(fname) for fname in fnames], np.float32)
+            path = tmp_path / "predictions" / f"resnet18_tiny_{split}_32x64_16000_{fold}-2.npz"
+            save_predictions(path, Predictions(scores, fnames, corpus.class_names, args))
+        return script(tmp_path, "merge.py", *FLAGS, "--split", split)
+
+    return run
+
+
+def test_kaggles_fsdkaggle2018_gets_three_labels_best_first_in_the_order_of_the_sample(merge, tmp_path):
+    rows = {"b0.wav": [0.1, 0.3, 0.2], "b1.wav": [0.5, 0.5, 0.9], "b2.wav": [0.9, 0.8, 0.7]}
+    done = merge("fsdkaggle2018_of_kaggle", "test", rows.get)
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "submission.csv").read_text().splitlines() == [
+        "fname,label",
+        "b2.wav,Hum Rain Whistle",
+        "b0.wav,Rain Whistle Hum",
+        "b1.wav,Whistle Hum Rain",
+    ]
+
+
+def test_out_of_fold_tables_of_such_data_hold_probabilities(merge, tmp_path):
+    assert merge("fsdkaggle2018_of_kaggle", "val", lambda fname: [0.1, 0.2, 0.3]).code == 0
+    assert list(pd.read_csv(tmp_path / "oof.csv").columns) == ["fname", *KINDS]
+
+
+def test_map_at_3_and_accuracy_are_printed_public_and_private(merge):
+    truth = {f"b{i}.wav": i % 3 for i in range(4)}  # of which Rain is never first, and then second
+    done = merge("fsdkaggle2018", "test", lambda f: [[0.9, 0.5, 0.1], [0.9, 0.5, 0.1], [0.1, 0.2, 0.9]][truth[f]])
+    line = re.search(r"^merged: (.*)$", done.out, re.M)[1]
+    assert line.split(" | ")[1:] == [
+        "mAP@3 public 1.0000  private 0.7500  overall 0.8750",
+        "accuracy public 1.0000  private 0.5000  overall 0.7500",
+    ]
+    assert re.search(
+        r"^mean of 2 folds: lwlrap overall \S+ \| mAP@3 overall 0.8750 \| accuracy overall 0.7500$", done.out, re.M
+    )
+
+
+def test_accuracy_out_of_fold_and_its_mean_over_folds(merge):
+    done = merge("urbansound8k", "val", lambda fname: [0.9, 0.1])  # every second clip is of the first class
+    assert "CV accuracy 0.5000, mean of 2 folds 0.5000" in done.out
+
+
+def test_the_report_shows_a_confusion_matrix_and_the_metrics(merge, script, tmp_path):
+    merge("urbansound8k", "val", lambda fname: [0.9, 0.1])
+    assert script(tmp_path, "report.py", *FLAGS, "--clips", 0).code == 0
+    html = (tmp_path / "report.html").read_text()
+    assert "6 of 12 clips are right" in html
+    assert "air_conditioner: taken for siren in 6 of 6 clips (100%)" in html
+    assert "siren: taken for siren in 6 of 6 clips (100%)" in html
+    assert "CV accuracy" in html
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"),
+    [
+        ("fname,label\nx,c a\ny,b a\n", True),
+        ("fname,label\ny,b a\nx,c a\n", False),
+        ("fname,label\nx,c a\n", False),
+        ("fname,labels\nx,c a\ny,b a\n", False),
+        ("fname,label\nx,c\ny,b a\n", False),
+        ("fname,label\nx,c c\ny,b a\n", False),
+        ("fname,label\nx,c d\ny,b a\n", False),
+        ("fname,label\nx,c a b\ny,b a\n", False),
+    ],
+)
+def test_a_table_of_labels_is_read_back_before_it_is_written(module_of, text, ok):
+    check, corpus = module_of("merge.py").check_labels, Corpus(["a", "b", "c"], labels_in_submission=2)
+    if ok:
+        check(text, ["x", "y"], corpus)
+    else:
+        with pytest.raises(UserError):
+            check(text, ["x", "y"], corpus)
