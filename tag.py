@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from loaders.layouts import AUDIO_SUFFIXES
+from loaders.listing import SUFFIXES
 from tagging.ensemble import build_ensemble, read_checkpoints
 from tagging.onnx_export import export_onnx
 from tagging.outputs import check_outputs, describe, name_pictures, write_csv, write_json
@@ -151,7 +151,7 @@ def parse_args() -> argparse.Namespace:
 def sounds_among(args: argparse.Namespace) -> list[str]:
     """Take out of --model_path what can be no checkpoint and stands after some: sound files and folders."""
     paths = args.model_path or []
-    sounds = [path for path in paths if Path(path).suffix.lower() in AUDIO_SUFFIXES or Path(path).is_dir()]
+    sounds = [path for path in paths if Path(path).suffix.lower() in SUFFIXES or Path(path).is_dir()]
     if 0 < len(sounds) < len(paths):
         args.model_path = [path for path in paths if path not in sounds]
         return sounds

@@ -133,8 +133,10 @@ def run_short(kind: str, box: Sandbox, argv: list[str], room: int) -> Finished:
         if kind == "disk full" and size > 0:
             with open(ballast, "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
-        largest = room if kind == "ulimit -f" else None
-        return run_group([box.python, *argv], box.folder, box.environ, LIMIT, largest)
+        largest, python = room if kind == "ulimit -f" else None, box.python
+        if largest is not None and argv[0] == SCRIPTS["features"]:
+            python = sys.executable  # afresh: joblib asks for semaphores, which are files, when it is imported
+        return run_group([python, *argv], box.folder, box.environ, LIMIT, largest)
     finally:
         ballast.unlink(missing_ok=True)
 
