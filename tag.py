@@ -65,13 +65,13 @@ def main() -> int:
     keep_freed_memory()
     ensemble = build_ensemble(read_checkpoints(args.model_path), device, precision)
 
-    heard, failed = [], False
+    heard, failed = [], 0
     files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures))
     for file in tqdm(files, total=len(paths), unit="file", disable=None, leave=False):
         if file.reason or file.remark:
             tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.reason or file.remark)}", file=sys.stderr)
         if file.scores is None:
-            failed = True
+            failed += 1
             continue
         heard.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
@@ -81,7 +81,9 @@ def main() -> int:
         write_csv(args.csv, heard, ensemble.class_names)
     if args.json is not None:
         write_json(args.json, heard, ensemble.class_names)
-    return int(failed)
+    if failed > 1:
+        print(f"tag.py: {failed} of {len(paths)} files cannot be used", file=sys.stderr)
+    return int(failed > 0)
 
 
 def named(output: str | None) -> list[Path]:

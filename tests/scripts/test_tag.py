@@ -142,7 +142,8 @@ def test_broken_files_are_named_with_the_reason_and_the_rest_goes_on(run_tag, so
     done = run_tag(sounds, sounds / "gone.wav", "x" * 300, "--csv", sounds / "tags.csv")
     assert done.code == 1
     said = done.err.splitlines()
-    assert len(said) == 4
+    assert len(said) == 5
+    assert said[4] == "tag.py: 4 of 5 files cannot be used"
     assert "name too long" in said[3]
     for line, (name, reason) in zip(
         said, [("a empty", "0 bytes"), ("b text", "not readable"), ("gone", "no such file")], strict=False
