@@ -22,7 +22,7 @@ SETTINGS = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 6
             "num_folds": 2, "seed": 1234, "l_rate": 0.1, "n_iter": 20, "tta": 8}  # fmt: skip
 
 
-def sharpen(path: Path) -> None:
+def _sharpen(path: Path) -> None:
     """Make a network that was hardly trained tell clips apart, so that a crop in another place would be seen."""
     torch.manual_seed(0)
     state = load_checkpoint(path)
@@ -32,8 +32,14 @@ def sharpen(path: Path) -> None:
             layer.momentum = 0.5
     for _ in range(8):
         model(torch.rand(16, 1, 32, 64) * torch.rand(16, 1, 32, 1) ** 4)
-    model.classifier[-1].weight.data *= 20
+    model.classifier[-1].weight.data *= 40
     torch.save(state | {"model": model.state_dict()}, path)
+
+
+@pytest.fixture(scope="session")
+def sharpen() -> Callable[[Path], None]:
+    """Make the network of a checkpoint that was hardly trained tell clips apart."""
+    return _sharpen
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +50,7 @@ def tagger(tmp_path_factory, template, script, tiny_flags) -> Path:
     for fold in (0, 1):
         done = script(folder, "train.py", *tiny_flags, "--n_iter", 2, "--eval_freq", 0, "--fold_num", fold)
         assert done.code == 0, done.err
-        sharpen(folder / BEST.format(fold))
+        _sharpen(folder / BEST.format(fold))
         done = script(folder, "test.py", "--model_path", BEST.format(fold), "--no-use_cuda")
         assert done.code == 0, done.err
     return folder

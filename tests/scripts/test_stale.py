@@ -16,7 +16,7 @@ FEATURES = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, template, script, tiny_flags):
+def finished(tmp_path_factory, template, script, tiny_flags, sharpen):
     """Both folds of a run, trained and predicted.  Not to be changed: a test takes `place`."""
     root = tmp_path_factory.mktemp("finished")
     shutil.copytree(template, root / "data")
@@ -24,6 +24,7 @@ def finished(tmp_path_factory, template, script, tiny_flags):
     for fold in (0, 1):
         done = script(root, "train.py", *tiny_flags, "--n_iter", 2, "--fold_num", fold)
         assert done.code == 0, done.err
+        sharpen(root / BEST.replace("0-2", f"{fold}-2"))
         done = script(root, "test.py", "--model_path", BEST.replace("0-2", f"{fold}-2"), "--tta", 2)
         assert done.code == 0, done.err
     return root
