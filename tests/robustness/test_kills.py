@@ -16,7 +16,7 @@ def victim(peace, tmp_path_factory):
     return peace[0].copy(tmp_path_factory.mktemp("kills") / "victim")
 
 
-def test_killed_in_every_stage_the_loop_ends_with_the_same_files(peace, victim):
+def test_killed_again_and_again_the_loop_ends_with_the_same_files(peace, victim):
     tally = Tally()
     kill_until_done(victim, *peace[:1], TARGETS, peace[1], tally, np.random.default_rng(0))
     assert tally.problems == []
