@@ -1,5 +1,7 @@
 """One sound file -> its features.  What each worker of the feature step runs, so it imports no more than that needs."""
 
+import os
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -23,11 +25,15 @@ def sample_features(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
 
 
 def locate(folder: Path, fname: str) -> Path:
-    """Where a clip lies.  Raises UnusableClipError on a name that leads out of the folder."""
+    """Where a clip lies, in whichever of the two ways its accents are written.
+
+    Raises UnusableClipError on a name that leads out of the folder.
+    """
     name = PurePosixPath(fname)
     if name.is_absolute() or ".." in name.parts or "\0" in fname:
         raise UnusableClipError("its name points outside of the data folder")
-    return folder / name
+    spellings = (name, *(unicodedata.normalize(form, fname) for form in ("NFC", "NFD")))
+    return next((folder / spelling for spelling in spellings if os.path.lexists(folder / spelling)), folder / name)
 
 
 def try_clip(folder: Path, fname: str, settings: AudioSettings) -> np.ndarray | str:

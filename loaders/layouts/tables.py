@@ -19,9 +19,22 @@ def read_csv(path: Path, columns: list[str]) -> pd.DataFrame:
         raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
     if not isinstance(table.index, pd.RangeIndex):  # which is how pandas takes the surplus
         raise UserError(f"{path}: has rows with more fields than its header names")
+    table = _named_columns(table, path)
     missing = [column for column in columns if column not in table]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]!r} among {', '.join(map(str, table.columns[:8]))}")
+    return table
+
+
+def _named_columns(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Without blanks around the columns' names, and without columns that have none: an index, or a comma too many."""
+    table = table.rename(columns=str.strip)
+    for number, name in enumerate(table.columns):
+        if name != f"Unnamed: {number}":  # how pandas calls it
+            continue
+        if not ((table[name] == "").all() or (number == 0 and table[name].str.fullmatch(r"\d+").all())):
+            raise UserError(f"{path}: column {number + 1} has no name; give it one, or take it out")
+        table = table.drop(columns=name)
     return table
 
 
@@ -47,6 +60,9 @@ def read_subset(csv: Path, folder: Path, class_names: list[str]) -> Subset:
 
 def parse_labels(table: pd.DataFrame, class_names: list[str], csv: Path) -> np.ndarray:
     """Comma-separated labels of a table's rows -> (N, C) bool."""
+    for name in class_names:
+        if "," in name:
+            raise UserError(f"{csv}: the class {name!r} holds a comma, which separates labels here; rename it")
     column = {name: i for i, name in enumerate(class_names)}
     rows = table.labels.str.split(",")
     pairs = [(row, label.strip()) for row, labels in enumerate(rows) for label in labels]
