@@ -51,6 +51,12 @@ def read_vocabulary(path: Path) -> list[str]:
     return names[1:] if names[0].lower() in ("label", "labels", "class", "name", "display_name") else names
 
 
+def read_sample(path: Path) -> tuple[list[str], list[str]]:
+    """Class names and test clips of a sample submission, which has a column for each class."""
+    table = read_csv(path, ["fname"])
+    return [column for column in table.columns if column != "fname"], unique(table.fname, path)
+
+
 def read_subset(csv: Path, folder: Path, class_names: list[str]) -> Subset:
     """The clips of a table with columns fname and labels, which are comma-separated, and perhaps usage."""
     table = read_csv(csv, ["fname", "labels"])
