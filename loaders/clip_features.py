@@ -27,7 +27,10 @@ def sample_features(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
 
 
 def locate(folder: Path, fname: str) -> Path:
-    """Where a clip lies.  Raises UnusableClipError on a name that leads out of the folder."""
+    """Where a clip lies, in whichever of the two ways its accents are written.
+
+    Raises UnusableClipError on a name that leads out of the folder.
+    """
     name = PurePosixPath(fname)
     if name.is_absolute() or ".." in name.parts or "\0" in fname:
         raise UnusableClipError("its name points outside of the data folder")

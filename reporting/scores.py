@@ -33,7 +33,7 @@ def scores_section(results: Results) -> Section | None:
             lead += f"{metric}: {SAYS[metric]}. "
     if not tables:
         return None
-    lead += "Held out: curated clips. The other columns: test clips." if "test" in results.runs else ""
+    lead += "Held out: curated clips. The other columns: test clips." if _test_scores(results, "lwlrap") else ""
     return Section("scores", "Scores", lead.strip(), f'<div class="cards">{"".join(cards)}</div>{tables}')
 
 
@@ -44,8 +44,8 @@ def _cards(results: Results, metric: str, held_out: Scores, test: dict[str, Scor
         clips = f"{len(truth):,} curated clips, each by the fold that held it out"
         cards.append(card(f"CV {metric}", f"{METRICS[metric](truth, probabilities):.4f}", clips, main=main))
     merged = test.get("merged", {})
-    for part in (part for part in PARTS if part in merged):
-        title = f"test, {part}" if main else f"test {metric}, {part}"
+    for part in (part for part in PARTS if part in merged and (main or part == "overall")):
+        title = f"test, {part}" if main else f"test {metric}"
         cards.append(card(title, f"{merged[part]:.4f}", "mean of the folds' probabilities"))
     singles = [row["overall"] for name, row in test.items() if name not in ("merged", "guess")]
     if singles and main:

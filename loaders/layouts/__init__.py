@@ -56,4 +56,4 @@ def _is_there(root: Path, mark: str) -> bool:
     if not column or not (root / name).is_file():
         return not column and (root / name).exists()
     with open(root / name, encoding="utf-8-sig", errors="replace") as file:
-        return column in file.readline().replace('"', "").strip().split(",")
+        return column in [name.strip(' "') for name in file.readline().strip().split(",")]

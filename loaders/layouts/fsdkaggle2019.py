@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from loaders.layouts.corpus import Corpus, Subset
-from loaders.layouts.tables import read_subset, read_vocabulary, unique, with_clips
+from loaders.layouts.tables import read_sample, read_subset, read_vocabulary, with_clips
 from loaders.spelling import look
-from loaders.tables import class_columns, read_csv
 from utils.errors import UserError
 
 ZENODO = "FSDKaggle2019."
@@ -15,14 +14,13 @@ ZENODO = "FSDKaggle2019."
 
 def read_kaggle(root: Path) -> Corpus:
     """`train_curated.csv`, perhaps `train_noisy.csv`, and `sample_submission.csv`, whose columns are the classes."""
-    sample = read_csv(root / "sample_submission.csv", ["fname"])
-    class_names = class_columns(sample, root / "sample_submission.csv")
+    class_names, fnames = read_sample(root / "sample_submission.csv")
     subsets = {
         name: read_subset(root / f"{name}.csv", root / name, class_names)
         for name in ("train_curated", "train_noisy")
         if (root / f"{name}.csv").exists()
     }
-    test = Subset(root / "test", unique(sample.fname, root / "sample_submission.csv"))
+    test = Subset(root / "test", fnames)
     answers = root / "test_post_competition.csv"
     subsets["test"] = with_answers(test, answers, class_names) if answers.exists() else test
     return Corpus(class_names, with_clips(subsets))

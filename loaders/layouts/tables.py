@@ -7,7 +7,7 @@ import pandas as pd
 
 from loaders.layouts.corpus import Subset
 from loaders.spelling import look
-from loaders.tables import check_commas, parse_labels, read_csv, read_rows
+from loaders.tables import check_commas, class_columns, parse_labels, read_csv, read_rows
 from utils.errors import UserError
 
 
@@ -18,6 +18,12 @@ def read_vocabulary(path: Path) -> list[str]:
     names = table[column].str.strip().tolist()
     headed = names[0].lower() in ("label", "labels", "class", "name", "display_name")
     return check_commas(names[1:] if headed else names, path)
+
+
+def read_sample(path: Path) -> tuple[list[str], list[str]]:
+    """Class names and test clips of a sample submission, which has a column for each class."""
+    table = read_csv(path, ["fname"])
+    return class_columns(table, path), unique(table.fname, path)
 
 
 def read_subset(csv: Path, folder: Path, class_names: list[str]) -> Subset:

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 
+from loaders.clip_features import locate
 from loaders.layouts import read_corpus
 from utils.errors import UserError
 
@@ -202,3 +203,38 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_a_folder_with_nothing_recognisable_lists_what_was_looked_for(tmp_path):
     with pytest.raises(UserError, match=r"train_curated.csv, FSDKaggle2019.meta, .*meta/esc50.csv, .*, train;"):
         read_corpus(write(tmp_path, readme=b""))
+
+
+def test_blanks_around_the_names_of_columns_change_nothing(tmp_path):
+    corpus = read_corpus(kaggle(tmp_path, sample_submission=SAMPLE.replace("fname,Bark,Hum,", "fname, Bark, Hum ,")))
+    assert corpus.class_names == ["Bark", "Hum", "Meow"]
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [",fname,Bark,Hum,Meow\n0,t2.wav,0,0,0\n1,t1.wav,0,0,0\n", "fname,Bark,Hum,Meow,\nt2.wav,0,0,0,\nt1.wav,0,0,0,\n"],
+)
+def test_a_column_of_numbers_or_nothing_without_a_name_is_no_class(tmp_path, sample):
+    corpus = read_corpus(kaggle(tmp_path, sample_submission=sample))
+    assert corpus.class_names == ["Bark", "Hum", "Meow"]
+    assert corpus.subset("test").fnames == ["t2.wav", "t1.wav"]
+
+
+def test_a_class_without_a_name_is_refused(tmp_path):
+    sample = "fname,Bark,,Hum\nt2.wav,0,0,0\nt1.wav,0,0,0\n"
+    with pytest.raises(UserError, match=r"sample_submission.csv: column 3 has no name"):
+        read_corpus(kaggle(tmp_path, sample_submission=sample))
+
+
+def test_a_class_with_a_comma_is_named_where_commas_separate_labels(tmp_path):
+    sample = 'fname,"Bark, loud",Hum,Meow\nt1.wav,0,0,0\n'
+    with pytest.raises(UserError, match="'Bark, loud' holds a comma"):
+        read_corpus(kaggle(tmp_path, sample_submission=sample))
+
+
+@pytest.mark.parametrize(
+    ("written", "on_disk"), [("caf\u00e9.wav", "cafe\u0301.wav"), ("cafe\u0301.wav", "caf\u00e9.wav")]
+)
+def test_accents_written_in_two_ways_are_one_name(tmp_path, written, on_disk):
+    (tmp_path / on_disk).touch()
+    assert os.path.exists(locate(tmp_path, written))

@@ -117,6 +117,15 @@ def test_own_csv_needs_neither_folds_nor_groups_nor_a_test_folder(tmp_path):
     assert corpus.subset("train_curated").groups is None
 
 
+def test_own_csv_takes_classes_and_test_clips_from_a_sample_where_there_is_one(tmp_path):
+    publish(tmp_path, "own_csv")
+    (tmp_path / "sample_submission.csv").write_text("fname,Whistle,Rain,Loud,Hum\nx.wav,0,0,0,0\n")
+    corpus = read_corpus(tmp_path)
+    assert corpus.class_names == ["Whistle", "Rain", "Loud", "Hum"]
+    assert labels(corpus, "train_curated")["a04.wav"] == ["Rain", "Loud"]
+    assert corpus.subset("test").fnames == ["x.wav"]
+
+
 def test_folds_are_numbered_by_value_and_a_clip_without_one_is_never_held_out(tmp_path):
     (tmp_path / "train.csv").write_text("fname,labels,fold\na,A,10\nb,B,9\nc,A,\nd,B,10\n")
     assert read_corpus(tmp_path).subset("train_curated").folds.tolist() == [1, 0, -1, 1]
