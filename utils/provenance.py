@@ -19,8 +19,9 @@ def versions() -> dict[str, str]:
 
 
 def digest(parts: Iterable[str] | np.ndarray) -> str:
-    """Tells lists of strings, or arrays of numbers, apart."""
-    data = parts.tobytes() if isinstance(parts, np.ndarray) else "\n".join(parts).encode()
+    """Tells lists of strings, or arrays of numbers, apart.  An array of strings has the digest of their list."""
+    numbers = isinstance(parts, np.ndarray) and parts.dtype.kind != "U"
+    data = parts.tobytes() if numbers else "\n".join(parts).encode()
     return hashlib.sha256(data).hexdigest()[:16]
 
 
