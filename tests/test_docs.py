@@ -6,6 +6,7 @@ import re
 import runpy
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 from unittest import mock
 
@@ -94,7 +95,7 @@ def check_python(script: str, *arguments: str) -> None:
 
 def check_pip(install: str, *words: str) -> None:
     assert install == "install"
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in pairwise(words):
         assert flag != "-r" or (ROOT / value).exists()
     for name, _, version in (word.partition("==") for word in words if "==" in word):
         assert PINS[name] == version

@@ -43,7 +43,9 @@ def test_the_diffs_apply_and_train(make_repository, template):
     for fname, labels in zip(curated.fnames, curated.truth, strict=True):
         shutil.copy(curated.folder / fname, root / f"named/sounds/Class{labels.argmax()}_{fname}")
     (root / "config.json").write_text(json.dumps({"named": {"data_path": "named"}}))
-    done = subprocess.run([sys.executable, "-c", TRAIN, *COMMANDS], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN, *COMMANDS], cwd=root, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "lwlrap per class" in done.stdout
     assert all(f"Class{label}" in done.stdout for label in range(4))
