@@ -1,39 +1,65 @@
-# make demo: the whole loop on an embedded corpus.   make test: the tests.   make lint: style.   make bench: the speed.
-# make robustness: the attacks in full, which make test runs in small; half an hour on two cores.
-# make kaggle DATASET=freesound K=5: what a Kaggle notebook needs to predict, and the notebook.
+# `make` alone lists the targets: the text after ## in each.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_iter 360 --eval_freq 120 \
 	--l_rate 0.05 --num_cycles 1 --dropout_rate 0.2 --print_train_freq 50
 
+define PLAN_OF_DEMO
+What this will do, on two slow cores:
+  install into .venv (once; a download of about 1 GB)      some minutes
+  make a corpus: 640 clips of 14 sounds, datasets/demo     about 1/2 minute
+  compute features of all clips                            about 1/2 minute
+  train and predict 2 folds, 360 steps each                about 2 minutes each
+  merge them: submission.csv, oof.csv, noisy.csv           some seconds
+  write report.html                                        about 1/2 minute
+Called again, it skips what is up to date.
+endef
+define AFTER_DEMO
+Three things to do next:
+  1. open report.html in a browser: scores, curves, and clips to listen to
+  2. tag a sound:            source .venv/bin/activate && python tag.py datasets/demo/test --csv tags.csv
+  3. train on your own data: put sounds into FOLDER/train/LABEL/, add FOLDER to config.json (README.md, "Your own data")
+endef
+export PLAN_OF_DEMO AFTER_DEMO
+
 DATASET ?= freesound
 K ?= 5
 
-.PHONY: demo test bench robustness lint install kaggle clean
+.PHONY: help demo plan_of_demo install test bench robustness kaggle lint clean
 
-demo: .venv/installed
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: plan_of_demo .venv/installed ## the whole loop on a corpus that it makes, up to a report; installs into .venv first
+	@echo; echo "== the corpus"
 	$(BIN)/python demo/corpus.py --out datasets/demo --seed 0
+	@echo; echo "== features, training, predictions, merging"
 	SPLITS="val test train_noisy" PYTHON="$(CURDIR)/$(BIN)/python" ./run.sh demo 2 $(DEMO_FLAGS)
+	@echo; echo "== the report"
 	$(BIN)/python report.py --dataset demo --img_rows 32 --img_cols 96 --output "$(CURDIR)/report.html"
+	@echo; echo "$$AFTER_DEMO"
 
-test: .venv/installed-dev
+plan_of_demo:
+	@echo "$$PLAN_OF_DEMO"
+
+test: .venv/installed-dev ## all tests
 	$(BIN)/python -m pytest
 
-bench: .venv/installed
+bench: .venv/installed ## measure the speed, in about ten minutes; writes benchmarks/results.md
 	PYTHON="$(CURDIR)/$(BIN)/python" benchmarks/all.sh
 
-robustness: .venv/installed
-	PYTHON=$(CURDIR)/$(BIN)/python tests/robustness/all.sh
+robustness: .venv/installed ## the attacks in full, which make test runs small, in half an hour; writes docs/robustness.md
+	PYTHON="$(CURDIR)/$(BIN)/python" tests/robustness/all.sh
 
-kaggle: .venv/installed
+kaggle: .venv/installed ## pack the run of DATASET=freesound K=5 for a Kaggle notebook, and write the notebook
 	$(BIN)/python on_kaggle/pack.py --dataset $(DATASET) --num_folds $(K) $(KAGGLE_FLAGS)
 
-lint: .venv/installed-dev
+lint: .venv/installed-dev ## check the style with ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-install: .venv/installed
+install: .venv/installed ## make .venv and install requirements.txt into it
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -46,6 +72,6 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-clean:
-	rm -rf .venv datasets predictions checkpoints/*.pth checkpoints/*.jsonl checkpoints/tensorboard submission.csv oof.csv noisy.csv report.html
+clean: ## delete .venv, the demo's data and everything that runs wrote, checkpoints included
+	rm -rf .venv datasets/demo predictions checkpoints/*.pth checkpoints/*.jsonl checkpoints/tensorboard submission.csv oof.csv noisy.csv report.html
 	rm -rf kaggle_dataset kaggle_notebook

@@ -79,7 +79,7 @@ def check_labels(text: str, fnames: list[str], corpus: Corpus) -> None:
     wanted = min(corpus.labels_in_submission, len(corpus.class_names))
     for labels in table.label.str.split(" "):
         if len(set(labels)) != wanted or not set(labels) <= set(corpus.class_names):
-            raise UserError(f"{' '.join(labels)!r} are not {wanted} labels; names of classes must hold no blanks here")
+            raise UserError(f"{' '.join(labels)!r} are not {wanted} labels; class names must not contain blanks here")
 
 
 def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> None:
@@ -126,18 +126,20 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--dataset", default="freesound", help="a name in config.json")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--seed", type=seed, help="of the training; without the flag, any")
+    what.add_argument("--seed", type=seed, help="seed of the training; without the flag: any")
     what.add_argument("--split", default="test", choices=list(OUTPUTS), help="val: out-of-fold predictions")
-    what.add_argument("--run", nargs="+", help="runs to average, ARCH_RATE_FOLDS, where there are several")
+    what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
     what.add_argument(
         "--prediction_dir",
         nargs="+",
         default=["predictions"],
-        help="where test.py wrote them; of several, all are averaged",
+        help="where test.py wrote them; several folders are averaged",
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--allow_missing", action="store_true", help="go on though a fold is missing")
-    how.add_argument("--output", help="the table to write; submission.csv, oof.csv for --split val, noisy.csv")
+    how.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")
+    how.add_argument(
+        "--output", help="the table to write; without the flag: submission.csv, oof.csv or noisy.csv, by --split"
+    )
     return parser.parse_args()
 
 

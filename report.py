@@ -59,20 +59,20 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--dataset", default="freesound", help="a name in config.json")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--seed", type=seed, help="of the training; without the flag, any")
-    what.add_argument("--run", nargs="+", help="runs to average, ARCH_RATE_FOLDS, where there are several")
+    what.add_argument("--seed", type=seed, help="seed of the training; without the flag: any")
+    what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
     what.add_argument(
         "--prediction_dir",
         nargs="+",
         default=["predictions"],
-        help="where test.py wrote them; of several, all are averaged",
+        help="where test.py wrote them; several folders are averaged",
     )
     what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote its logs")
-    what.add_argument("--allow_missing", action="store_true", help="go on though a fold is missing")
+    what.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")
     page = parser.add_argument_group("page")
     page.add_argument("--clips", type=natural_int, default=12, help="curated clips to show; 0: none")
     page.add_argument("--noisy_clips", type=natural_int, default=12, help="noisy clips to show; 0: none")
-    page.add_argument("--seconds", type=positive_float, default=5.0, help="of each clip, from its start")
+    page.add_argument("--seconds", type=positive_float, default=5.0, help="seconds of each clip, from its start")
     page.add_argument("--output", default="report.html", help="the page to write")
     return parser.parse_args()
 

@@ -93,7 +93,9 @@ def named(output: str | None) -> list[Path]:
 def export(args: argparse.Namespace) -> int:
     """Write one network as ONNX."""
     if args.files or any(value is not None for value in (args.csv, args.json, args.timeline)):
-        raise MisuseError("--export writes a network and tags nothing; leave out the files and what to write of them")
+        raise MisuseError(
+            "--export writes a network and tags nothing; leave out the sound files, --csv, --json and --timeline"
+        )
     states = read_checkpoints(args.model_path)
     if len(states) > 1:
         raise MisuseError(f"--export takes one checkpoint, not {len(states)}; say with --model_path which")
@@ -115,16 +117,16 @@ def parse_args() -> argparse.Namespace:
     what.add_argument(
         "--model_path",
         nargs="+",
-        help="checkpoints to average; without the flag, the best ones of the one run in checkpoints/",
+        help="checkpoints to average; without the flag: the best ones of the only run in checkpoints/",
     )
     out = parser.add_argument_group("output")
-    out.add_argument("--top", type=positive_int, default=5, help="labels to print of each file")
+    out.add_argument("--top", type=positive_int, default=5, help="labels to print per file")
     out.add_argument("--csv", metavar="PATH", help="table to write: a row per file, a column per class")
     out.add_argument("--json", metavar="PATH", help="the same as JSON")
     out.add_argument(
         "--timeline",
         metavar="PATH",
-        help="folder for a picture (.png) and a table (.csv) of each file's scores per second; or, of one file, x.png",
+        help="folder for a picture (.png) and a table (.csv) of each file's scores per second; for one file: NAME.png",
     )
     out.add_argument("--export", metavar="PATH", help="write the network of one checkpoint as ONNX, and tag nothing")
     how = parser.add_argument_group("how")
@@ -132,14 +134,14 @@ def parse_args() -> argparse.Namespace:
         "--tta",
         type=natural_int,
         default=8,
-        help="crops per clip; 0: the whole clip in one pass; recordings over a minute always get a crop a second or so",
+        help="crops per clip; 0: the whole clip in one pass; recordings over a minute: about a crop per second",
     )
-    how.add_argument("--batch_size", type=positive_int, default=32, help="crops of a forward pass")
+    how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
     how.add_argument(
         "--use_cuda",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="on a GPU; without the flag, if there is one",
+        help="use a GPU; without the flag: if there is one",
     )
     how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
     args = parser.parse_args()

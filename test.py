@@ -40,7 +40,9 @@ def main() -> int:
     corpus = read_corpus(get_data_path(trained.dataset))
     if set(corpus.class_names) != set(state["class_names"]):
         odd = sorted(set(corpus.class_names) ^ set(state["class_names"]))
-        raise UserError(f"{args.model_path} was trained on another class list than {trained.dataset} has: see {odd[0]}")
+        raise UserError(
+            f"{args.model_path} was trained on other classes than {trained.dataset} has: {odd[0]} is in one list only"
+        )
 
     device = choose_device(args.use_cuda)
     precision = pick_precision(args.precision, device)
@@ -103,7 +105,7 @@ def fill_in(fnames: list[str], scored: list[str], probabilities: np.ndarray, pri
     rows = dict(zip(scored, probabilities, strict=True))
     for fname in fnames:
         if fname not in rows:
-            print(f"{fname} cannot be used; it gets the training set's mean", file=sys.stderr)
+            print(f"{fname} cannot be used; its row is the mean of the training labels", file=sys.stderr)
     return np.stack([rows.get(fname, prior) for fname in fnames]).astype(np.float32)
 
 
@@ -131,20 +133,20 @@ def parse_args() -> argparse.Namespace:
     what.add_argument(
         "--if_needed",
         action="store_true",
-        help="predict only where the predictions that are there are of another checkpoint, of other clips or settings",
+        help="do nothing if the predictions of this checkpoint, these clips and settings are already there",
     )
     what.add_argument("--prediction_dir", default="predictions", help="where the probabilities go")
     how = parser.add_argument_group("how")
     how.add_argument("--tta", type=natural_int, default=8, help="crops per clip; 0: the whole clip in one pass")
-    how.add_argument("--batch_size", type=positive_int, default=32, help="crops of a forward pass")
-    how.add_argument("--use_cuda", **on_off, help="on a GPU; without the flag, if there is one")
+    how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
+    how.add_argument("--use_cuda", **on_off, help="use a GPU; without the flag: if there is one")
     how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
     known = parser.add_argument_group("known from the checkpoint (a flag that contradicts it is an error)")
     known.add_argument("--dataset", help="a name in config.json")
     known.add_argument("--img_rows", type=positive_int, help="mel bands")
     known.add_argument("--img_cols", type=positive_int, help="frames of a crop")
     known.add_argument("--sampling_rate", type=hertz, help="Hz")
-    known.add_argument("--seed", type=seed, help="of the training")
+    known.add_argument("--seed", type=seed, help="seed of the training")
     known.add_argument("--use_cbam", **on_off, help="attention at the end of each residual branch")
     return parser.parse_args()
 

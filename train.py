@@ -1,4 +1,4 @@
-"""Train one fold of an audio tagger from scratch.  `python train.py -h` tells all flags."""
+"""Train one fold of an audio tagger from scratch.  `python train.py -h` lists all flags."""
 
 import argparse
 import sys

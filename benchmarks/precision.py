@@ -128,7 +128,7 @@ def parse_args() -> argparse.Namespace:
     training.add_argument("--img_rows", type=positive_int, default=64, help="mel bands")
     training.add_argument("--img_cols", type=positive_int, default=96, help="frames of a crop")
     training.add_argument("--l_rate", type=float, default=0.1, help="base learning rate")
-    training.add_argument("--dropout_rate", type=float, default=0.2, help="before the last layer")
+    training.add_argument("--dropout_rate", type=float, default=0.2, help="dropout before the last layer")
     runs = parser.add_argument_group("runs")
     runs.add_argument("--seeds", nargs="+", type=natural_int, default=[1, 2, 3], help="three or more say something")
     runs.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")

@@ -123,7 +123,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--folds", type=positive_int, default=5, help="networks that predict every clip")
     parser.add_argument("--tta", type=positive_int, default=8, help="crops per clip")
     parser.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    parser.add_argument("--batch_size", type=positive_int, default=32, help="crops of a forward pass of ours")
+    parser.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass of ours")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS[1:], help="of ours")
     add_round_flags(parser, repeats=3)

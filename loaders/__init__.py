@@ -27,7 +27,9 @@ def _folder(name: str, path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise UserError(f"config.json: {name} lies in {path}, but nobody has such a home; write it out") from None
+        raise UserError(
+            f"config.json: {name} lies in {path}, but there is no such home folder; write the path in full"
+        ) from None
 
 
 def _entry(name: str) -> dict[str, str]:

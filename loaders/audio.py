@@ -90,7 +90,7 @@ def _check_file(path: Path) -> None:
     if status.st_size == 0:
         raise UnusableClipError("the file is empty (0 bytes)")
     if path.suffix.lower() == ".raw":
-        raise UnusableClipError("has no header, so that nobody can tell its rate")
+        raise UnusableClipError("has no header, so its sampling rate is unknown")
 
 
 def _cut_off(file: sf.SoundFile) -> list[str]:

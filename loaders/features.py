@@ -72,7 +72,7 @@ def make_features(
         raise UserError(f"{error.filename} cannot be written; set features_path in config.json") from None
     except TerminatedWorkerError:
         raise UserError(
-            f"a process that computed features of {split} died, for want of memory perhaps; the clips that were "
+            f"a process that computed features of {split} died, perhaps because memory ran out; the clips that were "
             "finished are kept: run this again, with fewer --jobs"
         ) from None
     except OSError as error:

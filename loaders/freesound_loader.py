@@ -78,9 +78,7 @@ class FreesoundLoader:
         folds[trusted] = _folds(known.select(trusted), corpus.class_names, num_folds, seed, fold_split)
         held_out = np.flatnonzero(folds == fold_num)
         if not len(held_out):
-            raise UserError(
-                f"fold {fold_num} of {num_folds} holds out no clip that can be used; nothing could be scored"
-            )
+            raise UserError(f"fold {fold_num} of {num_folds} holds out no usable clip, so nothing could be scored")
 
         parts = []
         if "train_curated" in SUBSETS[split]:
@@ -177,7 +175,10 @@ def _folds(curated: Subset, class_names: list[str], num_folds: int, seed: int, f
     """The fold (N,) that holds each clip out; -1 where none does."""
     if fold_split == "given":
         if leaks := torn(curated.folds, curated.groups):
-            print(f"the given folds tear the clips of {leaks[0]} apart, one of {len(leaks)} groups", file=sys.stderr)
+            print(
+                f"the given folds separate clips of one recording, {leaks[0]} ({len(leaks)} recordings in all)",
+                file=sys.stderr,
+            )
         return curated.folds
     try:
         folds = assign_folds(curated.truth, num_folds, seed, fold_split, curated.groups)
@@ -198,7 +199,9 @@ def _apart(noisy: Subset, fnames: list[str], groups: np.ndarray | None, held_out
     shared = np.isin(noisy.groups[noisy.rows_of(fnames)], sorted(set(groups[held_out]) - {""}))
     if shared.any():
         left_out = ", ".join(fnames[i] for i in np.flatnonzero(shared))
-        print(f"{shared.sum()} noisy clips are of recordings that this fold holds out, and are left out: {left_out}")
+        print(
+            f"{shared.sum()} noisy clips are left out, since the fold holds out clips of the same recordings: {left_out}"
+        )
     return np.flatnonzero(~shared)
 
 
@@ -214,9 +217,11 @@ def parse_args() -> argparse.Namespace:
     signal.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
     signal.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     work = parser.add_argument_group("work")
-    work.add_argument("--jobs", type=positive_int, default=core_count(), help="processes; one for each core it may use")
+    work.add_argument(
+        "--jobs", type=positive_int, default=core_count(), help="processes; by default one for each usable core"
+    )
     work.add_argument("--backend", default="loky", choices=["loky", "dask"], help="processes here, or a Dask cluster")
-    work.add_argument("--scheduler", metavar="ADDRESS", help="of the Dask cluster, such as tcp://HOST:8786")
+    work.add_argument("--scheduler", metavar="ADDRESS", help="address of the Dask cluster, such as tcp://HOST:8786")
     work.add_argument("--strict", action="store_true", help="fail if a clip cannot be used")
     args = parser.parse_args()
     if (args.backend == "dask") != bool(args.scheduler):
@@ -237,7 +242,7 @@ def main() -> int:
         for fname, reason in report.unusable.items():
             print(f"  {one_line(fname, 100)}: {one_line(reason)}")
         if report.remarks:
-            print(f"{split}: {len(report.remarks)} clips are used although something is odd about them")
+            print(f"{split}: {len(report.remarks)} clips are used, but there is something odd about them")
         for fname, remark in report.remarks.items():
             print(f"  {one_line(fname, 100)}: {one_line(remark)}")
         unusable += len(report.unusable)

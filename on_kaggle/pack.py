@@ -91,13 +91,15 @@ def download(requirements: list[str], versions: list[str]) -> None:
         )
         if done.returncode:
             reason = one_line((done.stderr.strip().splitlines() or ["pip failed"])[-1], 200)
-            raise UserError(f"the wheels for Python {version} cannot be had: {reason}; --no-wheels does without")
+            raise UserError(
+                f"the wheels for Python {version} cannot be downloaded: {reason}; --no-wheels leaves them out"
+            )
 
 
 def begin(folder: Path, mark: str) -> None:
     """An empty folder in place of what this script made before; nothing else is deleted."""
     if folder.exists() and not (folder / mark).exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} holds something else than what this script writes; move it away")
+        raise UserError(f"{folder} holds files that this script did not write; move them away")
     shutil.rmtree(folder, ignore_errors=True)
     with atomic_write(folder / mark):  # first, so that a run that was stopped can be repeated
         pass
@@ -154,17 +156,19 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, "python on_kaggle/pack.py --dataset freesound --num_folds 5")
     what = parser.add_argument_group("what")
-    what.add_argument("--dataset", default="freesound", help="a name in config.json, of the training")
-    what.add_argument("--num_folds", type=positive_int, default=5, help="folds of the training")
-    what.add_argument("--run", nargs="+", help="runs to average, ARCH_RATE_FOLDS, where there are several")
+    what.add_argument("--dataset", default="freesound", help="a name in config.json, as in training")
+    what.add_argument("--num_folds", type=positive_int, default=5, help="number of folds of the training")
+    what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
     what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote them")
     what.add_argument("--tta", type=natural_int, default=8, help="crops per clip; 0: the whole clip in one pass")
-    what.add_argument("--wheels", action=argparse.BooleanOptionalAction, default=True, help="ask pip for wheels")
+    what.add_argument(
+        "--wheels", action=argparse.BooleanOptionalAction, default=True, help="add wheels, which pip downloads"
+    )
     what.add_argument("--python", nargs="+", default=["3.11", "3.12"], help="versions that Kaggle may run")
     there = parser.add_argument_group("names on Kaggle")
     there.add_argument("--user", default="YOUR-NAME", help="who uploads it")
-    there.add_argument("--slug", default=SLUG, help="of the data set that is uploaded")
-    there.add_argument("--competition", default=COMPETITION, help="whose data the notebook reads")
+    there.add_argument("--slug", default=SLUG, help="name of the data set to upload")
+    there.add_argument("--competition", default=COMPETITION, help="the competition whose data the notebook reads")
     return parser.parse_args()
 
 

@@ -81,5 +81,5 @@ def check_outputs(outputs: dict[str, list[Path]], inputs: Iterable[Path]) -> Non
         try_outputs(flag, *paths)
         for output in paths:
             if os.path.realpath(output) in taken and not is_stream(output):
-                raise MisuseError(f"{output} would be overwritten; give what is written a name of its own")
+                raise MisuseError(f"{output} would be overwritten; write to another file")
             taken.add(os.path.realpath(output))

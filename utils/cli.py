@@ -21,7 +21,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One line; argparse's own puts the whole usage before it."""
-        self.exit(2, f"{self.prog}: {one_line(message)}; -h tells all flags\n")
+        self.exit(2, f"{self.prog}: {one_line(message)}; -h lists all flags\n")
 
 
 def make_parser(description: str | None, example: str) -> argparse.ArgumentParser:

@@ -17,14 +17,14 @@ PRECISIONS = ("auto", "fp32", "bf16")
 def pick_device(name: str) -> torch.device:
     """auto: a GPU if there is one.  Raises MisuseError where cuda is asked for and absent."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise MisuseError("--device cuda: there is no usable GPU here; leave the flag out to go on on the CPU")
+        raise MisuseError("--device cuda: there is no usable GPU here; leave the flag out to use the CPU")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def choose_device(use_cuda: bool | None) -> torch.device:
     """What --use_cuda, --no-use_cuda or neither asks for; where there is no GPU, the CPU, and a line that says so."""
     if use_cuda and not torch.cuda.is_available():
-        print("--use_cuda: there is no usable GPU here; going on on the CPU", file=sys.stderr)
+        print("--use_cuda: there is no usable GPU here; using the CPU", file=sys.stderr)
     return pick_device("cpu" if use_cuda is False else "auto")
 
 

@@ -59,4 +59,4 @@ def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing
         text = f"{name} lacks fold {', '.join(map(str, missing))}"
         if not allow_missing:
             raise UserError(f"{text}; {remedy}")
-        print(f"{text}; going on without", file=sys.stderr)
+        print(f"{text}; continuing without it", file=sys.stderr)

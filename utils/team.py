@@ -77,7 +77,7 @@ class Team:
         except RuntimeError as error:
             if self.size == 1 or not any(word in str(error) for word in ("gloo", "NCCL", "Gloo")):
                 raise
-            raise UserError("another process of this training has ended, so this one cannot go on; "
+            raise UserError("another process of this training has ended, so this one stops; "
                             "--resume goes on from the last checkpoint") from None  # fmt: skip
 
     def reseed(self, seed: int, step: int) -> None:

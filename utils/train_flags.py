@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Train one fold of an audio tagger from scratch.",
         "python train.py --arch resnet18 --use_cbam --use_mix_up --use_spec_aug --dataset freesound --fold_num 0",
     )
-    parser.add_argument("--recipe", default="original", choices=list(RECIPES), help="preset of the flags below")
+    parser.add_argument("--recipe", default="original", choices=list(RECIPES), help="sets several of the flags below")
     _add_data_and_network(parser)
     _add_learning(parser)
     _add_run(parser)
@@ -45,7 +45,7 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         "--split",
         default="train",
         choices=["train", "train_curated", "train_noisy"],
-        help="clips to train on; train: this fold's curated ones and all noisy ones",
+        help="clips to train on; train: the curated clips that this fold does not hold out, and all noisy clips",
     )
     data.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     data.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop, 10 ms each")
@@ -54,74 +54,79 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     data.add_argument(
         "--num_folds",
         type=positive_int,
-        help="folds of the curated clips; without the flag, those that the data give, or 5",
+        help="number of folds; without the flag: as many as the data set gives, else 5",
     )
     data.add_argument(
         "--fold_split",
         choices=SPLITS,
-        help="how to make folds; without the flag, those that the data give, or stratified",
+        help="how to make folds; without the flag: given if the data set gives folds, else stratified",
     )
     data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
-    data.add_argument(
-        "--curated_share", type=share, default=0.0, help="of a batch, for curated clips, if they are less of all"
-    )
+    data.add_argument("--curated_share", type=share, default=0.0, help="least share of curated clips in a batch")
     data.add_argument(
         "--noisy_scores",
         default="",
         metavar="FOLDER",
-        help="train only on noisy clips whose labels the predictions there (test.py --split train_noisy) rank high",
+        help="train only on noisy clips whose labels rank high in the predictions there (test.py --split train_noisy)",
     )
-    data.add_argument("--noisy_precision", type=share, default=0.5, help="of a clip's labels in that ranking, at least")
+    data.add_argument(
+        "--noisy_precision", type=share, default=0.5, help="least precision of a clip's labels in that ranking"
+    )
     net = parser.add_argument_group("network")
     net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
     net.add_argument("--use_cbam", **ON_OFF, help="attention at the end of each residual branch")
-    net.add_argument("--dropout_rate", type=share, default=0.5, help="before the last layer")
+    net.add_argument("--dropout_rate", type=share, default=0.5, help="dropout before the last layer")
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     loss = parser.add_argument_group("loss")
-    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up: bce, lovasz")
-    loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal modulation of the BCE; 0: none")
+    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up, joined by +: bce, lovasz")
+    loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal exponent of the BCE; 0: plain BCE")
     augment = parser.add_argument_group("augmentation")
     augment.add_argument("--use_mix_up", **ON_OFF, help="mix pairs of clips")
-    augment.add_argument("--use_spec_aug", **ON_OFF, help="blank bands and spans")
+    augment.add_argument("--use_spec_aug", **ON_OFF, help="blank out bands of frequencies and spans of time")
     augment.add_argument(
-        "--mask_share", type=share, default=MASK_SHARE, help="of an axis; a mask is a quarter of that wide on average"
+        "--mask_share",
+        type=share,
+        default=MASK_SHARE,
+        help="limit of a mask's width, as a share of the axis; masks are a quarter of it wide on average",
     )
     steps = parser.add_argument_group("optimization")
     steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
-    steps.add_argument("--batch_size", type=positive_int, default=128, help="clips of a forward pass")
-    steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes of a step")
-    steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="adamw wants a rate of about 1e-3")
+    steps.add_argument("--batch_size", type=positive_int, default=128, help="clips per forward pass")
+    steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes per optimizer step")
+    steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="adamw needs an --l_rate of about 1e-3")
     steps.add_argument("--l_rate", type=natural_float, default=0.1, help="base learning rate")
     steps.add_argument("--momentum", type=share, default=0.9, help="of SGD; beta 1 of AdamW")
-    steps.add_argument("--weight_decay", type=natural_float, default=1e-4, help="not on biases and norms")
+    steps.add_argument(
+        "--weight_decay", type=natural_float, default=1e-4, help="weight decay, but not of biases and norms"
+    )
     steps.add_argument(
         "--num_cycles",
         type=natural_int,
         default=0,
         help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
     )
-    steps.add_argument("--seed", type=seed, default=1234, help="of everything random")
+    steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     work = parser.add_argument_group("run")
     work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
     work.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
-    work.add_argument("--deterministic", **ON_OFF, help="same bits each time on a GPU too, slower")
+    work.add_argument("--deterministic", **ON_OFF, help="give the same bits each time on a GPU too; slower")
     work.add_argument("--compile", **ON_OFF, help="torch.compile the network: a minute of waiting, then faster steps")
-    work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between lines")
+    work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between printed lines")
     work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
     work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
     work.add_argument("--tensorboard", **ON_OFF, help="log to checkpoint_dir/tensorboard too")
     work.add_argument(
         "--resume",
         metavar="PATH",
-        help="go on from this checkpoint exactly where it stopped; auto: from this run's last one, if it is there",
+        help="continue from this checkpoint exactly where it stopped; auto: from this run's last one, if it is there",
     )
-    work.add_argument("--overwrite", **ON_OFF, help="replace the checkpoints of another run that has the same names")
-    work.add_argument("--print_path", choices=["best", "last"], help="print where that checkpoint goes, and end")
+    work.add_argument("--overwrite", **ON_OFF, help="replace another run's checkpoints of the same names")
+    work.add_argument("--print_path", choices=["best", "last"], help="print the path of that checkpoint, and stop")
     work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
 
 

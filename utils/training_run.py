@@ -184,7 +184,7 @@ class TrainingRun:
         try:
             save_checkpoint(path, state)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; {self._kept()}; make room, then --resume it") from None
+            raise UserError(f"{path}: {error.strerror}; {self._kept()}; free some space, then --resume it") from None
         return path
 
 

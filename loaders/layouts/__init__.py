@@ -44,9 +44,7 @@ def read_corpus(data_path: Path) -> Corpus:
             corpus = read(data_path)
             break
     else:
-        raise UserError(
-            f"{data_path} holds none of {', '.join(LAYOUTS)}; the layouts that can be read are in the README"
-        )
+        raise UserError(f"{data_path} holds none of {', '.join(LAYOUTS)}; docs/data.md tells which layouts can be read")
     check_classes(corpus, data_path)
     return corpus
 

@@ -81,7 +81,7 @@ def test_odd_clips_are_counted_and_named_though_they_are_used(features, corpus):
         assert (done.code, done.err) == (0, "")
         lines = done.out.splitlines()
         assert lines[0].endswith(" up to date, 0 cannot be used")
-        assert lines[1] == "train_noisy: 2 clips are used although something is odd about them"
+        assert lines[1] == "train_noisy: 2 clips are used, but there is something odd about them"
         assert lines[2] == "  oisy02.wav: its channels cancel out; channel 1 of 2 is taken alone"
         assert lines[3].startswith("  oisy03.wav: it was cut off: holds ")
 

@@ -1,4 +1,4 @@
-"""run.sh one stage at a time, as a queue calls it; and the README's SLURM commands, with a stand-in for SLURM."""
+"""run.sh one stage at a time, as a queue calls it; and the SLURM commands of the docs, with a stand-in for SLURM."""
 
 import os
 import re
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.pages import ROOT, blocks
 
 FLAGS = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 4"
 SBATCH = """#!/usr/bin/env bash
@@ -61,20 +63,20 @@ def stage(empty, process):
     return lambda *words: process(empty, "./run.sh", "tiny", 2, *words, *FLAGS.split(), PYTHON=sys.executable)
 
 
-def slurm_commands(readme: Path) -> str:
-    """The README's commands, on the tiny corpus."""
-    (block,) = [b for b in re.findall(r"```\n(.*?)```", readme.read_text(), re.DOTALL) if "sbatch" in b]
+def slurm_commands() -> str:
+    """The commands of docs/many-machines.md, on the tiny corpus."""
+    (block,) = [block for block in blocks(ROOT / "docs/many-machines.md", "bash") if "sbatch" in block]
     block = re.sub(r'^flags=".*"$', f'flags="{FLAGS}"', block, flags=re.MULTILINE)
     return block.replace("freesound 5", "tiny 2").replace("--array 0-4", "--array 0-1")
 
 
-def test_the_readmes_slurm_jobs_end_where_the_scripts_do_one_by_one(make_repository, by_hand, process, request):
+def test_the_slurm_jobs_of_the_docs_end_where_the_scripts_do_one_by_one(make_repository, by_hand, process):
     root = make_repository()
     (root / "bin").mkdir()
     (root / "bin/sbatch").write_text(SBATCH)
     (root / "bin/sbatch").chmod(0o755)
     (root / "jobs.txt").write_text("")
-    commands = slurm_commands(request.config.rootpath / "README.md")
+    commands = slurm_commands()
     path = f"{root / 'bin'}:{os.environ['PATH']}"
     done = process(root, "bash", "-euc", commands, PATH=path, SPLITS="test", PYTHON=sys.executable)
     assert done.code == 0, done.err
