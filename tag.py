@@ -18,7 +18,7 @@ from tagging.outputs import check_outputs, describe, name_pictures, write_csv, w
 from tagging.tagger import find_audio, tag_files
 from tagging.timeline import write_timeline
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
+from utils.devices import PRECISION_HELP, PRECISIONS, choose_device, set_up, told_in_one_line
 from utils.errors import MisuseError, one_line, run
 
 
@@ -39,7 +39,7 @@ def tag(
     paths = [paths] if isinstance(paths, str | Path) else paths
     model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
     device = choose_device(use_cuda)
-    ensemble = build_ensemble(read_checkpoints(model_paths), device, pick_precision(precision, device))
+    ensemble = build_ensemble(read_checkpoints(model_paths), device, precision)
     tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
     for file in tagged:
         if file.reason or file.remark:
@@ -50,6 +50,7 @@ def tag(
     return pd.DataFrame(scores, index, ensemble.class_names)
 
 
+@told_in_one_line()
 def main() -> int:
     args = parse_args()
     if args.export is not None:
@@ -60,10 +61,8 @@ def main() -> int:
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
     device = choose_device(args.use_cuda)
-    precision = pick_precision(args.precision, device)
-    set_determinism(deterministic=False)
-    keep_freed_memory()
-    ensemble = build_ensemble(read_checkpoints(args.model_path), device, precision)
+    set_up(device, same_shapes=False)
+    ensemble = build_ensemble(read_checkpoints(args.model_path), device, args.precision)
 
     heard, failed = [], 0
     files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures))
@@ -143,7 +142,7 @@ def parse_args() -> argparse.Namespace:
         default=None,
         help="use a GPU; without the flag: if there is one",
     )
-    how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
+    how.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
     args = parser.parse_args()
     args.files += sounds_among(args)
     if not args.files and args.export is None:

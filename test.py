@@ -16,7 +16,7 @@ from loaders.pcen import AudioSettings
 from utils.atomic import try_outputs
 from utils.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed
-from utils.devices import PRECISIONS, choose_device, keep_freed_memory, pick_precision, set_determinism
+from utils.devices import PRECISION_HELP, PRECISIONS, choose_device, pick_precision, set_up, told_in_one_line
 from utils.errors import MisuseError, UserError, run
 from utils.metric import lwlrap
 from utils.paths import prediction_path
@@ -28,6 +28,7 @@ from utils.tta import predict
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
 
 
+@told_in_one_line()
 def main() -> int:
     args = parse_args()
     args.model_path = find_checkpoint(args.model_path)
@@ -45,7 +46,7 @@ def main() -> int:
         )
 
     device = choose_device(args.use_cuda)
-    precision = pick_precision(args.precision, device)
+    precision, why_precision = pick_precision(args.precision, device, trained.arch)
     subset = "train_curated" if args.split == "val" else args.split
     fnames = state["held_out"] if args.split == "val" else corpus.subset(subset).fnames
     clips = usable_clips(trained.dataset, subset, fnames, settings)
@@ -66,8 +67,8 @@ def main() -> int:
         print(f"{path} is up to date")
         return 0
 
-    set_determinism(deterministic=False)
-    keep_freed_memory()
+    print(f"{device}, {why_precision}", flush=True)
+    set_up(device, same_shapes=args.tta != 0)
     model = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
     scored = predict(
         model, clips.to(device), trained.img_cols, args.batch_size, device,
@@ -140,7 +141,7 @@ def parse_args() -> argparse.Namespace:
     how.add_argument("--tta", type=natural_int, default=8, help="crops per clip; 0: the whole clip in one pass")
     how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
     how.add_argument("--use_cuda", **on_off, help="use a GPU; without the flag: if there is one")
-    how.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
+    how.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
     known = parser.add_argument_group("known from the checkpoint (a flag that contradicts it is an error)")
     known.add_argument("--dataset", help="a name in config.json")
     known.add_argument("--img_rows", type=positive_int, help="mel bands")

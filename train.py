@@ -17,11 +17,12 @@ from loaders.pcen import AudioSettings
 from losses import Criterion, get_loss
 from models import get_model
 from utils.augment import mixup, spec_augment
-from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.devices import pick_compile, pick_device, pick_precision, set_up, told_in_one_line
 from utils.errors import MisuseError, UserError, run
 from utils.optimization import get_optimizer, learning_rate
 from utils.paths import checkpoint_path
 from utils.resume import clear, fitting, read_resumed
+from utils.scaling import LossScaler
 from utils.selection import believable_clips
 from utils.team import SOLO, Team, join_team
 from utils.tensorboard import Tensorboard, import_writer
@@ -30,13 +31,14 @@ from utils.training_run import Interrupts, TrainingRun, refuse_lone_values, try_
 from utils.tta import predict
 
 
+@told_in_one_line()
 def main() -> int:
     args, resumed = parse_args()
     try_run_outputs(args)
     device = pick_device(args.device)
-    precision = pick_precision(args.precision, device)
-    set_determinism(args.deterministic)
-    keep_freed_memory()
+    precision, why_precision = pick_precision(args.precision, device, args.arch, resumed=resumed)
+    compiled, why_not_compiled = pick_compile(args.compile, device, args.n_iter, args.deterministic)
+    set_up(device, args.deterministic)
     team = join_team(args.batch_size, device)
     if team.size == 1 or device.type == "cpu":  # on GPUs a team's norms see the whole batch
         refuse_lone_values(build_model, args, args.batch_size // team.size)
@@ -48,14 +50,14 @@ def main() -> int:
         clear(args)
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
     optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
-    if args.compile:
+    if compiled:
         model.compile()
     engine = team.wrap(model, device)
     criterion = get_loss(args.loss, args.gamma_fl)
-    training = TrainingRun(args, loader, model, optimizer, resumed, writes=team.rank == 0)
-    tensorboard = None
-    if args.tensorboard and team.rank == 0:
-        tensorboard = Tensorboard(args, model, training.step, training.log)
+    scaler = LossScaler(precision, device)
+    training = TrainingRun(args, loader, model, optimizer, scaler, precision, resumed, team)
+    logs = args.tensorboard and team.rank == 0
+    tensorboard = Tensorboard(args, model, training.step, training.log) if logs else None
     team.reseed(args.seed, training.step)
 
     def predict_held_out(rows: np.ndarray) -> np.ndarray:
@@ -65,26 +67,29 @@ def main() -> int:
         )  # fmt: skip
 
     def scores() -> np.ndarray:
-        probabilities = team.rows(len(loader.held_out), len(loader.class_names), device, predict_held_out)
+        probabilities = team.rows(len(loader.held_out), len(loader.class_names), predict_held_out)
         model.train()
         return probabilities
 
     print(describe_recipe(args.recipe, args))
     members = f" x {team.size}" if team.size > 1 else ""
-    print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device}{members}", flush=True)
+    print(f"{len(loader.clips)} training clips, {len(loader.held_out)} held out, {device}{members}")
+    print(f"{why_precision}{why_not_compiled}", flush=True)
     model.train()
     quiet = True if team.rank else None  # None: where the output is no terminal
     with Interrupts() as interrupts, team.watched():
         for step in trange(training.step, args.n_iter, initial=training.step, total=args.n_iter, disable=quiet):
-            loss = train_step(args, step, loader, engine, optimizer, criterion, device, precision, team)
+            loss = train_step(args, step, loader, engine, optimizer, criterion, device, precision, scaler, team)
+            received = team.any(interrupts.received or 0)  # first: it notices a process that has died
             training.after_step(loss, scores)
             if tensorboard:
                 tensorboard.after_step(training.log)
-            if (received := team.any(interrupts.received or 0)) and training.step < args.n_iter:
+            if received and training.step < args.n_iter:
                 path = training.save()
                 print(f"stopped after step {training.step}; to go on: python train.py --resume {path}", flush=True)
                 return 128 + received
-    report(training)
+    if team.rank == 0:
+        report(training)
     return 0
 
 
@@ -97,10 +102,11 @@ def train_step(
     criterion: Criterion,
     device: torch.device,
     precision: torch.dtype,
+    scaler: LossScaler,
     team: Team = SOLO,
 ) -> Tensor:
     """One optimizer step; returns its loss, a scalar on the device that nobody has waited for; NaN if the loss or
-    a gradient is not finite.
+    a gradient is not finite (in fp16 such a gradient skips the step).
 
     Whatever is random in it but dropout is a function of the seed and the step alone.
     """
@@ -112,16 +118,16 @@ def train_step(
             inputs, targets = mixup(inputs, targets, rng)
         if args.use_spec_aug:
             inputs = spec_augment(inputs, rng, args.mask_share)
-        with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-            logits = team.whole(model(team.share(inputs)))
-        loss = criterion(logits, targets) / args.iter_size
-        (loss * team.size).backward()  # since the gradients of several processes are averaged
+        with team.gradients_meet(model, now=number == (step + 1) * args.iter_size - 1):
+            with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+                logits = team.whole(model(team.share(inputs)))
+            loss = criterion(logits, targets) / args.iter_size
+            scaler.scale(loss * team.size).backward()  # since the gradients of several processes are averaged
         total += loss.detach()
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    total = torch.where(nn.utils.get_total_norm(gradients).isfinite(), total, torch.nan)
+    total = torch.where(scaler.unscale(optimizer), total, torch.nan)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(step, args.n_iter, args.l_rate, args.num_cycles)
-    optimizer.step()
+    scaler.step(optimizer)
     optimizer.zero_grad(set_to_none=True)
     return total
 

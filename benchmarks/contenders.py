@@ -16,8 +16,9 @@ from torch import nn
 from benchmarks import plain, synthetic
 from losses import get_loss
 from train import build_loader, build_model, train_step
-from utils.devices import keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.devices import DTYPES, pick_device, set_up
 from utils.optimization import get_optimizer, parameter_groups
+from utils.scaling import LossScaler
 from utils.train_flags import build_parser
 
 Work = Callable[[int], None]
@@ -31,12 +32,13 @@ def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
     model = network(run_args, args.compile, device)
     optimizer = get_optimizer("sgd", model, run_args.l_rate, run_args.momentum, run_args.weight_decay)
     criterion = get_loss(run_args.loss, run_args.gamma_fl)
+    scaler = LossScaler(precision, device)
     done = 0
 
     def work(steps: int) -> None:
         nonlocal done
         for _ in range(steps):
-            train_step(run_args, done, loader, model, optimizer, criterion, device, precision)
+            train_step(run_args, done, loader, model, optimizer, criterion, device, precision, scaler)
             done += 1
         wait_for(device)
 
@@ -85,10 +87,9 @@ def plain_pipeline(args: argparse.Namespace) -> Work:
 def settle(args: argparse.Namespace) -> tuple[torch.device, torch.dtype]:
     """What train.py's main() sets for the whole process."""
     device = pick_device(args.device)
-    set_determinism(deterministic=False)
-    keep_freed_memory()
+    set_up(device)
     torch.manual_seed(0)
-    return device, pick_precision(args.precision, device)
+    return device, DTYPES[args.precision]
 
 
 def training_args(args: argparse.Namespace, fold_split: str = "random") -> argparse.Namespace:

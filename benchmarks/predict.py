@@ -26,7 +26,7 @@ from loaders.store import Clips
 from models import ARCHS, get_model
 from models.folding import fold_norms
 from utils.cli import make_parser, positive_int
-from utils.devices import PRECISIONS, keep_freed_memory, pick_device, pick_precision, set_determinism
+from utils.devices import DTYPES, pick_device, set_up
 from utils.errors import run
 from utils.tta import predict
 
@@ -54,9 +54,8 @@ def main() -> None:
 def our_predictions(args: argparse.Namespace) -> Callable[[int], None]:
     """As test.py does it, fold after fold; norms are folded beforehand, since it does so once for all its clips."""
     device, settings = pick_device(args.device), AudioSettings()
-    precision = pick_precision(args.precision, device)
-    set_determinism(deterministic=False)
-    keep_freed_memory()
+    precision = DTYPES[args.precision]
+    set_up(device, same_shapes=args.tta != 0)
     models = [fold_norms(model.to(device, memory_format=torch.channels_last)) for model in networks(args)]
     clips = random_clips(args.clips).to(device)
 
@@ -125,7 +124,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
     parser.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass of ours")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
-    parser.add_argument("--precision", default="fp32", choices=PRECISIONS[1:], help="of ours")
+    parser.add_argument("--precision", default="fp32", choices=DTYPES, help="of ours")
     add_round_flags(parser, repeats=3)
     return parser.parse_args()
 

@@ -28,7 +28,7 @@ from loaders.pcen import AudioSettings
 from models import ARCHS
 from train import build_model
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import PRECISIONS, pick_device, pick_precision
+from utils.devices import DTYPES, pick_device
 from utils.errors import run
 
 CONTENDERS = {
@@ -122,7 +122,7 @@ def matmul_rate(args: argparse.Namespace) -> float:
     """FLOP/s of a product of two large square matrices, the best of ten."""
     device = pick_device(args.device)
     size = 8192 if device.type == "cuda" else 2048
-    matrix = torch.rand(size, size, device=device, dtype=pick_precision(args.precision, device))
+    matrix = torch.rand(size, size, device=device, dtype=DTYPES[args.precision])
     seconds = []
     for _ in range(10):
         contenders.wait_for(device)
@@ -145,7 +145,7 @@ def parse_args(defaults: dict[str, Any]) -> argparse.Namespace:
     what.add_argument("--clips", type=positive_int, default=1000, help="of the random data set")
     where = parser.add_argument_group("where")
     where.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
-    where.add_argument("--precision", default="fp32", choices=PRECISIONS[1:], help="of the first two")
+    where.add_argument("--precision", default="fp32", choices=DTYPES, help="of the first two")
     where.add_argument("--compile", default="off", choices=COMPILE_MODES, help="torch.compile, likewise")
     where.add_argument("--workers", type=positive_int, default=min(8, cpu_count()), help="of the plain DataLoader")
     rounds = parser.add_argument_group("rounds")

@@ -26,7 +26,7 @@ from loaders.index import features_dir
 from loaders.layouts import Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.sampling import Sampler
-from loaders.store import Clips, OneAhead, as_inputs, open_clips
+from loaders.store import Clips, OneAhead, PinnedCopies, as_inputs, open_clips
 from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
 from utils.errors import MisuseError, UserError, one_line, run
@@ -106,24 +106,42 @@ class FreesoundLoader:
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
         self.made_from = made_from(clips, targets, self.held_out, self.held_out_truth)
-        self.clips, self.targets = clips.to(device), torch.from_numpy(targets).to(device)
+        self.targets = torch.from_numpy(targets).to(device)
         self.settings, self.width, self.seed, self.device = settings, width, seed, device
-        on_the_way = self.clips.packs[0].device.type != device.type  # too large for the GPU
-        self.gather = OneAhead(self._gather) if on_the_way else self._gather
+        self._place(clips, (batch_size, width, settings.n_mels))
+
+    def _place(self, clips: Clips, shape: tuple[int, int, int]) -> None:
+        """Keep the clips on the device, each array once, for validation too; or send batches of that shape there."""
+        together = (clips + self.held_out).to(self.device)
+        self.clips = together.select(np.arange(len(clips)))
+        self.held_out = together.select(np.arange(len(clips), len(together)))
+        self.copies = self.ahead = None
+        if self.clips.packs[0].device.type != self.device.type:  # too large for the GPU
+            self.copies = PinnedCopies(shape, self.device)
+            self.ahead = OneAhead(self._send)
 
     def batch(self, number: int) -> tuple[Tensor, Tensor]:
         """The batch of that number: inputs (B, 1, n_mels, width) and targets (B, C) in [0, 1].
 
         Which clips are in it and where their crops start depends on the seed and the number alone.
         """
-        chosen, gathered = self.gather(number)
+        if self.ahead:
+            chosen, *sent = self.ahead(number)
+            gathered = self.copies.finish(*sent)
+        else:
+            chosen, first = self._draw(number)
+            gathered = self.clips.gather(chosen, first, self.width)
         return as_inputs(gathered, self.device), self.targets[send(torch.from_numpy(chosen), self.device)]
 
-    def _gather(self, number: int) -> tuple[np.ndarray, Tensor]:
+    def _draw(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Clips (B,), and the frame that each one's crop starts at (B,)."""
         chosen = self.sampler.batch(number)
         slack = np.maximum(self.clips.lengths[chosen] - self.width, 0)
-        first = np.random.default_rng([self.seed, 1, number]).integers(0, slack + 1)
-        return chosen, self.clips.gather(chosen, first, self.width)
+        return chosen, np.random.default_rng([self.seed, 1, number]).integers(0, slack + 1)
+
+    def _send(self, number: int) -> tuple[np.ndarray, Tensor, torch.cuda.Event]:
+        chosen, first = self._draw(number)
+        return chosen, *self.copies.start(lambda buffer: self.clips.gather(chosen, first, self.width, buffer))
 
 
 def made_from(clips: Clips, targets: np.ndarray, held_out: Clips, held_out_truth: np.ndarray) -> MadeFrom:
@@ -200,7 +218,7 @@ def _apart(noisy: Subset, fnames: list[str], groups: np.ndarray | None, held_out
     if shared.any():
         left_out = ", ".join(fnames[i] for i in np.flatnonzero(shared))
         print(
-            f"{shared.sum()} noisy clips are left out, since the fold holds out clips of the same recordings: {left_out}"
+            f"{shared.sum()} noisy clips are left out, as the fold holds out clips of the same recordings: {left_out}"
         )
     return np.flatnonzero(~shared)
 

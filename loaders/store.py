@@ -37,20 +37,31 @@ class Clips:
         return len(self.fnames)
 
     def __add__(self, other: "Clips") -> "Clips":
+        """Both one after the other; an array that both lie in is held once."""
+        packs = list(self.packs)
+        number = []  # of each of the other's arrays among all
+        for pack in other.packs:
+            same = [i for i, mine in enumerate(packs) if mine is pack]
+            number.append(same[0] if same else len(packs))
+            packs += [] if same else [pack]
         return Clips(
             self.fnames + other.fnames,
-            self.packs + other.packs,
-            np.concatenate([self.pack_of, other.pack_of + len(self.packs)]),
+            tuple(packs),
+            np.concatenate([self.pack_of, np.array(number)[other.pack_of]]),
             np.concatenate([self.starts, other.starts]),
             np.concatenate([self.lengths, other.lengths]),
             np.concatenate([self.digests, other.digests]),
         )
 
     def select(self, keep: np.ndarray) -> "Clips":
-        """The clips at these indices, on the same arrays."""
+        """The clips at these indices, on those of the arrays that they lie in."""
         fnames = [self.fnames[i] for i in keep]
-        rows = (table[keep] for table in (self.pack_of, self.starts, self.lengths, self.digests))
-        return Clips(fnames, self.packs, *rows)
+        pack_of, starts, lengths, digests = (
+            table[keep] for table in (self.pack_of, self.starts, self.lengths, self.digests)
+        )
+        used, pack_of = np.unique(pack_of, return_inverse=True)
+        packs = tuple(self.packs[i] for i in used) or self.packs
+        return Clips(fnames, packs, pack_of, starts, lengths, digests)
 
     def to(self, device: torch.device) -> "Clips":
         """Keep the features on a GPU if they fill at most 60 % of what is free there, else where they are."""
@@ -68,17 +79,19 @@ class Clips:
         """Crops (B, 1, n_mels, width) float32 on the device; clips, first and width as in `gather`."""
         return as_inputs(self.gather(clips, first, width), device)
 
-    def gather(self, clips: np.ndarray, first: np.ndarray, width: int) -> Tensor:
+    def gather(self, clips: np.ndarray, first: np.ndarray, width: int, out: Tensor | None = None) -> Tensor:
         """Crops (B, width, n_mels) float16, on the device that the features are on.
 
         clips, first: (B,) indices of clips and the frame each crop starts at.  A crop that reaches beyond its
-        clip's end goes on at its start.
+        clip's end goes on at its start.  out: to fill with them, on the host.
         """
         frames = (first[:, None] + np.arange(width)) % self.lengths[clips, None]
         rows = torch.from_numpy(self.starts[clips, None] + frames)  # (B, width)
-        if len(self.packs) == 1:
+        if len(self.packs) == 1 and out is None:
             return self.packs[0][send(rows, self.packs[0].device)]
-        gathered = torch.empty(*rows.shape, self.packs[0].shape[1], dtype=torch.half)
+        gathered = torch.empty(*rows.shape, self.packs[0].shape[1], dtype=torch.half) if out is None else out
+        if len(self.packs) == 1:
+            return torch.index_select(self.packs[0], 0, rows.flatten(), out=gathered.flatten(0, 1)).view_as(gathered)
         for number, pack in enumerate(self.packs):
             mine = torch.from_numpy(self.pack_of[clips] == number)
             gathered[mine] = pack[rows[mine]]
@@ -141,6 +154,46 @@ class OneAhead(Generic[T]):
     def __call__(self, number: int) -> T:
         """function(number), computed already if the last call was for number - 1."""
         ready = self.next is not None and self.next[0] == number
+        if self.next and not ready:
+            self.next[1].exception()  # one at a time: they may share memory
         value = self.next[1].result() if ready else self.function(number)
         self.next = (number + 1, self.pool.submit(self.function, number + 1))
         return value
+
+
+class PinnedCopies:
+    """Crops on their way from the host to a GPU: gathered into one of two pinned buffers, copied beside the GPU's work.
+
+    `start` belongs into a thread (OneAhead), `finish` into the one that queues the GPU's work.  Neither waits for more
+    than the copy before last, out of the buffer that is to be filled.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], device: torch.device) -> None:
+        """shape: of a batch of crops, (B, width, n_mels)."""
+        self.buffers = [pinned(shape) for _ in range(2)]
+        self.copied = [torch.cuda.Event() for _ in self.buffers]
+        self.stream, self.device, self.turn = torch.cuda.Stream(device), device, 0
+
+    def start(self, fill: Callable[[Tensor], object]) -> tuple[Tensor, torch.cuda.Event]:
+        """Fill a buffer and start its copy; the crops on the GPU, and the event after which they are there."""
+        self.turn = 1 - self.turn
+        buffer, copied = self.buffers[self.turn], self.copied[self.turn]
+        copied.synchronize()
+        fill(buffer)
+        with torch.cuda.stream(self.stream):
+            there = torch.empty(buffer.shape, dtype=buffer.dtype, device=self.device)
+            there.copy_(buffer, non_blocking=True)
+            copied.record(self.stream)
+        return there, copied
+
+    def finish(self, there: Tensor, copied: torch.cuda.Event) -> Tensor:
+        """The crops, for work that is queued from now on."""
+        stream = torch.cuda.current_stream(self.device)
+        stream.wait_event(copied)
+        there.record_stream(stream)  # or its memory could go to the next copy while it is still read
+        return there
+
+
+def pinned(shape: tuple[int, ...]) -> Tensor:
+    """Memory that a GPU copies from by itself, float16."""
+    return torch.empty(shape, dtype=torch.half, pin_memory=True)

@@ -47,9 +47,10 @@ class CBAM(nn.Sequential):
 def mean_and_max(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Mean and maximum over a dimension, which stays with size 1; of equal maxima the first gets the gradient.
 
-    Under torch.compile the usual functions, which fuse: there equal maxima share the gradient.
+    Under torch.compile the usual functions, which fuse, and on GPUs too, where ours was never measured: there equal
+    maxima share the gradient.
     """
-    if torch.compiler.is_compiling():
+    if x.is_cuda or torch.compiler.is_compiling():
         return x.mean(dim, keepdim=True), x.amax(dim, keepdim=True)
     if not x.requires_grad:
         return _mean(x, dim), x.amax(dim, keepdim=True)

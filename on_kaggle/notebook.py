@@ -61,7 +61,7 @@ for rate in pack["sampling_rates"]:
 # Probabilities of each fold.
 
 # %%
-how = ("--split", "test", "--tta", pack["tta"], "--precision", "fp32")  # not all of Kaggle's GPUs have bf16
+how = ("--split", "test", "--tta", pack["tta"])
 for name in pack["checkpoints"]:
     run(PACK / "code/test.py", "--model_path", PACK / "checkpoints" / name, *how)
 

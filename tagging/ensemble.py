@@ -14,6 +14,7 @@ from loaders.pcen import AudioSettings
 from loaders.store import Clips
 from models.folding import fold_norms
 from utils.checkpoint import build_network, find_runs, load_checkpoint
+from utils.devices import pick_precision
 from utils.errors import MisuseError, UserError
 from utils.tta import predict
 
@@ -57,8 +58,11 @@ def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "c
     return next(iter(runs.values()))
 
 
-def build_ensemble(states: dict[Path, Any], device: torch.device, precision: torch.dtype) -> Ensemble:
-    """The networks of checkpoints on a device.  Raises UserError where they do not go together."""
+def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str = "fp32") -> Ensemble:
+    """The networks of checkpoints on a device.  Raises UserError where they do not go together.
+
+    precision: a name of utils.devices.PRECISIONS.
+    """
     (first_path, first), *others = states.items()
     for path, state in others:
         for name in CROP_SETTINGS:
@@ -78,5 +82,5 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: tor
         AudioSettings(args["sampling_rate"], args["img_rows"]),
         args["img_cols"],
         device,
-        precision,
+        pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))[0],
     )

@@ -30,6 +30,7 @@ GONE_ARGS = {  # what only format 3 had, and the value under which a run did wit
     "ema_decay": 0.0,
 }
 ADDED_ARGS = {"mask_share": 0.4}  # what format 3 did without: its masks were twice as wide
+ADDED_KEYS = {"precision": "", "scaler": {}}  # what was added since: unknown, and none
 KEYS = {
     "format": int,
     "args": dict,  # the command line, defaults filled in
@@ -39,6 +40,8 @@ KEYS = {
     "best_step": int,
     "model": dict,
     "optimizer": dict,
+    "precision": str,  # what --precision auto came to: fp32, bf16 or fp16; empty where that was not written down
+    "scaler": dict,  # of the loss, in fp16: its scale, steps since it was halved, steps skipped; empty elsewhere
     "generators": dict,  # torch's own, which dropout draws from; all others derive from seed and step
     "losses": torch.Tensor,  # (n_iter,) of each step, NaN where not yet done
     "log": list,  # the records of the JSON-lines log
@@ -107,6 +110,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
         state |= {"args": _from_format_3(path, state["args"]), "made_from": {}}
     elif state["format"] < FORMAT:
         raise UserError(f"{path} has format {state['format']}, which is too old for this version; train anew")
+    state = ADDED_KEYS | state
     wrong = [key for key, kind in KEYS.items() if key not in state or not isinstance(state[key], kind)]
     if wrong := wrong or _wrong_args(state["args"]) or _wrong_state(state):
         raise UserError(f"{path} lacks a valid {wrong[0]}; it is not a whole checkpoint of train.py")
@@ -117,7 +121,10 @@ def _from_format_3(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
     for name, without in GONE_ARGS.items():
         if args.get(name, without) != without:
             raise UserError(f"{path} was trained with --{name}, which this version no longer has; use the older one")
-    return ADDED_ARGS | {name: value for name, value in args.items() if name not in GONE_ARGS}
+    kept = {name: value for name, value in args.items() if name not in GONE_ARGS}
+    if kept.get("compile") is False:
+        kept["compile"] = None  # nobody asked for it; to refuse it was not possible then
+    return ADDED_ARGS | kept
 
 
 def _refuse_compressed(path: str | Path) -> None:
@@ -151,8 +158,16 @@ def _wrong_state(state: dict[str, Any]) -> list[str]:
         "log": len(logged) < len(log) or not _rising(logged, state["step"]),
         "best_step": state["best_step"] not in [*logged, 0][: max(len(logged), 1)],
         "generators": not isinstance(state["generators"].get("cpu"), torch.Tensor),
+        "precision": state["precision"] not in ("", "fp32", "bf16", "fp16"),
+        "scaler": bool(state["scaler"]) and not _is_scaler(state["scaler"]),
     }
     return [key for key, flawed in flaws.items() if flawed]
+
+
+def _is_scaler(state: dict[Any, Any]) -> bool:
+    counts = (state.get("growth"), state.get("skipped"))
+    scale = state.get("scale")
+    return type(scale) is float and 0 < scale < 2.0**100 and all(type(n) is int and 0 <= n < 1 << 40 for n in counts)
 
 
 def _rising(steps: list[Any], last: int) -> bool:

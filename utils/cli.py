@@ -47,7 +47,9 @@ def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str] | None = No
 
 
 def can_be(action: argparse.Action, value: Any) -> bool:
-    """Whether a flag could have given that value."""
+    """Whether a flag could have given that value, or does if it is left out."""
+    if value is None:
+        return action.default is None
     if action.nargs == 0:
         return isinstance(value, bool)
     try:

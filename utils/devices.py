@@ -2,16 +2,23 @@
 
 import ctypes
 import os
+import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from utils.errors import MisuseError
+from utils.errors import MisuseError, UserError, one_line
 
-PRECISIONS = ("auto", "fp32", "bf16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = ("auto", *DTYPES)
+PRECISION_HELP = "auto: bf16 where the device multiplies it, else fp16 on a GPU, fp32 on a CPU"
+COMPILE_PAYS = 5000  # steps from which on a minute of compilation comes back on a GPU; a guess, not yet measured
 
 
 def pick_device(name: str) -> torch.device:
@@ -28,19 +35,95 @@ def choose_device(use_cuda: bool | None) -> torch.device:
     return pick_device("cpu" if use_cuda is False else "auto")
 
 
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of convolutions and matrix products.  auto: bf16 on a GPU, fp32 on the CPU."""
-    if name == "auto":
-        name = "bf16" if device.type == "cuda" else "fp32"
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+def pick_precision(
+    name: str, device: torch.device, *archs: str, resumed: dict[str, Any] | None = None
+) -> tuple[torch.dtype, str]:
+    """The dtype of convolutions and matrix products, and a line that says which it is and why.
+
+    auto: bf16 where the device multiplies it, else fp16 on a GPU and fp32 on a CPU; networks that are no ResNets gain
+    nothing from bf16 on a CPU.  archs: of the networks to run.  resumed: a checkpoint to go on from, whose precision
+    auto keeps where this device multiplies it.  Raises MisuseError where fp16 is asked of a CPU.
+    """
+    what = "GPU" if device.type == "cuda" else "processor"
+    fast = multiplies_bf16(device)
+    if name == "fp16" and what == "processor":
+        raise MisuseError("--precision fp16: only GPUs train in it; leave the flag out, or give fp32 or bf16")
+    if name == "bf16" and not fast:
+        print(f"--precision bf16: this {what} does not multiply it but emulates it, which is slow", file=sys.stderr)
+    if name != "auto":
+        return DTYPES[name], f"precision {name}, as asked for"
+    multiplied = {"fp32": True, "bf16": fast, "fp16": what == "GPU"}
+    before = resumed["precision"] if resumed else ""
+    if multiplied.get(before, False):
+        return DTYPES[before], f"precision {before}, as before"
+    if fast and (what == "GPU" or all(arch.startswith("resnet") for arch in archs)):
+        return torch.bfloat16, f"precision bf16: this {what} multiplies it"
+    if fast:
+        return torch.float32, "precision fp32: on a processor only ResNets gain from bf16"
+    best = "fp16" if what == "GPU" else "fp32"
+    return DTYPES[best], f"precision {best}: this {what} does not multiply bf16"
 
 
-def set_determinism(deterministic: bool) -> None:
-    """Let a GPU choose its fastest algorithms, or only those that give the same bits each time.  A CPU always does."""
-    torch.backends.cudnn.benchmark = not deterministic
+def precision_name(dtype: torch.dtype) -> str:
+    """What --precision calls a dtype."""
+    return next(name for name, each in DTYPES.items() if each == dtype)
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for products in bfloat16; elsewhere torch emulates them."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    with suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split()
+        return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags)
+    return False
+
+
+def set_up(device: torch.device, deterministic: bool = False, same_shapes: bool = True) -> None:
+    """Let a GPU choose its fastest algorithms, or only those that give the same bits each time.  A CPU always does.
+
+    same_shapes: whether (nearly) all batches are of one shape, so that trying algorithms once pays.  Unless
+    deterministic, products in fp32 are rounded to TF32 where a GPU has it.  On a CPU, see keep_freed_memory.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    torch.backends.cudnn.benchmark = same_shapes and not deterministic
+    torch.backends.cudnn.allow_tf32 = not deterministic
+    torch.set_float32_matmul_precision("highest" if deterministic else "high")
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
+
+
+def pick_compile(asked: bool | None, device: torch.device, n_iter: int, deterministic: bool) -> tuple[bool, str]:
+    """Whether to compile the network, and where one might expect it, what keeps us from it; "" otherwise.
+
+    asked: None leaves it to the length of the run: compiled are runs on a GPU that are long enough to pay for it.
+    """
+    if asked is not None:
+        return asked, ""
+    if device.type != "cuda" or deterministic or n_iter < COMPILE_PAYS:
+        return False, ""
+    lacks = "Triton" if find_spec("triton") is None else ""
+    if not lacks and not os.environ.get("CC") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        lacks = "C compiler"
+    if not lacks and torch.cuda.get_device_capability(device) < (7, 0):
+        lacks = "GPU that Triton knows"
+    return not lacks, f"; not compiled: there is no {lacks} here" if lacks else ""
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """What a GPU refuses for want of memory, or of an algorithm that is deterministic, as a UserError."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        text = one_line(str(error).partition(". ")[0])
+        raise UserError(f"{text}; give a smaller --batch_size (and train with more --iter_size)") from None
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        raise UserError(f"--deterministic: {one_line(str(error).partition(',')[0])} on this device") from None
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -6,7 +6,7 @@ of a single process whatever the number of processes is.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,16 +50,23 @@ class Team:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return nn.parallel.DistributedDataParallel(model)
 
-    def rows(self, n: int, n_columns: int, device: torch.device, compute: Callable[[np.ndarray], np.ndarray]) -> Any:
-        """A table (n, n_columns) float32 of which each process computes some rows: compute(indices) -> their rows."""
+    def rows(self, n: int, n_columns: int, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """A table (n, n_columns) float32 of which each process computes some rows: compute(indices) -> their rows.
+
+        Whole in the first process only.  Over gloo on GPUs too, which notices at once if a process has died.
+        """
         if self.size == 1:
             return compute(np.arange(n))
         mine = np.arange(self.rank, n, self.size)
-        table = torch.zeros(n, n_columns, device=device)
+        table = torch.zeros(n, n_columns)
         if len(mine):
-            table[torch.from_numpy(mine)] = torch.from_numpy(compute(mine)).to(device)
-        dist.all_reduce(table)
-        return table.cpu().numpy()
+            table[torch.from_numpy(mine)] = torch.from_numpy(compute(mine))
+        dist.reduce(table, 0)
+        return table.numpy()
+
+    def gradients_meet(self, model: nn.Module, now: bool) -> AbstractContextManager[Any]:
+        """For a forward and backward pass: whether processes average the gradients at its end, or later on."""
+        return nullcontext() if now or self.size == 1 else model.no_sync()
 
     def any(self, flag: int) -> int:
         """The largest flag of any process, so that all stop after the same step.  Waits for no GPU."""
@@ -71,14 +78,17 @@ class Team:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Tell in one line that another process has died: what it said stands above."""
+        """Tell in one line that another process has died, what it said stands above; part in peace at the end."""
         try:
             yield
         except RuntimeError as error:
-            if self.size == 1 or not any(word in str(error) for word in ("gloo", "NCCL", "Gloo")):
+            lost = isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL", "Gloo"))
+            if self.size == 1 or not lost:
                 raise
             raise UserError("another process of this training has ended, so this one stops; "
                             "--resume goes on from the last checkpoint") from None  # fmt: skip
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
 
     def reseed(self, seed: int, step: int) -> None:
         """Give torch's generator, which dropout draws from, another stream in each process but the first."""
@@ -104,6 +114,8 @@ def join_team(batch_size: int, device: torch.device) -> Team:
         return SOLO
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        # 2: let go of what waits for a dead process, and leave it to us to end, in one line; by default NCCL aborts
+        os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")
     store, rank, size = next(dist.rendezvous("env://"))
     store = dist.PrefixStore(f"start {_restarts()}", store)  # or a process finds the address of one that has died
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"

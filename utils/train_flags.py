@@ -7,7 +7,7 @@ from loaders.folds import SPLITS
 from models import ARCHS
 from utils.augment import MASK_SHARE
 from utils.cli import hertz, make_parser, natural_float, natural_int, positive_int, seed, share
-from utils.devices import PRECISIONS
+from utils.devices import COMPILE_PAYS, PRECISION_HELP, PRECISIONS
 from utils.optimization import OPTIMIZERS
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -113,10 +113,19 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     work = parser.add_argument_group("run")
     work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
-    work.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: bf16 on a GPU, fp32 on the CPU")
-    work.add_argument("--deterministic", **ON_OFF, help="give the same bits each time on a GPU too; slower")
-    work.add_argument("--compile", **ON_OFF, help="torch.compile the network: a minute of waiting, then faster steps")
-    work.add_argument("--print_train_freq", type=positive_int, default=100, help="steps between printed lines")
+    work.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
+    work.add_argument("--deterministic", **ON_OFF, help="same bits each time on a GPU too, slower, without TF32")
+    work.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="torch.compile the network: a minute of waiting, then faster steps; without the flag, on a GPU if there "
+        f"are {COMPILE_PAYS} steps or more",
+    )
+    work.add_argument(
+        "--print_train_freq",
+        type=positive_int,
+        help="steps between lines; without the flag, a line after ten steps, then one a minute",
+    )
     work.add_argument("--eval_freq", type=natural_int, default=2000, help="steps between validations; 0: at the end")
     work.add_argument("--save_freq", type=natural_int, default=0, help="steps between saves; 0: at each validation")
     work.add_argument("--tensorboard", **ON_OFF, help="log to checkpoint_dir/tensorboard too")

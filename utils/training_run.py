@@ -18,13 +18,18 @@ from tqdm import tqdm
 
 from utils.atomic import atomic_write, try_outputs
 from utils.checkpoint import load_weights, save_checkpoint
+from utils.devices import precision_name
 from utils.errors import MisuseError, UserError
 from utils.metric import lwlrap, per_class_lwlrap
 from utils.optimization import learning_rate
 from utils.paths import checkpoint_path, log_path, tensorboard_dir
 from utils.provenance import versions
 from utils.resume import HERE_ONLY
+from utils.scaling import LossScaler
 from utils.scores import further
+from utils.team import SOLO, Team
+
+FIRST_LINE, LINE_EVERY = 10, 60  # steps until the first line of progress; seconds between the others
 
 
 class TrainingRun:
@@ -36,20 +41,22 @@ class TrainingRun:
         loader: Any,
         model: nn.Module,
         optimizer: Any,
+        scaler: LossScaler,
+        precision: torch.dtype,
         resumed: dict[str, Any] | None,
-        writes: bool = True,
+        team: Team = SOLO,
     ) -> None:
         """loader: knows class_names, metrics, clips, held_out, held_out_truth, prior and made_from.
 
-        resumed: a checkpoint to go on from.  writes: whether this process is the one that writes files.
+        resumed: a checkpoint to go on from.  team: its first process is the one that scores, prints and writes files.
         """
         self.args, self.loader, self.model, self.optimizer = args, loader, model, optimizer
+        self.scaler, self.precision, self.team = scaler, precision, team
         self.step, self.best_score, self.best_step = 0, -1.0, 0
-        self.writes = writes
         self.log: list[dict[str, Any]] = []
         device = next(model.parameters()).device
         self.losses = torch.zeros(args.n_iter, device=device)
-        self.printed, self.began = 0, (0, time.monotonic())
+        self._start_clock()
         if resumed:
             self._restore(resumed, device)
 
@@ -57,6 +64,7 @@ class TrainingRun:
         load_weights(self.model, state, self.args.resume)
         try:
             self.optimizer.load_state_dict(state["optimizer"])
+            self.scaler.restore(state["scaler"])
             self.losses.copy_(state["losses"])
             torch.set_rng_state(state["generators"]["cpu"])
             if device.type == "cuda" and "cuda" in state["generators"]:
@@ -68,11 +76,13 @@ class TrainingRun:
             raise UserError(text) from None
         self.step, self.log = state["step"], state["log"]
         self.best_score, self.best_step = state["best_score"], state["best_step"]
-        self.printed, self.began = self.step, (self.step, time.monotonic())
+        self._start_clock()
         self._write_log()
         if self.best_step == self.step and self._best_is_older():
             self._save("best")
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
+        if state["precision"] not in ("", precision_name(self.precision)):
+            print(f"the steps so far were in {state['precision']}", flush=True)
 
     def _best_is_older(self) -> bool:
         """Whether the run was killed after it saved `last` and before it saved the same as `best`."""
@@ -88,11 +98,13 @@ class TrainingRun:
         self.losses[self.step] = loss
         self.step += 1
         last = self.step == self.args.n_iter
-        if last or self.step % self.args.print_train_freq == 0:
+        if self.team.rank == 0 and (last or self._is_line_due()):
             self._print_progress()
         if last or (self.args.eval_freq and self.step % self.args.eval_freq == 0):
             self._check_finite()
-            self._validate(scores())
+            table = scores()
+            if self.team.rank == 0:
+                self._validate(table)
             self.save()
             if self.best_step == self.step:
                 self._save("best")
@@ -102,6 +114,7 @@ class TrainingRun:
     def save(self) -> Path:
         """Save `last`, unless a loss or a weight is not finite (UserError; what was saved before stays)."""
         self._check_finite()
+        self.team.any(0)  # if another process has died, what the GPU has computed with it is worth nothing
         return self._save("last")
 
     def _validate(self, scores: np.ndarray) -> None:
@@ -120,11 +133,26 @@ class TrainingRun:
             **{name: value for name, value in others.items() if np.isfinite(value)},
             "per_class": {name: float(value) for name, value in zip(names, per_class, strict=True) if value == value},
         }
+        if self.scaler.active:
+            record["skipped_steps"] = self.scaler.check()
         self.log.append(record)
         self._write_log()
         best = "  best so far" if self.best_step == self.step else ""
         told = "".join(f"  {name} {value:.4f}" for name, value in others.items())
         tqdm.write(f"step {self.step}  validation lwlrap {score:.4f}{told}{best}")
+
+    def _start_clock(self) -> None:
+        now = time.monotonic()
+        self.printed, self.began, self.lines = self.step, (self.step, now), 0
+        self.printed_at = now
+
+    def _is_line_due(self) -> bool:
+        """Every print_train_freq steps; without that flag after FIRST_LINE steps, then once a minute."""
+        if self.args.print_train_freq is not None:
+            return self.step % self.args.print_train_freq == 0
+        if not self.lines:
+            return self.step - self.began[0] >= FIRST_LINE
+        return time.monotonic() - self.printed_at >= LINE_EVERY
 
     def _print_progress(self) -> None:
         self._check_finite()
@@ -133,10 +161,12 @@ class TrainingRun:
         clips = steps * self.args.batch_size * self.args.iter_size / seconds
         left = timedelta(seconds=round((self.args.n_iter - self.step) * seconds / steps))
         rate = self.optimizer.param_groups[0]["lr"]
+        skipped = f"  {count} steps skipped" if (count := self.scaler.check()) else ""
         tqdm.write(
             f"step {self.step}/{self.args.n_iter}  loss {loss:.4f}  rate {rate:.2g}  {clips:.0f} clips/s  {left} left"
+            f"{skipped}"
         )
-        self.printed = self.step
+        self.printed, self.printed_at, self.lines = self.step, time.monotonic(), self.lines + 1
 
     def _check_finite(self) -> None:
         bad = ~self.losses[: self.step].isfinite()
@@ -153,7 +183,7 @@ class TrainingRun:
         return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
 
     def _write_log(self) -> None:
-        if not self.writes:
+        if self.team.rank:
             return
         with atomic_write(log_path(self.args), "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in self.log)
@@ -163,7 +193,7 @@ class TrainingRun:
         if self.losses.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.losses.device)
         path = checkpoint_path(self.args, kind)
-        if not self.writes:
+        if self.team.rank:
             return path
         state = {
             "args": {name: value for name, value in vars(self.args).items() if name not in HERE_ONLY},
@@ -173,6 +203,8 @@ class TrainingRun:
             "best_step": self.best_step,
             "model": dict(self.model.state_dict()),
             "optimizer": self.optimizer.state_dict(),
+            "precision": precision_name(self.precision),
+            "scaler": self.scaler.state(),
             "generators": generators,
             "losses": self.losses.cpu(),
             "log": self.log,

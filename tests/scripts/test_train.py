@@ -18,6 +18,7 @@ from losses import get_loss
 from models import get_model
 from utils.checkpoint import load_checkpoint
 from utils.metric import lwlrap
+from utils.scaling import LossScaler
 from utils.tta import predict
 
 STEM = "mobilenet_v3_small_tiny_{}_32x64_16000_0-2_model.pth"
@@ -265,7 +266,8 @@ def test_a_step_averages_the_gradients_of_iter_size_batches(module_of):
     losses = [criterion(model(inputs), targets) for inputs, targets in loader.batches[2:4]]
     gradient = torch.autograd.grad(sum(losses) / 2, model[1].weight)[0]
     optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
-    arguments = (settings(module_of, iter_size=2), 1, loader, model, optimizer, criterion, CPU, torch.float32)
+    run, precise = settings(module_of, iter_size=2), (torch.float32, LossScaler(torch.float32, CPU))
+    arguments = (run, 1, loader, model, optimizer, criterion, CPU, *precise)
     assert train_step(*arguments).item() == pytest.approx(sum(losses).item() / 2)
     torch.testing.assert_close(model[1].weight, before - 0.1 * gradient)  # the rate is the schedule's, not 9
     assert model[1].weight.grad is None
@@ -275,7 +277,8 @@ def fit(module_of, loader, device: torch.device, n_iter: int, l_rate: float) -> 
     torch.manual_seed(0)
     model = get_model("resnet18", 4, dropout_rate=0.0).to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), l_rate, 0.9)
-    arguments = loader, model.train(), optimizer, get_loss("bce+lovasz"), device, torch.float32
+    precise = torch.float32, LossScaler(torch.float32, device)
+    arguments = loader, model.train(), optimizer, get_loss("bce+lovasz"), device, *precise
     run, train_step = settings(module_of, n_iter=n_iter, l_rate=l_rate), module_of("train.py").train_step
     return [train_step(run, step, *arguments).item() for step in range(n_iter)], model
 

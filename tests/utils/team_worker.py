@@ -12,6 +12,7 @@ from losses import get_loss
 from models import get_model
 from train import train_step
 from utils.optimization import get_optimizer
+from utils.scaling import LossScaler
 from utils.team import join_team
 from utils.train_flags import build_parser
 from utils.tta import predict
@@ -39,9 +40,10 @@ def main(output: str) -> None:
             if isinstance(module, nn.BatchNorm2d):
                 module.eval()
         criterion = get_loss("bce+lovasz")
-        losses.append(train_step(args, step, loader, engine, optimizer, criterion, CPU, torch.float32, team))
+        precise = torch.float32, LossScaler(torch.float32, CPU)
+        losses.append(train_step(args, step, loader, engine, optimizer, criterion, CPU, *precise, team))
     held_out = loader.held_out
-    scores = team.rows(len(held_out), 4, CPU, lambda rows: predict(model, held_out.select(rows), 64, 12, CPU))
+    scores = team.rows(len(held_out), 4, lambda rows: predict(model, held_out.select(rows), 64, 12, CPU))
     stop = team.any(7 if team.rank == team.size - 1 else 0)
     if team.rank == 0:
         state = {"model": model.state_dict(), "losses": torch.stack(losses), "scores": torch.from_numpy(scores)}
