@@ -5,8 +5,8 @@
 #   ./run.sh freesound 5 --arch resnet18 --use_cbam --use_mix_up --use_spec_aug
 # --only: one stage of it, as a job of its own: features, train:FOLD, test:FOLD or merge; the flags stay the same.
 # --select_noisy: train twice, first on curated clips alone; then with the noisy clips whose labels that network ranks high.
-# Environment: TTA=8 crops per clip; SPLITS="val test" to predict: val alone for data without test clips, train_noisy
-# too for what the folds think of the noisy labels; PYTHON.
+# K: folds; without it those that the data set gives, else 5.
+# Environment: TTA=8 crops per clip; SPLITS="val test train_noisy" to predict the noisy clips too; PYTHON.
 # The scripts themselves find out what is still to do, so a product that is out of date is made again or refused.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -16,12 +16,12 @@ misuse() { echo "run.sh: $1; -h tells how to call it" >&2; exit 2; }
 [[ ${1:-} == -h || ${1:-} == --help ]] && usage 0
 [[ $# -ge 1 ]] || usage 2
 dataset=$1; shift
-k=5; [[ ${1:-} =~ ^[0-9]+$ ]] && { k=$1; shift; }
-python=${PYTHON:-python}; tta=${TTA:-8}; splits=${SPLITS:-val test}
+k=; [[ ${1:-} =~ ^[0-9]+$ ]] && { k=$1; shift; }
+python=${PYTHON:-python}; tta=${TTA:-8}
 
 # flags that other stages need too; all but those of this script go to train.py as they are
 rows=128 cols=197 rate=44100 seed=1234 checkpoints=checkpoints predictions=predictions
-only=all select= flags=(--dataset "$dataset" --num_folds "$k" --resume auto)
+only=all select= flags=(--dataset "$dataset" ${k:+--num_folds "$k"} --resume auto)
 while (($#)); do
   flag=${1%%=*}; value=${1#*=}; words=1
   [[ $value == "$1" ]] && { value=${2:-}; words=2; }
@@ -34,12 +34,17 @@ while (($#)); do
     --prediction_dir) predictions=$value; ours=yes ;;
     --only) only=$value; ours=yes ;;
     --select_noisy) select=yes words=1 ours=yes ;;
-    --dataset | --fold_num | --num_folds | --split | --resume | --noisy_scores | --model_path | --tta | --print_path)
+    --dataset | --fold_num | --num_folds | --split | --resume | --noisy_scores | --model_path | --tta | --print)
       misuse "$flag: run.sh sets it for each stage; leave it out" ;;
   esac
   [[ ${ours:-} ]] || { flags+=("$1"); words=1; }
   ours=; shift $((words > $# ? $# : words))
 done
+
+[[ $only =~ ^(all|features|merge|(train|test):(0|[1-9][0-9]{0,8}))$ ]] ||
+  misuse "--only '$only': the stages are features, train:FOLD, test:FOLD and merge"
+plan=$("$python" train.py "${flags[@]}" --print plan)  # a misspelt flag ends the loop here, not after the features
+k=${plan%% *}; splits=${SPLITS:-${plan#* }}
 
 features() {
   PYTHONPATH=. "$python" loaders/freesound_loader.py --dataset "$dataset" --sampling_rate "$rate" --img_rows "$rows"
@@ -50,7 +55,7 @@ fit() {  # fold, subfolder, further flags of train.py
 }
 predict() {  # fold, subfolder, splits
   local fold=$1 subfolder=$2 best split; shift 2
-  best=$(fit "$fold" "$subfolder" --print_path best)
+  best=$(fit "$fold" "$subfolder" --print best)
   for split in "$@"; do
     "$python" test.py --if_needed --model_path "$best" --split "$split" --tta "$tta" --prediction_dir "$predictions$subfolder"
   done
@@ -68,17 +73,14 @@ merge() {
       --prediction_dir "$predictions"
   done
 }
-check() { fit 0 "" --print_path best >/dev/null; }  # a misspelt flag ends the loop here, not after the features
 
 case $only in
   all)
-    check; features
+    features
     for ((i = 0; i < k; i++)); do echo "== fold $i of $k"; train "$i"; predict "$i" "" $splits; done
     merge ;;
-  features | merge) check; "$only" ;;
-  train:* | test:*)
-    fold=${only#*:}
-    [[ $fold =~ ^(0|[1-9][0-9]{0,8})$ && $fold -lt $k ]] || misuse "--only $only: the folds are 0 to $((k - 1))"
+  features | merge) "$only" ;;
+  *)
+    fold=${only#*:}; [[ $fold -lt $k ]] || misuse "--only $only: the folds are 0 to $((k - 1))"
     if [[ $only == train:* ]]; then train "$fold"; else predict "$fold" "" $splits; fi ;;
-  *) misuse "--only '$only': the stages are features, train:FOLD, test:FOLD and merge" ;;
 esac

@@ -174,11 +174,12 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     args = parser.parse_args()
     check_flags(args)
     if args.resume in (None, "auto"):
-        curated = read_corpus(get_data_path(args.dataset)).subset("train_curated")
-        args.fold_split, args.num_folds = settle_folds(curated, args.fold_split, args.num_folds)
-    if args.print_path:
-        print(checkpoint_path(args, args.print_path))
-        sys.exit(0)
+        corpus = read_corpus(get_data_path(args.dataset))
+        args.fold_split, args.num_folds = settle_folds(corpus.subset("train_curated"), args.fold_split, args.num_folds)
+        if args.print:
+            plan = f"{args.num_folds} val{' test' if 'test' in corpus.subsets else ''}"
+            print(plan if args.print == "plan" else checkpoint_path(args, args.print))
+            sys.exit(0)
     args, resumed = read_resumed(build_parser(), args)
     if args.tensorboard:
         import_writer()

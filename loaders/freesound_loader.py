@@ -85,12 +85,7 @@ class FreesoundLoader:
             keep = np.flatnonzero(trusted & (folds != fold_num))
             parts.append((curated.select(keep), truth[keep]))
         if "train_noisy" in SUBSETS[split] and ("train_noisy" in corpus.subsets or split == "train_noisy"):
-            noisy, noisy_truth = labelled_clips(dataset, corpus, "train_noisy", settings)
-            rows = _apart(corpus.subset("train_noisy"), noisy.fnames, known.groups, held_out)
-            if keep_noisy is not None:
-                rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
-                print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
-            noisy, noisy_truth = noisy.select(rows), noisy_truth[rows]
+            noisy, noisy_truth = _noisy_clips(dataset, corpus, settings, known.groups, held_out, keep_noisy)
             if not trusted.all() and keep_noisy is None:
                 noisy, noisy_truth = noisy + curated.select(np.flatnonzero(~trusted)), [*noisy_truth, *truth[~trusted]]
             parts.append((noisy, soften(np.array(noisy_truth), noisy_weight)))
@@ -208,6 +203,23 @@ def _folds(curated: Subset, class_names: list[str], num_folds: int, seed: int, f
         for fold, label in uncovered(folds, curated.truth, num_folds):
             print(f"fold {fold} holds out no clip of {class_names[label]}", file=sys.stderr)
     return folds
+
+
+def _noisy_clips(
+    dataset: str,
+    corpus: Corpus,
+    settings: AudioSettings,
+    groups: np.ndarray | None,
+    held_out: np.ndarray,
+    keep_noisy: Collection[str] | None,
+) -> tuple[Clips, np.ndarray]:
+    """The noisy clips to train on, and their labels (N, C) bool.  groups: of the curated clips."""
+    noisy, truth = labelled_clips(dataset, corpus, "train_noisy", settings)
+    rows = _apart(corpus.subset("train_noisy"), noisy.fnames, groups, held_out)
+    if keep_noisy is not None:
+        rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
+        print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
+    return noisy.select(rows), truth[rows]
 
 
 def _apart(noisy: Subset, fnames: list[str], groups: np.ndarray | None, held_out: np.ndarray) -> np.ndarray:

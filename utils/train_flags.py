@@ -135,7 +135,11 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         help="continue from this checkpoint exactly where it stopped; auto: from this run's last one, if it is there",
     )
     work.add_argument("--overwrite", **ON_OFF, help="replace another run's checkpoints of the same names")
-    work.add_argument("--print_path", choices=["best", "last"], help="print the path of that checkpoint, and stop")
+    work.add_argument(
+        "--print",
+        choices=["best", "last", "plan"],
+        help="print the path of that checkpoint, or the number of folds and the splits to predict, and stop",
+    )
     work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
 
 

@@ -400,4 +400,4 @@ def test_the_index_is_complete_json(subset, make, tmp_path):
     index = json.loads((tmp_path / "features/8000_16/test.json").read_text())
     assert index["digest"] == SETTINGS.digest
     assert [clip[0] for clip in index["clips"]] == FNAMES
-    assert index["clips"][1][3:] == [(s := (subset.folder / "b.wav").stat()).st_size, s.st_mtime_ns]
+    assert index["clips"][1][4:] == [(s := (subset.folder / "b.wav").stat()).st_size, s.st_mtime_ns]

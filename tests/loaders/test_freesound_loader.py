@@ -15,7 +15,6 @@ from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from tests.published import publish
 from utils.errors import UserError
-from utils.prediction_file import Predictions
 
 SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
 ODD = {"ated03.wav", "ated07.wav"}  # stand in for the mislabelled clips of FSDKaggle2019
@@ -56,24 +55,22 @@ def test_every_fold_trains_on_the_other_folds_and_all_noisy_clips(make_loader, t
     assert sorted(held_out) == sorted(curated)
 
 
-def test_noisy_clips_can_be_chosen_by_what_a_first_network_thinks_of_them(make_loader, template):
-    noisy = read_corpus(template).subset("train_noisy")
-    believed = np.arange(len(noisy.fnames)) % 3 > 0
-    scores = np.where(noisy.truth == believed[:, None], 0.9, 0.1).astype(np.float32)
-    loader = make_loader(noisy_scores=Predictions(scores, noisy.fnames, read_corpus(template).class_names, {}))
+def test_only_the_noisy_clips_to_keep_are_trained_on(make_loader, template, capsys):
+    noisy = read_corpus(template).subset("train_noisy").fnames
+    keep = {fname for i, fname in enumerate(noisy) if i % 3 > 0}
+    loader = make_loader(keep_noisy=keep)
     curated = make_loader(split="train_curated").clips.fnames
-    assert loader.clips.fnames == curated + [noisy.fnames[i] for i in np.flatnonzero(believed)]
+    assert loader.clips.fnames == curated + [fname for fname in noisy if fname in keep]
     assert len(loader.targets) == len(loader.clips)
+    assert f"{len(keep)} of 8 noisy clips have believable labels" in capsys.readouterr().out
 
 
-def test_where_no_noisy_clip_is_believed_the_curated_ones_stay(make_loader, template):
-    noisy = read_corpus(template).subset("train_noisy")
-    doubts = Predictions(1 - noisy.truth.astype(np.float32), noisy.fnames, read_corpus(template).class_names, {})
-    loader = make_loader(noisy_scores=doubts, noisy_precision=1.0, curated_share=0.75)
+def test_where_no_noisy_clip_is_kept_the_curated_ones_stay(make_loader):
+    loader = make_loader(keep_noisy=set(), curated_share=0.75)
     assert loader.clips.fnames == make_loader(split="train_curated").clips.fnames
     assert loader.batch(0)[0].shape[0] == 4
     with pytest.raises(UserError, match="no clip"):
-        make_loader(split="train_noisy", noisy_scores=doubts, noisy_precision=1.0)
+        make_loader(split="train_noisy", keep_noisy=set())
 
 
 def test_held_out_clips_go_with_their_labels(make_loader, template):
@@ -226,7 +223,8 @@ def published(tmp_path, sound, script, monkeypatch):
         flags = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
         assert script(tmp_path, "loaders/freesound_loader.py", *flags).code == 0
         monkeypatch.chdir(tmp_path)
-        return FreesoundLoader("tiny", "train", SETTINGS, 32, 4, 1, torch.device("cpu"), **how)
+        fixed = {"dataset": "tiny", "split": "train", "settings": SETTINGS, "width": 32, "batch_size": 4, "seed": 1}
+        return FreesoundLoader(**fixed, device=torch.device("cpu"), **how)
 
     return load
 
@@ -262,7 +260,7 @@ def test_given_folds_that_tear_a_recording_apart_are_told(published, capsys):
         table.write_text(table.read_text().replace(",100,A", ",101,A"))
 
     published("esc50", tear)
-    assert "the given folds tear the clips of 101 apart" in capsys.readouterr().err
+    assert "the given folds separate clips of one recording, 101 (1 recordings in all)" in capsys.readouterr().err
 
 
 def test_a_given_fold_without_a_usable_clip_is_refused(published):
@@ -270,5 +268,5 @@ def test_a_given_fold_without_a_usable_clip_is_refused(published):
         for path in root.glob("audio/fold2/*"):
             path.write_bytes(b"")
 
-    with pytest.raises(UserError, match="fold 1 of 3 holds out no clip that can be used"):
+    with pytest.raises(UserError, match="fold 1 of 3 holds out no usable clip"):
         published("urbansound8k", empty, fold_num=1)

@@ -177,7 +177,7 @@ def running(group: int) -> tuple[str, list[str]] | None:
     for pid in members(group):
         words = command_line(pid)
         for stage, script in SCRIPTS.items():
-            if script in words and "--print_path" not in words:  # which only asks for a name
+            if script in words and "--print" not in words:  # which only asks for a name
                 argv = words[words.index(script) :]
                 return _name(stage, argv), argv
     return None

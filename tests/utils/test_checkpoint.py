@@ -184,8 +184,8 @@ def test_an_argument_of_another_kind_is_named(tmp_path, name, value):
 
 
 def test_a_newer_format_asks_for_newer_code(tmp_path):
-    save_checkpoint(tmp_path / "x.pth", state() | {"format": 4})
-    assert "has format 4; this version reads up to 3; update the code" in refusal(tmp_path / "x.pth")
+    save_checkpoint(tmp_path / "x.pth", state() | {"format": 5})
+    assert "has format 5; this version reads up to 4; update the code" in refusal(tmp_path / "x.pth")
 
 
 def network() -> nn.Module:

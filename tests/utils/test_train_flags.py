@@ -10,9 +10,11 @@ from utils.train_flags import RECIPES, build_parser, describe_recipe
 
 
 @pytest.fixture
-def parse(module_of, monkeypatch):
+def parse(module_of, monkeypatch, workplace):
+    monkeypatch.chdir(workplace)
+
     def call(command: str):
-        monkeypatch.setattr(sys, "argv", ["train.py", *shlex.split(command)])
+        monkeypatch.setattr(sys, "argv", ["train.py", "--dataset", "tiny", *shlex.split(command)])
         return module_of("train.py").parse_args()[0]
 
     return call
