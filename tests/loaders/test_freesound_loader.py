@@ -95,6 +95,15 @@ def test_mislabelled_clips_count_as_noisy_and_are_never_held_out(make_loader, mo
             assert targets[fname].max() == np.float32(0.8)
 
 
+def test_mislabelled_clips_are_trained_on_where_noisy_clips_are_and_nowhere_else(make_loader, monkeypatch):
+    monkeypatch.setattr(freesound_loader, "MISLABELLED", ODD)
+    assert not ODD & set(make_loader(split="train_curated").clips.fnames)
+    assert set(make_loader(split="train_noisy").clips.fnames) >= ODD
+    loader = make_loader(batch_size=16, curated_share=1.0)  # curated clips alone
+    chosen = {loader.clips.fnames[i] for number in range(4) for i in loader.sampler.batch(number)}
+    assert not ODD & chosen
+
+
 def test_the_mislabelled_clips_are_the_originals_six():
     names = ["f76181c4", "77b925c2", "6a1f682a", "c7db12aa", "7752cc8a", "1d44b0bd"]
     assert {f"{name}.wav" for name in names} == freesound_loader.MISLABELLED
