@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
         "--prediction_dir",
         nargs="+",
         default=["predictions"],
-        help="where test.py wrote them; several folders are averaged",
+        help="where test.py wrote them; several are averaged",
     )
     what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote its logs")
     what.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")

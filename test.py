@@ -42,7 +42,7 @@ def main() -> int:
     if set(corpus.class_names) != set(state["class_names"]):
         odd = sorted(set(corpus.class_names) ^ set(state["class_names"]))
         raise UserError(
-            f"{args.model_path} was trained on other classes than {trained.dataset} has: {odd[0]} is in one list only"
+            f"{args.model_path} was trained on another class list than {trained.dataset} has: {odd[0]} is in one only"
         )
 
     device = choose_device(args.use_cuda)

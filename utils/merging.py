@@ -60,7 +60,7 @@ def check_run(name: str, folds: Folds, corpus: Corpus, allow_missing: bool) -> N
     for path, fold in folds.items():
         odd = sorted(set(fold.class_names) ^ set(corpus.class_names))
         if odd:
-            raise UserError(f"{path} was made with other classes than the data set has: {odd[0]} is in one list only")
+            raise UserError(f"{path} was made with another class list than the data set has: {odd[0]} is in one only")
         if changed := _changed(fold):
             again = f"python test.py --model_path {fold.args['model_path']} --split {fold.args['split']}"
             raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
