@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def sections(results: Results, args: argparse.Namespace) -> list[Section]:
-    """All parts of the page that there is something to say in."""
+    """The parts of the page for which there are data."""
     audio = AudioSettings(results.settings["sampling_rate"], args.img_rows)
     parts = [scores_section(results), training_section(results, args.checkpoint_dir)]
     if "val" in results.tables:
