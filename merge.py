@@ -133,7 +133,7 @@ def parse_args() -> argparse.Namespace:
         "--prediction_dir",
         nargs="+",
         default=["predictions"],
-        help="where test.py wrote them; several folders are averaged",
+        help="where test.py wrote them; several are averaged",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")

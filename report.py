@@ -30,7 +30,7 @@ def main() -> int:
 
 
 def sections(results: Results, args: argparse.Namespace) -> list[Section]:
-    """All parts of the page that there is something to say in."""
+    """The parts of the page for which there are data."""
     audio = AudioSettings(results.settings["sampling_rate"], args.img_rows)
     parts = [scores_section(results), training_section(results, args.checkpoint_dir)]
     if "val" in results.tables:
@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
         "--prediction_dir",
         nargs="+",
         default=["predictions"],
-        help="where test.py wrote them; several folders are averaged",
+        help="where test.py wrote them; several are averaged",
     )
     what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote its logs")
     what.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")

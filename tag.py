@@ -30,7 +30,7 @@ def tag(
     use_cuda: bool | None = None,
     precision: str = "auto",
 ) -> pd.DataFrame:
-    """The probability of each class (columns) in each file (rows, by path); NaN where a file is silent.
+    """A table with a row per file (by path) and a column per class: probabilities, NaN where a file is silent.
 
     paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
     ones of the one run in `checkpoints/`.  A file that cannot be used has no row, and is warned of with the reason;
@@ -152,7 +152,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def sounds_among(args: argparse.Namespace) -> list[str]:
-    """Take out of --model_path what can be no checkpoint and stands after some: sound files and folders."""
+    """Take sound files and folders out of --model_path if they follow checkpoints there."""
     paths = args.model_path or []
     sounds = [path for path in paths if Path(path).suffix.lower() in SUFFIXES or Path(path).is_dir()]
     if 0 < len(sounds) < len(paths):

@@ -42,7 +42,7 @@ def main() -> int:
     if set(corpus.class_names) != set(state["class_names"]):
         odd = sorted(set(corpus.class_names) ^ set(state["class_names"]))
         raise UserError(
-            f"{args.model_path} was trained on other classes than {trained.dataset} has: {odd[0]} is in one list only"
+            f"{args.model_path} was trained on another class list than {trained.dataset} has: {odd[0]} is in one only"
         )
 
     device = choose_device(args.use_cuda)
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:
-    """Whether predictions lie there that were made with these arguments from what is there now."""
+    """Whether there are predictions with these arguments, made from the present files."""
     if not path.exists() or not path.with_suffix(".csv").exists():
         return False
     try:
@@ -93,7 +93,7 @@ def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:
 
 
 def refuse_contradictions(args: argparse.Namespace, trained: argparse.Namespace) -> None:
-    """A flag repeats what the checkpoint knows or is an error."""
+    """Refuse flags that contradict the checkpoint."""
     for name in TRAINED:
         given, true = getattr(args, name), getattr(trained, name)
         if given is not None and given != true:

@@ -1,4 +1,4 @@
-"""What every benchmark prints: a title, what it was measured on, one Markdown table, what to know about it."""
+"""What every benchmark prints: a title, the machine, one Markdown table, notes."""
 
 import argparse
 import os

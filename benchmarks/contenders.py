@@ -46,7 +46,7 @@ def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
 
 
 def bare_network(args: argparse.Namespace, memory_format: torch.memory_format = torch.channels_last) -> Work:
-    """Forward, the sum of the logits as loss, backward and SGD on one batch: what no step can be faster than."""
+    """Forward, the sum of the logits as loss, backward and SGD on one batch: no step can be faster."""
     (device, precision), run_args = settle(args), training_args(args)
     model = network(run_args, args.compile, device, memory_format)
     groups = parameter_groups(model, run_args.weight_decay)
@@ -115,13 +115,13 @@ def network(
 
 
 def wait_for(device: torch.device) -> None:
-    """At the end of a round only: a step itself waits for nothing."""
+    """Wait for the device; at the end of a round only, since a step waits for nothing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def stand_in_for_audio_packages() -> None:
-    """Let the loader be imported where torch is but these are not: steps and random folds need none of them."""
+    """Let the loader be imported without these packages: steps and random folds do not need them."""
     for name in ("soundfile", "soxr", "iterstrat", "iterstrat.ml_stratifiers"):
         try:
             importlib.import_module(name)

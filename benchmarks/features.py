@@ -92,7 +92,7 @@ def librosa_features() -> Callable[[int], None]:
 
 
 def write_wavs(folder: Path, n: int, seed: int = 0) -> float:
-    """Noise that decays, between silences; returns the seconds of all together."""
+    """Write clips of decaying noise between silences; returns their seconds in all."""
     rng = np.random.default_rng(seed)
     folder.mkdir()
     seconds = np.maximum(curated_seconds(rng, n), 0.3)

@@ -1,4 +1,4 @@
-"""The same tagger written plainly: one sample at a time, as one writes it first.  What the benchmarks compare with.
+"""The same tagger as one would write it first, one sample at a time.  The benchmarks compare with it.
 
 One .npy per clip, read by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the samples; a
 loss that is looked at after every step; float32, the contiguous memory format, the allocator as it comes; prediction
@@ -66,7 +66,7 @@ class ChannelGate(nn.Module):
 
 
 class SpatialGate(nn.Module):
-    """cbam.SpatialGate likewise."""
+    """cbam.SpatialGate in the layers that torch has for it."""
 
     def __init__(self, gate: cbam.SpatialGate) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class SpatialGate(nn.Module):
 
 
 def plainly(model: nn.Module) -> nn.Module:
-    """The same network with the same parameters, its ReLU6 and its CBAM as usual; changes the one that it is given."""
+    """Replace ReLU6 and CBAM of a network, in place, by torch's own layers with the same parameters."""
     if isinstance(model, ResNet):
         model.relu, model.maxpool = nn.ReLU6(inplace=True), model.maxpool[0]
     for name, module in list(model.named_modules()):

@@ -50,7 +50,7 @@ PLAIN_CLIPS = 2000  # at most; so few stay in the page cache, which favours the 
 
 
 def main(defaults: dict[str, Any] | None = None) -> None:
-    """defaults: of flags, where they are not to be this script's own."""
+    """defaults: of flags, in place of this script's own."""
     args = parse_args(defaults or {})
     if args.worker:
         serve(lambda: CONTENDERS[args.worker][1](args))
@@ -92,7 +92,7 @@ def measure(args: argparse.Namespace, batch_size: int, folder: Path) -> tuple[li
 
 
 def extrapolation(args: argparse.Namespace, batch_size: int, timing: Timing) -> str:
-    """What the README's training would take at this speed."""
+    """How long five folds of 40,000 steps would take at this speed."""
     step = median(timing.rounds)
     whole = timedelta(seconds=round(5 * (timing.cold + 40_000 * step)))
     return (
@@ -102,7 +102,7 @@ def extrapolation(args: argparse.Namespace, batch_size: int, timing: Timing) -> 
 
 
 def arithmetic(args: argparse.Namespace, steps: dict[int, float]) -> str:
-    """How much a clip is to compute, and how much of a step that is: the floor that no overhead explains.
+    """How much arithmetic a clip needs, and what share of a step it takes: the least time without any overhead.
 
     steps: seconds of a step of each batch size.
     """

@@ -60,7 +60,7 @@ def core_count() -> int:
 def make_features(
     subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int, scheduler: str | None = None
 ) -> Report:
-    """Bring the features of a subset up to date in `folder`; clips that are so already are not computed again.
+    """Bring the features of a subset in `folder` up to date; only clips that are out of date are computed.
 
     jobs: processes of this machine.  scheduler: address of a Dask cluster that computes in their place.
     """
@@ -162,7 +162,7 @@ class _Journal:
         self.synced = time.monotonic()
 
     def _read(self) -> None:
-        """Take over what an interrupted run left, up to the first line that is torn or has lost its data."""
+        """Take over the clips that an interrupted run finished, up to the first damaged line."""
         if not self.index.exists() or not self.path.exists():
             return
         held = self.path.stat().st_size // self.row_bytes

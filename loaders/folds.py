@@ -67,7 +67,7 @@ def uncovered(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> list[tupl
 
 
 def torn(folds: np.ndarray, groups: np.ndarray | None) -> list[str]:
-    """Groups whose clips lie in several folds."""
+    """Groups whose clips are spread over several folds."""
     named = np.zeros(0, bool) if groups is None else groups != ""
     pairs = sorted(set(zip(groups[named].tolist(), folds[named].tolist(), strict=True))) if named.any() else []
     return sorted({one for (one, _), (other, _) in pairwise(pairs) if one == other})
@@ -147,7 +147,7 @@ def _deal_groups(counts: np.ndarray, members: np.ndarray, truth: np.ndarray, num
 
 
 def _fill_empty(folds: np.ndarray, num_folds: int) -> np.ndarray:
-    """Give each fold that has none a group of the fold that has most."""
+    """Move a group from the largest fold to each fold that has none."""
     for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):
         folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
     return folds
@@ -161,7 +161,7 @@ def _counts(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> np.ndarray:
 
 
 def _cover(folds: np.ndarray, truth: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """Move clips to the folds that lack their class, one a step, until no fold lacks any; else the best seen.
+    """Move clips, one per step, to folds that lack their class, until no fold lacks any; else the best folds seen.
 
     Each step takes one gap and the clip whose move opens the fewest others; now and then it takes any clip, which
     leads out of dead ends (Selman et al. 1994, WalkSAT).

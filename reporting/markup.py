@@ -32,7 +32,7 @@ def number(value: float, spec: str, bar: bool = False) -> str:
 
 
 def blank() -> str:
-    """A table cell of a number that there is none of."""
+    """An empty table cell, where there is no number."""
     return f'<td class="n" data-v="-1">{DASH}</td>'
 
 

@@ -48,7 +48,7 @@ class Results:
 
 
 def read_results(args: argparse.Namespace, corpus: Corpus) -> Results:
-    """Everything that is there of the chosen runs.  Raises UserError where nothing is, or not all of a kind."""
+    """Read all that the chosen runs left.  Raises UserError if there is nothing, or if files do not belong together."""
     found = {split: find_predictions(args, split) for split, clips in SPLITS.items() if clips in corpus.subsets}
     all_runs = {name: folds for runs in found.values() for name, folds in runs.items()}
     if not all_runs:
@@ -84,7 +84,7 @@ def _check_rates(results: Results) -> None:
 
 
 def _check_one_training(runs: dict[str, Runs]) -> None:
-    """Each fold's splits were predicted with the same checkpoint; else the page would speak of two networks."""
+    """Refuse a fold whose splits were predicted with different checkpoints: the page would mix two networks."""
     seen: dict[tuple[str, int], tuple[Path, dict[str, Any]]] = {}
     for name, path, fold in ((n, p, f) for own in runs.values() for n, folds in own.items() for p, f in folds.items()):
         training = {key: value for key, value in fold.args.items() if key not in PER_SPLIT}

@@ -1,1 +1,1 @@
-"""Sound files -> labels: the room of tag.py."""
+"""Sound files -> labels: what only tag.py needs."""

@@ -1,4 +1,4 @@
-"""Files that are complete or absent: write beside, fsync, rename.  And whether they can be written, told beforehand."""
+"""Files that are complete or absent: write beside, fsync, rename.  And a check beforehand that they can be written."""
 
 import errno
 import glob

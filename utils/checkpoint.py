@@ -128,7 +128,7 @@ def _from_format_3(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_compressed(path: str | Path) -> None:
-    """torch stores what it saves as it is; who compressed it may have packed a gigabyte into a kilobyte."""
+    """torch never compresses what it saves; a compressed file may unpack a kilobyte into gigabytes."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as file:
             if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):
@@ -144,7 +144,7 @@ def _wrong_args(args: dict[str, Any]) -> list[str]:
 
 
 def _wrong_state(state: dict[str, Any]) -> list[str]:
-    """What does not go together in a checkpoint whose parts are of the right types."""
+    """Contradictions in a checkpoint whose parts have the right types."""
     names, log, losses = state["class_names"], state["log"], state["losses"]
     if not all(isinstance(name, str) for name in names + state["held_out"]):
         return ["list of names"]

@@ -20,7 +20,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line; argparse's own puts the whole usage before it."""
+        """Print one line; argparse itself prints the whole usage before it."""
         self.exit(2, f"{self.prog}: {one_line(message)}; -h lists all flags\n")
 
 
@@ -36,7 +36,7 @@ def make_parser(description: str | None, example: str) -> argparse.ArgumentParse
 
 
 def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Only the flags that stand on the command line, by destination, without defaults."""
+    """Only the flags given on the command line, by destination, without defaults."""
     defaults = {action.dest: action.default for action in parser._actions}
     for action in parser._actions:
         action.default = argparse.SUPPRESS

@@ -6,19 +6,19 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Something the user can mend: a file that is broken or absent.  Exit code 1."""
+    """Something that the user can repair: a broken or missing file.  Exit code 1."""
 
     exit_code = 1
 
 
 class MisuseError(UserError):
-    """A command line that cannot mean anything.  Exit code 2, as argparse does."""
+    """A command line that makes no sense.  Exit code 2, as in argparse."""
 
     exit_code = 2
 
 
 def one_line(text: str, longest: int = 400) -> str:
-    """Text fit for a terminal: line breaks and control characters spelt out, and cut off where it gets long.
+    """Text for one line of a terminal: line breaks and control characters are escaped, long text is cut off.
 
     File names come from strangers.
     """
@@ -27,7 +27,7 @@ def one_line(text: str, longest: int = 400) -> str:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a script's main(); a UserError or an error of the operating system becomes one line on stderr."""
+    """Run a script's main(); print a UserError or an operating system's error as one line on stderr."""
     script = Path(sys.argv[0]).name
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -43,7 +43,7 @@ def find_predictions(args: argparse.Namespace, split: str) -> Runs:
 
 
 def no_predictions(args: argparse.Namespace, split: str) -> UserError:
-    """What to tell where find_predictions has found nothing."""
+    """The error for when find_predictions finds nothing."""
     flags = " ".join(f"--{name} {value}" for name, value in _wanted(args, split).items())
     return UserError(f"{' and '.join(args.prediction_dir)}: no predictions of {flags}; make them with test.py")
 
@@ -60,14 +60,14 @@ def check_run(name: str, folds: Folds, corpus: Corpus, allow_missing: bool) -> N
     for path, fold in folds.items():
         odd = sorted(set(fold.class_names) ^ set(corpus.class_names))
         if odd:
-            raise UserError(f"{path} was made with other classes than the data set has: {odd[0]} is in one list only")
+            raise UserError(f"{path} was made with another class list than the data set has: {odd[0]} is in one only")
         if changed := _changed(fold):
             again = f"python test.py --model_path {fold.args['model_path']} --split {fold.args['split']}"
             raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
 
 
 def _changed(fold: Predictions) -> list[str]:
-    """What has changed of that which predictions were made from, as far as it is here."""
+    """What has changed since the predictions were made, as far as it can be seen here."""
     args, before = fold.args, fold.args.get("made_from", {})
     now: MadeFrom = {}
     if before and Path(args["model_path"]).exists():
@@ -122,6 +122,6 @@ def align(path: Path, predictions: Predictions, fnames: list[str], corpus: Corpu
 
 
 def guess_by_frequency(corpus: Corpus) -> np.ndarray:
-    """How often each class is given in training (C,): what a network that hears nothing would rank by."""
+    """How often each class is given in training (C,): the ranking of a network that ignores the sound."""
     subsets = [corpus.subsets[name] for name in ("train_curated", "train_noisy") if name in corpus.subsets]
     return sum(subset.truth.sum(axis=0) for subset in subsets)

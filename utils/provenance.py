@@ -1,4 +1,4 @@
-"""What a result was made from: versions, and digests that tell whether it still is up to date."""
+"""What a result was made from: versions, and digests that show whether it is still up to date."""
 
 import hashlib
 import platform
@@ -26,11 +26,11 @@ def digest(parts: Iterable[str] | np.ndarray) -> str:
 
 
 def file_digest(path: str | Path) -> str:
-    """Tells files apart by what is in them."""
+    """A digest of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def changes(before: MadeFrom, now: MadeFrom) -> list[str]:
-    """What has changed of the things that both know."""
+    """Names of the things that differ, of those that both hold."""
     return [name for name in before if name in now and before[name] != now[name]]

@@ -1,4 +1,4 @@
-"""Whether a training starts, goes on or is refused, by what lies where it would write."""
+"""Whether a training starts, continues or is refused, by the files that are already where it would write."""
 
 import argparse
 from typing import Any

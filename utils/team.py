@@ -78,7 +78,7 @@ class Team:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Tell in one line that another process has died, what it said stands above; part in peace at the end."""
+        """Report the death of another process in one line, below its own message; leave the group at the end."""
         try:
             yield
         except RuntimeError as error:

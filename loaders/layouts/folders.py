@@ -16,9 +16,7 @@ def read(root: Path) -> Corpus:
     labels = [PurePosixPath(fname).parts[0] for fname in fnames]
     loose = [fname for fname in fnames if "/" not in fname]
     if loose:
-        raise UserError(
-            f"{root / 'train' / loose[0]} is not in the folder of a label; move it to {root / 'train'}/LABEL/"
-        )
+        raise UserError(f"{root / 'train' / loose[0]} is in no label's folder; move it to {root / 'train'}/LABEL/")
     truth = np.array(labels)[:, None] == np.array(class_names) if fnames else np.zeros((0, len(class_names)), bool)
     subsets = {"train_curated": Subset(root / "train", fnames, truth)}
     subsets["test"] = Subset(root / "test", named_sounds(root / "test") if (root / "test").is_dir() else [])

@@ -181,7 +181,7 @@ def test_a_label_folder_without_clips_is_named(tmp_path):
 
 
 def test_a_clip_outside_of_the_label_folders_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"stray\.wav lies in no label's folder"):
+    with pytest.raises(UserError, match=r"stray\.wav is in no label's folder"):
         read_corpus(folders(tmp_path, "train/A/a.wav", "train/B/b.wav", "train/stray.wav"))
 
 
