@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from losses import get_loss
 from models import get_model
@@ -104,9 +105,50 @@ def test_mobilenet_too(gpu, make_loader, module_of, monkeypatch):
     step(module_of, monkeypatch, make_loader(device=CUDA), network("mobilenet_v3_small"), torch.float16)
 
 
-def test_the_step_that_always_gives_the_same_bits(gpu, make_loader, module_of, monkeypatch):
+# Those of torch's list for use_deterministic_algorithms that have no deterministic algorithm on a GPU.
+UNSTABLE = ("cumsum", "histc", "bincount", "median", "put_", "scatter_reduce")
+UNSTABLE_BACKWARD = ("AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool3D", "MaxPool3D", "FractionalMaxPool", "Upsample",
+                     "ReflectionPad", "NllLoss", "CtcLoss", "EmbeddingBag", "GridSampler", "Cumsum")  # fmt: skip
+
+
+class Operators(TorchDispatchMode):
+    """The names of all operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def backward_of(loss: torch.Tensor) -> set[str]:
+    """The names of all that a backward pass would call."""
+    seen, waiting = set(), [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return {node.name() for node in seen}
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+def test_every_operator_of_a_deterministic_step_has_an_algorithm_for_it(gpu, make_loader, module_of, monkeypatch, arch):
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    step(module_of, monkeypatch, make_loader(device=CUDA), network(), torch.float32)
+    loader, model = make_loader(device=CUDA), network(arch)
+    with Operators() as called:
+        (loss,) = step(module_of, monkeypatch, loader, model, torch.float32)
+    assert {"convolution", "sort"} <= called.names
+    assert not called.names & set(UNSTABLE)
+    assert {"ConvolutionBackward0", "SortBackward0"} <= (nodes := backward_of(loss))
+    assert not [name for name in nodes if name.startswith(UNSTABLE_BACKWARD)]
+
+
+def test_on_a_gpu_the_librarys_operators_are_differentiated(gpu, make_loader, module_of, monkeypatch):
+    (loss,) = step(module_of, monkeypatch, make_loader(device=CUDA), network(), torch.float32)
+    assert not [name for name in backward_of(loss) if name.startswith(("_ReLU6", "_MeanAndMax"))]
 
 
 def test_a_step_on_features_that_are_too_large_for_the_gpu(gpu, make_loader, module_of, monkeypatch):

@@ -213,3 +213,10 @@ def test_features_may_lie_elsewhere(make_loader, template, workplace, tmp_path):
     entry = {"data_path": str(bare), "features_path": str(template / "features")}
     (workplace / "config.json").write_text(json.dumps({"tiny": entry}))
     assert len(make_loader().clips) == 18
+
+
+def test_held_out_clips_are_taken_from_where_the_training_clips_lie(make_loader):
+    loader = make_loader(split="train")
+    curated, noisy = loader.clips.packs
+    assert loader.held_out.packs == (curated,)
+    assert noisy is not curated
