@@ -77,7 +77,8 @@ def in_a_process(part: str, args: argparse.Namespace, folder: Path) -> Facts:
 
 def page(args: argparse.Namespace, found: dict[str, Facts], left_out: list[str], seconds: float) -> str:
     """All of it as Markdown."""
-    facts = f"{machine(args.device)}; {package_versions()}; {args.arch}, crops {args.img_rows} x {args.img_cols}, batch {args.batch_size}, {args.precision}, "
+    facts = f"{machine(args.device)}; {package_versions()}; "
+    facts += f"{args.arch}, crops {args.img_rows} x {args.img_cols}, batch {args.batch_size}, {args.precision}, "
     facts += f"{args.clips:,} clips of random features; n = {args.repeats} rounds of {args.steps} steps"
     checks = found.get("checks", {})
     parts = [

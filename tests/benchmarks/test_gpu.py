@@ -7,28 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HIDDEN = ["librosa", "soundfile", "soxr", "iterstrat"]
-SMALL = [
-    "--device",
-    "cpu",
-    "--arch",
-    "mobilenet_v3_small",
-    "--clips",
-    "110",
-    "--batch_size",
-    "4",
-    "--img_cols",
-    "64",
-    "--steps",
-    "1",
-    "--repeats",
-    "1",
-    "--check_steps",
-    "2",
-    "--modes",
-    "eager",
-    "--output",
-    "gpu.md",
-]
+SMALL = {
+    "device": "cpu", "arch": "mobilenet_v3_small", "clips": 110, "batch_size": 4, "img_cols": 64, "steps": 1,
+    "repeats": 1, "check_steps": 2, "modes": "eager", "output": "gpu.md",
+}  # fmt: skip
 
 
 def test_it_runs_whole_without_a_gpu_and_without_the_audio_packages(tmp_path):
@@ -36,8 +18,9 @@ def test_it_runs_whole_without_a_gpu_and_without_the_audio_packages(tmp_path):
     hide.mkdir()
     code = f"import sys\nsys.dont_write_bytecode = True\nsys.modules.update(dict.fromkeys({HIDDEN}))\n"
     (hide / "sitecustomize.py").write_text(code)
+    flags = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
     done = subprocess.run(
-        [sys.executable, ROOT / "benchmarks" / "gpu.py", *SMALL],
+        [sys.executable, ROOT / "benchmarks" / "gpu.py", *flags],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(hide), "TMPDIR": str(tmp_path)},
         capture_output=True,
