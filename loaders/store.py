@@ -93,7 +93,7 @@ class Clips:
         if len(self.packs) == 1:
             return torch.index_select(self.packs[0], 0, rows.flatten(), out=gathered.flatten(0, 1)).view_as(gathered)
         for number, pack in enumerate(self.packs):
-            mine = torch.from_numpy(self.pack_of[clips] == number)
+            mine = torch.from_numpy(np.flatnonzero(self.pack_of[clips] == number))
             gathered[mine] = pack[rows[mine]]
         return gathered
 

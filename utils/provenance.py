@@ -3,7 +3,8 @@
 import hashlib
 import platform
 from collections.abc import Iterable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ MadeFrom = dict[str, str]  # what it is, in words that fit into a message -> its
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that the numbers depend on."""
-    return {"python": platform.python_version()} | {
-        name: version(name) for name in ("torch", "torchvision", "numpy", "librosa", "scikit-learn")
-    }
+    """Versions of Python and of the packages that the numbers depend on, where they are installed."""
+    found = {"python": platform.python_version()}
+    for name in ("torch", "torchvision", "numpy", "librosa", "scikit-learn"):
+        with suppress(PackageNotFoundError):  # training needs no librosa
+            found[name] = version(name)
+    return found
 
 
 def digest(parts: Iterable[str] | np.ndarray) -> str:

@@ -279,3 +279,10 @@ def test_a_given_fold_without_a_usable_clip_is_refused(published):
 
     with pytest.raises(UserError, match="fold 1 of 3 holds out no usable clip"):
         published("urbansound8k", empty, fold_num=1)
+
+
+def test_held_out_clips_are_taken_from_where_the_training_clips_lie(make_loader):
+    loader = make_loader(split="train")
+    curated, noisy = loader.clips.packs
+    assert loader.held_out.packs == (curated,)
+    assert noisy is not curated

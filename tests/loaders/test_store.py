@@ -69,6 +69,33 @@ def test_selected_clips_are_cut_from_the_same_array():
     np.testing.assert_array_equal(chosen.crops(np.array([0]), np.array([0]), 5, CPU)[0], crop(parts[2], 0, 5))
 
 
+def test_clips_that_lie_in_one_array_hold_it_once():
+    clips, parts = pack([3, 4, 5])
+    other, other_parts = pack([6], 1)
+    joined = (clips.select(np.array([0])) + other) + clips.select(np.array([2, 1]))
+    assert [each is one for each, one in zip(joined.packs, (clips.packs[0], other.packs[0]), strict=True)] == [True] * 2
+    wanted = [parts[0], other_parts[0], parts[2], parts[1]]
+    for number, part in enumerate(wanted):
+        made = joined.crops(np.array([number]), np.array([0]), len(part), CPU)[0]
+        np.testing.assert_array_equal(made, crop(part, 0, len(part)))
+
+
+def test_selected_clips_hold_no_array_that_they_do_not_lie_in():
+    clips = pack([3, 4], 0)[0] + pack([5], 1)[0]
+    assert [len(clips.select(np.array(rows)).packs) for rows in ([0, 1], [2], [2, 0])] == [1, 1, 2]
+    assert len(clips.select(np.array([], int))) == 0
+
+
+@pytest.mark.parametrize("n_packs", [1, 2])
+def test_crops_can_be_gathered_into_memory_that_is_there(n_packs):
+    clips = pack([30, 7], 0)[0] + pack([12], 1)[0] if n_packs == 2 else pack([30, 7, 12], 0)[0]
+    out = torch.zeros(3, 9, 5, dtype=torch.half)
+    chosen, first = np.array([2, 0, 1]), np.array([3, 5, 6])
+    made = clips.gather(chosen, first, 9, out)
+    assert made.data_ptr() == out.data_ptr()
+    assert torch.equal(out, clips.gather(chosen, first, 9))
+
+
 def test_on_a_cpu_the_features_stay_where_they_are():
     clips, _ = pack([3])
     assert clips.to(CPU) is clips

@@ -235,10 +235,53 @@ def test_a_rate_far_too_high_stops_and_names_the_step(train, workplace):
     assert not (workplace / "checkpoints" / STEM.format("best")).exists()
 
 
-def test_bf16_trains(train, workplace):
+def test_bf16_trains_and_is_written_down(train, workplace):
     done = train("--n_iter", 2, "--precision", "bf16")
     assert done.code == 0, done.err
-    assert checkpoint(workplace / "checkpoints")["losses"].isfinite().all()
+    assert "precision bf16, as asked for" in done.out
+    state = checkpoint(workplace / "checkpoints")
+    assert state["losses"].isfinite().all()
+    assert (state["precision"], state["scaler"]) == ("bf16", {})
+
+
+def test_what_auto_came_to_is_said_and_why(train, workplace):
+    done = train("--n_iter", 1)
+    assert done.out.count("precision fp32: ") == 1
+    assert checkpoint(workplace / "checkpoints")["precision"] == "fp32"
+
+
+def test_a_run_that_goes_on_in_another_precision_says_so(train, workplace, monkeypatch):
+    assert train("--n_iter", 2, "--save_freq", 1).code == 0
+    path = workplace / "checkpoints" / STEM.format("last")
+    torch.save(load_checkpoint(path) | {"precision": "fp16"}, path)  # as on a GPU
+    done = train("--resume", path)
+    assert "the steps so far were in fp16" in done.out
+
+
+class Clock:
+    """Stands in for `time`: each look at it is so many seconds after the one before."""
+
+    def __init__(self, seconds: float) -> None:
+        self.now, self.seconds = 0.0, seconds
+
+    def monotonic(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("seconds", "flags", "lines"),
+    [(0.0001, [], [10, 30]),  # fast steps: after ten of them, and at the end
+     (100.0, [], [10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30]),  # slow ones
+     (25.0, [], [10, 13, 16, 19, 22, 25, 28, 30]),  # a minute or more apart
+     (25.0, ["--print_train_freq", 8], [8, 16, 24, 30])],
+)  # fmt: skip
+def test_lines_of_progress_come_by_time_unless_told_otherwise(train, monkeypatch, seconds, flags, lines):
+    monkeypatch.setattr("utils.training_run.time", Clock(seconds))
+    done = train("--n_iter", 30, "--eval_freq", 0, *flags)
+    assert done.code == 0, done.err
+    told = [line.split()[1] for line in done.out.splitlines() if "left" in line]
+    assert told == [f"{step}/30" for step in lines]
 
 
 class Batches:

@@ -4,7 +4,9 @@ import shlex
 import sys
 
 import torch
+import torch.distributed as dist
 from torch import nn
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from loaders.freesound_loader import FreesoundLoader
 from loaders.pcen import AudioSettings
@@ -32,6 +34,14 @@ def main(output: str) -> None:
     torch.manual_seed(0)
     model = get_model("resnet18", len(loader.class_names), use_cbam=True, dropout_rate=0.0)
     engine = team.wrap(model, CPU)
+    meetings = []
+
+    def meet(_: object, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        meetings.append(bucket.is_last())
+        return allreduce_hook(None, bucket)
+
+    if team.size > 1:
+        engine.register_comm_hook(None, meet)
     optimizer = get_optimizer("sgd", model, args.l_rate, args.momentum, args.weight_decay)
     losses = []
     for step in (1, 2):
@@ -47,7 +57,7 @@ def main(output: str) -> None:
     stop = team.any(7 if team.rank == team.size - 1 else 0)
     if team.rank == 0:
         state = {"model": model.state_dict(), "losses": torch.stack(losses), "scores": torch.from_numpy(scores)}
-        torch.save(state | {"stop": stop, "size": team.size}, output)
+        torch.save(state | {"stop": stop, "size": team.size, "meetings": sum(meetings)}, output)
 
 
 if __name__ == "__main__":

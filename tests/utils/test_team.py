@@ -29,6 +29,7 @@ def test_two_and_three_processes_take_the_steps_that_one_takes(alone, process, w
     together = torch.load(workplace / "team.pt", weights_only=True)
     assert (together["size"], alone["size"]) == (size, 1)
     assert together["stop"] == 7
+    assert together["meetings"] == 2  # once in each of two steps of two batches
     torch.testing.assert_close(together["losses"], alone["losses"], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(together["scores"], alone["scores"], rtol=1e-4, atol=1e-5)
     for name, weights in alone["model"].items():
@@ -42,6 +43,25 @@ def test_without_torchrun_nothing_is_shared_out(monkeypatch):
     assert team is SOLO
     assert torch.equal(team.share(batch), batch)
     assert team.whole(batch) is batch
+
+
+def test_processes_part_in_peace_at_the_end(monkeypatch):
+    parted = []
+    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: parted.append(1))
+    with SOLO.watched():
+        pass
+    with pytest.raises(RuntimeError), type(SOLO)(0, 2).watched():
+        raise RuntimeError("shape mismatch")
+    assert parted == []
+    with type(SOLO)(0, 2).watched():
+        pass
+    assert parted == [1]
+
+
+def test_a_lost_process_is_told_whatever_the_network_library_calls_it():
+    with pytest.raises(UserError, match="another process"), type(SOLO)(1, 2).watched():
+        raise torch.distributed.DistBackendError("communicator was aborted")
 
 
 def test_other_errors_than_a_lost_process_are_left_alone():

@@ -1,0 +1,132 @@
+"""Ways to take the same step: with a scaled loss, compiled, with algorithms that always give the same bits."""
+
+import argparse
+import shutil
+
+import pytest
+import torch
+from torch import nn
+
+from losses import get_loss
+from models.cbam import CBAM
+from models.relu6 import ReLU6
+from utils.checkpoint import load_checkpoint
+from utils.optimization import get_optimizer
+from utils.scaling import LossScaler
+
+CPU = torch.device("cpu")
+LAST = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"
+
+
+class Batches:
+    """Stands in for a loader: noise, by number."""
+
+    def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(number)
+        return torch.rand(4, 1, 16, 24, generator=generator), torch.eye(4)
+
+
+def small_network() -> nn.Module:
+    """One layer of each of our kinds."""
+    torch.manual_seed(0)
+    stem = [nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), ReLU6(), nn.MaxPool2d(2), CBAM(16)]
+    return nn.Sequential(*stem, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).train()
+
+
+def trained(module_of, model: nn.Module, precision: torch.dtype = torch.float32) -> tuple[torch.Tensor, nn.Module]:
+    """Losses of four steps of train.py, and the network after them."""
+    train = module_of("train.py")
+    args = argparse.Namespace(**vars(train.build_parser().parse_args([])) | {"n_iter": 4, "iter_size": 2})
+    optimizer = get_optimizer("sgd", model, 0.1, 0.9, 1e-4)
+    rest = get_loss("bce+lovasz"), CPU, torch.float32, LossScaler(precision, CPU)
+    losses = [train.train_step(args, step, Batches(), model, optimizer, *rest) for step in range(4)]
+    return torch.stack(losses), model
+
+
+def assert_same(one: tuple[torch.Tensor, nn.Module], other: tuple[torch.Tensor, nn.Module]) -> None:
+    torch.testing.assert_close(one[0], other[0], rtol=1e-4, atol=1e-5)
+    for weights, expected in zip(one[1].parameters(), other[1].parameters(), strict=True):
+        torch.testing.assert_close(weights, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one(module_of):
+    assert_same(trained(module_of, small_network(), torch.float16), trained(module_of, small_network()))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a compiler for C++")
+def test_a_compiled_network_takes_the_steps_of_an_uncompiled_one(module_of):
+    torch._dynamo.reset()
+    compiled = small_network()
+    compiled.compile()
+    assert_same(trained(module_of, compiled), trained(module_of, small_network()))
+
+
+def test_compile_as_a_flag_gives_the_same_losses(script, workplace, tiny_flags, monkeypatch):
+    """By a backend that traces and generates no code, which would take minutes."""
+    compiled, compile_module = [], nn.Module.compile
+
+    def compile_quickly(model: nn.Module) -> None:
+        compiled.append(model)
+        compile_module(model, backend="aot_eager")
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(nn.Module, "compile", compile_quickly)
+    losses = []
+    for flags in (["--compile"], ["--no-compile"]):
+        done = script(workplace, "train.py", *tiny_flags, "--n_iter", 2, *flags, "--checkpoint_dir", flags[0][2:])
+        assert done.code == 0, done.err
+        losses.append(load_checkpoint(workplace / flags[0][2:] / LAST)["losses"])
+    assert len(compiled) == 1
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def any_algorithm_again():
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("arch", ["mobilenet_v3_small", "resnet18 --use_cbam"])
+def test_a_deterministic_run_goes_through_and_is_repeated(script, workplace, tiny_flags, any_algorithm_again, arch):
+    ends = []
+    for folder in ("one", "two"):
+        flags = [*tiny_flags, "--arch", *arch.split(), "--n_iter", 2, "--use_mix_up", "--use_spec_aug"]
+        done = script(workplace, "train.py", *flags, "--deterministic", "--checkpoint_dir", folder)
+        assert done.code == 0, done.err
+        assert torch.are_deterministic_algorithms_enabled()
+        (path,) = (workplace / folder).glob("*_last_*.pth")
+        ends.append(load_checkpoint(path)["model"])
+    assert all(torch.equal(weights, ends[1][name]) for name, weights in ends[0].items())
+
+
+def test_an_operator_without_a_deterministic_algorithm_is_named_in_one_line(script, workplace, tiny_flags, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise RuntimeError("x_cuda does not have a deterministic implementation, but you set 'torch.use_...")
+
+    monkeypatch.setattr(LossScaler, "scale", refuse)
+    failed = script(workplace, "train.py", *tiny_flags, "--n_iter", 1)
+    assert failed.code == 1
+    assert (
+        failed.error == "train.py: --deterministic: x_cuda does not have a deterministic implementation on this device"
+    )
+
+
+def test_steps_that_overflow_are_told_and_logged(script, workplace, tiny_flags, monkeypatch, module_of):
+    class Overflowing(LossScaler):
+        """Scales as on a GPU, and its first step overflows."""
+
+        def __init__(self, precision: torch.dtype, device: torch.device) -> None:
+            super().__init__(torch.float16, device)
+            self.calls = 0
+
+        def scale(self, loss: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            return super().scale(loss * torch.inf if self.calls == 1 else loss)
+
+    monkeypatch.setattr(module_of("train.py"), "LossScaler", Overflowing)
+    done = script(workplace, "train.py", *tiny_flags, "--n_iter", 3)
+    assert done.code == 0, done.err
+    assert "left  1 steps skipped" in done.out
+    state = load_checkpoint(workplace / "checkpoints" / LAST)
+    assert state["scaler"] == {"scale": 2.0**15, "growth": 2, "skipped": 1}
+    assert state["log"][-1]["skipped_steps"] == 1

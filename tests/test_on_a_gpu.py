@@ -1,0 +1,188 @@
+"""Every path with tensors that claim to be on a GPU, on a machine without one: what mixes devices fails here.
+
+Under FakeTensorMode operators reckon shapes, dtypes and devices, and no values.  What needs a driver is stood in for:
+pinned memory, streams, the backward pass and the fused optimizers.
+"""
+
+import argparse
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from losses import get_loss
+from models import get_model
+from tagging.ensemble import Ensemble
+from tests.conftest import SETTINGS, WIDTH
+from utils.optimization import get_optimizer
+from utils.scaling import LossScaler
+from utils.tta import predict
+
+CUDA = torch.device("cuda")
+PRECISIONS = [torch.float32, torch.bfloat16, torch.float16]
+
+
+class Stream:
+    """Stands in for streams and events, which order nothing where nothing is computed."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def record(self, *_: object) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+    def wait_event(self, _: object) -> None: ...
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A GPU with 80 GB that computes nothing."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (80 << 30, 80 << 30))
+    monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.amp.autocast_mode, "amp_definitely_not_available", lambda: False, raising=False)
+    monkeypatch.setattr("torch.amp.grad_scaler.GradScaler.update", lambda _: None)
+    monkeypatch.setattr("torch.amp.grad_scaler.GradScaler.step", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
+    monkeypatch.setattr(torch.Tensor, "numpy", on_the_host)
+    monkeypatch.setattr("loaders.store.pinned", lambda shape: torch.empty(shape, dtype=torch.half))
+    monkeypatch.setattr("loaders.freesound_loader.OneAhead", lambda function: function)  # a mode is one thread's
+    for name in ("Stream", "Event", "current_stream"):
+        monkeypatch.setattr(torch.cuda, name, Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(FakeTensorMode, "__deepcopy__", lambda mode, _: mode, raising=False)
+    with FakeTensorMode():
+        yield
+
+
+def on_the_host(tensor: torch.Tensor) -> np.ndarray:
+    assert tensor.device.type == "cpu"
+    return np.zeros(tuple(tensor.shape), np.float32)
+
+
+def network(arch: str = "resnet18") -> nn.Module:
+    with CUDA:
+        return get_model(arch, 4, use_cbam=arch.startswith("resnet"))
+
+
+def step(module_of, monkeypatch, loader, model: nn.Module, precision: torch.dtype, **changes: object) -> list:
+    """Take train.py's step; the losses whose gradients it asks for."""
+    asked = []
+
+    def backward(loss: torch.Tensor) -> None:
+        asked.append(loss)
+        for p in model.parameters():
+            p.grad = torch.zeros_like(p)
+
+    monkeypatch.setattr(torch.Tensor, "backward", backward)
+    optimizer = get_optimizer("sgd", model, 0.1, 0.9, 1e-4)
+    monkeypatch.setattr(optimizer, "step", lambda: None)
+    train = module_of("train.py")
+    defaults = vars(train.build_parser().parse_args([])) | {"use_mix_up": True, "use_spec_aug": True}
+    args = argparse.Namespace(**defaults | changes)
+    total = train.train_step(
+        args, 0, loader, model, optimizer, get_loss("bce+lovasz", gamma=1.0), CUDA, precision,
+        LossScaler(precision, CUDA),
+    )  # fmt: skip
+    assert total.device.type == "cuda"
+    return asked
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_training_step_up_to_its_loss(gpu, make_loader, module_of, monkeypatch, precision):
+    loader = make_loader(device=CUDA)
+    assert loader.clips.packs[0].device.type == "cuda"
+    for loss in step(module_of, monkeypatch, loader, network(), precision, iter_size=2):
+        assert (loss.device.type, loss.dtype) == ("cuda", torch.float32)
+
+
+def test_mobilenet_too(gpu, make_loader, module_of, monkeypatch):
+    step(module_of, monkeypatch, make_loader(device=CUDA), network("mobilenet_v3_small"), torch.float16)
+
+
+# Those of torch's list for use_deterministic_algorithms that have no deterministic algorithm on a GPU.
+UNSTABLE = ("cumsum", "histc", "bincount", "median", "put_", "scatter_reduce")
+UNSTABLE_BACKWARD = ("AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool3D", "MaxPool3D", "FractionalMaxPool", "Upsample",
+                     "ReflectionPad", "NllLoss", "CtcLoss", "EmbeddingBag", "GridSampler", "Cumsum")  # fmt: skip
+
+
+class Operators(TorchDispatchMode):
+    """The names of all operators that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def backward_of(loss: torch.Tensor) -> set[str]:
+    """The names of all that a backward pass would call."""
+    seen, waiting = set(), [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [before for before, _ in node.next_functions]
+    return {node.name() for node in seen}
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+def test_every_operator_of_a_deterministic_step_has_an_algorithm_for_it(gpu, make_loader, module_of, monkeypatch, arch):
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    loader, model = make_loader(device=CUDA), network(arch)
+    with Operators() as called:
+        (loss,) = step(module_of, monkeypatch, loader, model, torch.float32)
+    assert {"convolution", "sort"} <= called.names
+    assert not called.names & set(UNSTABLE)
+    assert {"ConvolutionBackward0", "SortBackward0"} <= (nodes := backward_of(loss))
+    assert not [name for name in nodes if name.startswith(UNSTABLE_BACKWARD)]
+
+
+def test_on_a_gpu_the_librarys_operators_are_differentiated(gpu, make_loader, module_of, monkeypatch):
+    (loss,) = step(module_of, monkeypatch, make_loader(device=CUDA), network(), torch.float32)
+    assert not [name for name in backward_of(loss) if name.startswith(("_ReLU6", "_MeanAndMax"))]
+
+
+def test_a_step_on_features_that_are_too_large_for_the_gpu(gpu, make_loader, module_of, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1, 80 << 30))
+    loader = make_loader(device=CUDA)
+    assert loader.clips.packs[0].device.type == "cpu"
+    step(module_of, monkeypatch, loader, network(), torch.bfloat16)
+
+
+def test_targets_left_on_the_host_would_be_noticed(gpu, make_loader, module_of, monkeypatch):
+    loader = make_loader(device=CUDA)
+    batch = loader.batch
+    monkeypatch.setattr(loader, "batch", lambda number: (batch(number)[0], torch.zeros(4, 4)))
+    with pytest.raises(RuntimeError, match="device"):
+        step(module_of, monkeypatch, loader, network(), torch.float32)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("memory", [80 << 30, 1])
+def test_validation(gpu, make_loader, monkeypatch, precision, memory):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (memory, 80 << 30))
+    held_out = make_loader(device=CUDA).held_out
+    assert held_out.packs[0].device.type == ("cuda" if memory > 1 else "cpu")
+    assert predict(network(), held_out, WIDTH, 4, CUDA, precision=precision).shape == (len(held_out), 4)
+
+
+@pytest.mark.parametrize("tta", [0, 1, 8])
+def test_the_prediction_of_test_py(gpu, make_loader, tta):
+    clips = make_loader().held_out.to(CUDA)
+    assert predict(network(), clips, WIDTH, 4, CUDA, tta=tta, precision=torch.float16).shape == (len(clips), 4)
+
+
+def test_the_ensemble_of_tag_py(gpu, make_loader):
+    clips = make_loader().held_out  # which tag.py leaves on the host: it hears each file once
+    models, names = [network(), network("mobilenet_v3_small")], list("abcd")
+    ensemble = Ensemble(models, [[0, 1, 2, 3], [3, 2, 1, 0]], names, SETTINGS, WIDTH, CUDA, torch.bfloat16)
+    assert ensemble.predict(clips, 4, tta=3).shape == (len(clips), 4)
