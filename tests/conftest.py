@@ -1,15 +1,18 @@
 """What the tests share: a tiny corpus with its features, folders to run scripts in, and two ways to run them."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything reads it: small work is faster on one thread
+
 import contextlib
 import errno
 import importlib.util
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -89,16 +92,34 @@ def script() -> Callable[..., Outcome]:
 def process() -> Callable[..., Outcome]:
     """Run a command in a folder, in a process of its own; a name such as train.py runs that script."""
 
-    def call(cwd: Path, *command: object, **environ: str) -> Outcome:
-        words = [str(word) for word in command]
+    def call(cwd: Path, *command: object, **environ: object) -> Outcome:
+        words, texts = [str(word) for word in command], {name: str(value) for name, value in environ.items()}
         if words[0].endswith(".py"):
             words = [sys.executable, str(ROOT / words[0]), *words[1:]]
         done = subprocess.run(
-            words, cwd=cwd, env=os.environ | environ, capture_output=True, text=True, timeout=300, check=False
+            words,
+            cwd=cwd,
+            env=os.environ | {name: str(value) for name, value in environ.items()},
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for PATH, whose `python` starts scripts in a fraction of a second: for loops of many scripts."""
+    if not Path("/proc/self/stat").exists():
+        yield Path(sys.executable).parent
+        return
+    from tests.robustness.sandbox import warm_python
+
+    with warm_python(tmp_path_factory.mktemp("warm")) as python:
+        yield Path(python).parent
 
 
 @pytest.fixture(scope="session")

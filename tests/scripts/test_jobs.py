@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +57,9 @@ def empty(make_repository) -> Path:
 
 
 @pytest.fixture
-def stage(empty, process):
+def stage(empty, process, warm_python):
     """Run stages in the repository where nothing has run yet."""
-    return lambda *words: process(empty, "./run.sh", "tiny", 2, *words, *FLAGS.split(), PYTHON=sys.executable)
+    return lambda *words: process(empty, "./run.sh", "tiny", 2, *words, *FLAGS.split(), PYTHON=warm_python / "python")
 
 
 def slurm_commands() -> str:
@@ -70,7 +69,7 @@ def slurm_commands() -> str:
     return block.replace("freesound 5", "tiny 2").replace("--array 0-4", "--array 0-1")
 
 
-def test_the_slurm_jobs_of_the_docs_end_where_the_scripts_do_one_by_one(make_repository, by_hand, process):
+def test_the_slurm_jobs_of_the_docs_end_where_the_scripts_do_one_by_one(make_repository, by_hand, process, warm_python):
     root = make_repository()
     (root / "bin").mkdir()
     (root / "bin/sbatch").write_text(SBATCH)
@@ -78,7 +77,7 @@ def test_the_slurm_jobs_of_the_docs_end_where_the_scripts_do_one_by_one(make_rep
     (root / "jobs.txt").write_text("")
     commands = slurm_commands()
     path = f"{root / 'bin'}:{os.environ['PATH']}"
-    done = process(root, "bash", "-euc", commands, PATH=path, SPLITS="test", PYTHON=sys.executable)
+    done = process(root, "bash", "-euc", commands, PATH=path, SPLITS="test", PYTHON=warm_python / "python")
     assert done.code == 0, done.err
     assert (root / "jobs.txt").read_text() == "1\n2\n3\n"
     assert (root / "submission.csv").read_bytes() == (by_hand / "submission.csv").read_bytes()
@@ -107,12 +106,14 @@ def test_a_stage_does_nothing_but_itself(stage, empty):
     shutil.rmtree(empty / "data/features")
 
 
-def test_noisy_clips_are_selected_in_two_stages_that_a_kill_between_them_does_not_cost(make_repository, process):
+def test_noisy_clips_are_selected_in_two_stages_and_a_kill_between_them_costs_neither(
+    make_repository, process, warm_python
+):
     root = make_repository()
 
     def call(*words: str) -> object:
         flags = ["--select_noisy", *FLAGS.split()]
-        return process(root, "./run.sh", "tiny", 2, *words, *flags, PYTHON=sys.executable, SPLITS="test")
+        return process(root, "./run.sh", "tiny", 2, *words, *flags, PYTHON=warm_python / "python", SPLITS="test")
 
     def made(pattern: str) -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in root.glob(pattern)}

@@ -38,19 +38,19 @@ def can_seal(folder: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory, template, script, process, tiny_flags, request) -> Path:
+def outside(tmp_path_factory, template, script, process, tiny_flags, request, warm_python) -> Path:
     """A copy of the repository in which two folds were trained, and predicted and merged by run.sh."""
     root = tmp_path_factory.mktemp("outside")
-    for name in ("loaders", "models", "utils", "test.py", "merge.py", "run.sh"):
+    for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
         source = request.config.rootpath / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
     (root / "config.json").write_text(json.dumps({"tiny": {"data_path": str(template)}}))
     for fold in 0, 1:
         assert script(root, "train.py", *tiny_flags, "--fold_num", fold, "--n_iter", 2).code == 0
-    flags = [*tiny_flags, "--num_folds", 2]
+    words = " ".join(map(str, tiny_flags)).replace("--dataset tiny", "").replace("--num_folds 2", "").split()
     for stage in "test:0", "test:1", "merge":
         done = process(
-            root, "./run.sh", "tiny", 2, "--only", stage, *flags, SPLITS="test", TTA="2", PYTHON=sys.executable
+            root, "./run.sh", "tiny", 2, "--only", stage, *words, SPLITS="test", TTA="2", PYTHON=warm_python / "python"
         )
         assert done.code == 0, done.err
     return root

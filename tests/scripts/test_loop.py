@@ -1,7 +1,6 @@
 """The whole loop: the seed's commands one by one, and run.sh in processes of its own."""
 
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +54,12 @@ def check_out_of_fold(path: Path, template: Path, out: str) -> None:
     assert f"CV lwlrap {lwlrap(curated.truth, made.to_numpy()):.4f} over 20 clips" in out
 
 
-def test_the_seeds_commands_run_as_they_are_under_bash(make_repository, process, template):
+def test_the_seeds_commands_run_as_they_are_under_bash(make_repository, process, template, warm_python):
     root = make_repository("freesound")
     commands = SEED
     for written, small in SMALLER.items():
         commands = commands.replace(written, small)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{warm_python}:{os.environ['PATH']}"
     done = process(root, "bash", "-ec", commands, PATH=path)
     assert done.code == 0, done.err
     check_submission(root / "submission.csv", template)
@@ -71,13 +70,15 @@ def test_the_seeds_commands_run_as_they_are_under_bash(make_repository, process,
 
 
 @pytest.fixture(scope="module")
-def loop(make_repository, process):
+def loop(make_repository, process, warm_python):
     """run.sh in a copy of the repository, on a copy of the corpus without features."""
     root = make_repository()
     flags = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 4"
 
     def run():
-        return process(root.parent, "bash", root / "run.sh", "tiny", 2, *flags.split(), PYTHON=sys.executable, TTA="2")
+        return process(
+            root.parent, "bash", root / "run.sh", "tiny", 2, *flags.split(), PYTHON=warm_python / "python", TTA="2"
+        )
 
     return root, run(), run
 
@@ -112,8 +113,8 @@ def test_the_loop_called_again_neither_computes_nor_trains_nor_predicts(loop, te
     check_submission(root / "submission.csv", template)
 
 
-def test_the_loop_stops_at_the_first_command_that_fails(loop, process):
+def test_the_loop_stops_at_the_first_command_that_fails(loop, process, warm_python):
     root, _, _ = loop
-    done = process(root, "bash", root / "run.sh", "nope", 2, PYTHON=sys.executable)
+    done = process(root, "bash", root / "run.sh", "nope", 2, PYTHON=warm_python / "python")
     assert done.code == 2
     assert "nope" in done.error
