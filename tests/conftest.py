@@ -97,13 +97,7 @@ def process() -> Callable[..., Outcome]:
         if words[0].endswith(".py"):
             words = [sys.executable, str(ROOT / words[0]), *words[1:]]
         done = subprocess.run(
-            words,
-            cwd=cwd,
-            env=os.environ | {name: str(value) for name, value in environ.items()},
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
+            words, cwd=cwd, env=os.environ | texts, capture_output=True, text=True, timeout=900, check=False
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 

@@ -68,6 +68,8 @@ def _answer(caller: socket.socket, run_path) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    sys.stdin = os.fdopen(0, closefd=False)  # those of the server know what lay there before, a file say
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", 1, closefd=False)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environ"])
