@@ -3,9 +3,12 @@
 import argparse
 import os
 import platform
+import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import MagicMock
 
 Row = dict[str, str]  # a table's row, by column
 
@@ -38,6 +41,15 @@ def machine(device: str) -> str:
 
         return torch.cuda.get_device_name(0)
     return f"{os.cpu_count()} cores of {_cpu_model()}, load average {os.getloadavg()[0]:.1f}"
+
+
+def stand_in_for_audio_packages() -> None:
+    """Let train.py be imported where torch is but these are not: steps and random folds need none of them."""
+    for name in ("soundfile", "soxr", "iterstrat"):
+        if find_spec(name) is None:
+            sys.modules[name] = MagicMock()
+            if name == "iterstrat":
+                sys.modules["iterstrat.ml_stratifiers"] = MagicMock()
 
 
 def _cpu_model() -> str:

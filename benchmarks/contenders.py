@@ -4,11 +4,8 @@ They run in a folder that synthetic.write_dataset() filled.
 """
 
 import argparse
-import importlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import torch
 from torch import nn
@@ -26,7 +23,6 @@ Work = Callable[[int], None]
 
 def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
     """train.py's own step, everything on, set up as its main() does."""
-    stand_in_for_audio_packages()
     (device, precision), run_args = settle(args), training_args(args, fold_split)
     loader = build_loader(run_args, device)
     model = network(run_args, args.compile, device)
@@ -118,12 +114,3 @@ def wait_for(device: torch.device) -> None:
     """Wait for the device; at the end of a round only, since a step waits for nothing."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def stand_in_for_audio_packages() -> None:
-    """Let the loader be imported without these packages: steps and random folds do not need them."""
-    for name in ("soundfile", "soxr", "iterstrat", "iterstrat.ml_stratifiers"):
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError:
-            sys.modules[name] = MagicMock()

@@ -17,7 +17,7 @@ import torch
 import train
 from benchmarks import contenders, synthetic
 from benchmarks.common import Row
-from benchmarks.contenders import stand_in_for_audio_packages, wait_for
+from benchmarks.contenders import wait_for
 from loaders.freesound_loader import FreesoundLoader
 from losses import get_loss
 from utils.checkpoint import load_checkpoint
@@ -29,8 +29,6 @@ from utils.tta import predict
 
 LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
 PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between precisions
-MODES = {"eager": "off", "compiled": "default", "graphed": "reduce-overhead"}  # of torch.compile
-__all__ = ["MODES", "PARTS", "stand_in_for_audio_packages"]
 
 
 def checks(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
@@ -125,8 +123,8 @@ def precisions(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def speed(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """Seconds a step of train.py and of the bare network, in turn, in the mode that --worker names."""
-    bench = argparse.Namespace(**vars(args), compile=MODES[args.worker.split()[1]], batch_sizes=[args.batch_size])
+    """Seconds a step of train.py and of the bare network, in turn.  args.compile: a mode of torch.compile, or off."""
+    bench = argparse.Namespace(**vars(args), batch_sizes=[args.batch_size])
     began = time.monotonic()
     works = [contenders.real_step(bench)]
     works[0](max(args.steps // 5, 1))
@@ -177,7 +175,7 @@ def others(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
         seconds = median(timed(lambda _: sample_features(samples, loader.settings), 1) for _ in range(args.repeats))
         rate = f"{10 / seconds:,.0f} s of sound"
     except ImportError as error:
-        rate = f"not measured: {error.name} is not installed here"
+        rate = f"not measured: {error.name.partition('.')[0]} is not installed here"
     return {"rows": [*rows, {"what": "features, on the CPU, one process", "a second": rate, "peak GiB": ""}]}
 
 
