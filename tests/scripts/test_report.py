@@ -246,7 +246,7 @@ def test_two_runs_need_a_choice_and_are_averaged_as_by_merge(ready, template, re
         predict(ready, template, fold, "val", arch="mobilenet_v3_large")
     done = script(ready, "report.py", *FLAGS)
     assert done.code == 2
-    assert "say which to average with --run" in done.error
+    assert "say which to report on with --run" in done.error
     names = ["resnet18_16000_2", "mobilenet_v3_large_16000_2"]
     page = report("--run", *names)
     cv = re.search(r"CV lwlrap (\S+) over", script(ready, "merge.py", *FLAGS, "--split", "val", "--run", *names).out)[1]

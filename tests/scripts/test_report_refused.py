@@ -27,10 +27,10 @@ def test_no_predictions_is_one_line_that_tells_what_makes_them(refused):
 def test_a_missing_fold_is_one_line_and_can_be_allowed(ready, refused, script):
     for path in ready.glob("predictions/*_1-2.npz"):
         path.unlink()
-    assert "lacks the predictions of fold 1" in refused()
+    assert "lacks fold 1; run test.py on them" in refused()
     done = script(ready, "report.py", *FLAGS, "--allow_missing", "--clips", 0, "--noisy_clips", 0)
     assert done.code == 0
-    assert "going on without" in done.err
+    assert "continuing without it" in done.err
     page = (ready / "report.html").read_text(encoding="utf-8")
     assert "<td>fold 0</td>" in page
     assert "<td>fold 1</td>" not in page
