@@ -44,7 +44,7 @@ plan_of_demo:
 	@echo "$$PLAN_OF_DEMO"
 
 test: .venv/installed-dev ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: .venv/installed ## measure the speed, in about ten minutes; writes benchmarks/results.md
 	PYTHON="$(CURDIR)/$(BIN)/python" benchmarks/all.sh

@@ -21,7 +21,7 @@ from utils.errors import MisuseError, UserError, run
 from utils.metric import lwlrap
 from utils.paths import prediction_path
 from utils.prediction_file import Predictions, load_predictions, save_predictions
-from utils.provenance import digest, file_digest
+from utils.provenance import digest, tensors_digest
 from utils.scores import describe_further, describe_test
 from utils.tta import predict
 
@@ -58,7 +58,7 @@ def main() -> int:
         "precision": str(precision),
         "model_path": args.model_path,
         "made_from": {
-            "the checkpoint": file_digest(args.model_path),
+            "the checkpoint": tensors_digest(args.model_path),
             "the clips": digest(fnames),
             "the features of the clips": digest(clips.digests),
         },

@@ -45,7 +45,7 @@ def main() -> int:
     torch.manual_seed(args.seed)
 
     loader = build_loader(args, device)
-    resumed = fitting(args, resumed, loader.made_from, loader.class_names)
+    resumed = fitting(args, resumed, loader)
     if args.overwrite and not resumed and team.rank == 0:
         clear(args)
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
@@ -87,10 +87,10 @@ def main() -> int:
             if received and training.step < args.n_iter:
                 path = training.save()
                 print(f"stopped after step {training.step}; to go on: python train.py --resume {path}", flush=True)
-                return 128 + received
+                return team.leave(128 + received)
     if team.rank == 0:
         report(training)
-    return 0
+    return team.leave(0)
 
 
 def train_step(

@@ -1,8 +1,10 @@
 """One clear line for a user's mistake, and the exit code that scripts and shells can act on."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -36,6 +38,8 @@ def run(main: Callable[[], int | None]) -> None:
         sys.exit(main())
     except UserError as error:
         print(f"{script}: {one_line(str(error))}", file=sys.stderr)
+        if "RANK" in os.environ:  # one process of several
+            exit_at_once(error.exit_code)
         sys.exit(error.exit_code)
     except OSError as error:
         if isinstance(error, BrokenPipeError) and not error.filename:  # the reader, `head` say, has seen enough
@@ -47,3 +51,10 @@ def run(main: Callable[[], int | None]) -> None:
     except KeyboardInterrupt:
         print(f"{script}: interrupted; run the same command again to go on", file=sys.stderr)
         sys.exit(130)
+
+
+def exit_at_once(code: int) -> NoReturn:
+    """End without taking anything down: in a process of a team that can wait for ever for one that has died."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

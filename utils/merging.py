@@ -13,7 +13,7 @@ from loaders.layouts import Corpus
 from loaders.pcen import AudioSettings
 from utils.errors import UserError
 from utils.prediction_file import Predictions, load_predictions
-from utils.provenance import MadeFrom, changes, digest, file_digest
+from utils.provenance import MadeFrom, changes, digest, tensors_digest
 from utils.runs import FOLD_KEYS, check_folds, run_name
 
 Folds = dict[Path, Predictions]  # the folds of one training, by file
@@ -71,7 +71,7 @@ def _changed(fold: Predictions) -> list[str]:
     args, before = fold.args, fold.args.get("made_from", {})
     now: MadeFrom = {}
     if before and Path(args["model_path"]).exists():
-        now["the checkpoint"] = file_digest(args["model_path"])
+        now["the checkpoint"] = tensors_digest(args["model_path"])
     if before:
         subset = "train_curated" if args["split"] == "val" else args["split"]
         settings = AudioSettings(args["sampling_rate"], args["img_rows"])

@@ -7,7 +7,7 @@ from utils.checkpoint import load_checkpoint
 from utils.cli import can_be, given_flags
 from utils.errors import MisuseError, UserError
 from utils.paths import checkpoint_path, log_path
-from utils.provenance import MadeFrom, changes
+from utils.provenance import changes
 from utils.team import restarted
 
 State = dict[str, Any]  # a checkpoint
@@ -71,15 +71,17 @@ def refuse_to_overwrite(args: argparse.Namespace, going_on: bool = False) -> Non
         raise MisuseError(f"{path} is there already, {there}; {go_on}{_remedy()}")
 
 
-def fitting(args: argparse.Namespace, state: State | None, now: MadeFrom, class_names: list[str]) -> State | None:
-    """The checkpoint to go on from, if the data are still those that it was trained on; now: the loader's digests.
+def fitting(args: argparse.Namespace, state: State | None, loader: Any) -> State | None:
+    """The checkpoint to go on from, if the loader's data are still those that it was trained on.
 
     Raises UserError if they are not, unless --overwrite allows to start anew.
     """
     if state is None:
         return None
-    changed = changes(state["made_from"], now)
-    if state["class_names"] != class_names:
+    changed = changes(state["made_from"], loader.made_from)
+    if state["held_out"] != loader.held_out.fnames and "the held-out clips" not in changed:
+        changed.append("the held-out clips")
+    if state["class_names"] != loader.class_names:
         changed.insert(0, "the classes")
     if not changed:
         return state

@@ -6,7 +6,7 @@ of a single process whatever the number of processes is.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from utils.errors import MisuseError, UserError
+from utils.errors import MisuseError, UserError, exit_at_once
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Team:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Report the death of another process in one line, below its own message; leave the group at the end."""
+        """Report the death of another process in one line, below its own message."""
         try:
             yield
         except RuntimeError as error:
@@ -87,8 +87,15 @@ class Team:
                 raise
             raise UserError("another process of this training has ended, so this one stops; "
                             "--resume goes on from the last checkpoint") from None  # fmt: skip
-        if self.size > 1 and dist.is_initialized():
+
+    def leave(self, code: int) -> int:
+        """The exit code; a process of a team ends here, since taking down what waits for a dead one can hang."""
+        if self.size > 1:
+            with suppress(RuntimeError):
+                dist.barrier()  # or the first one may still wait for what this one has sent
             dist.destroy_process_group()
+            exit_at_once(code)
+        return code
 
     def reseed(self, seed: int, step: int) -> None:
         """Give torch's generator, which dropout draws from, another stream in each process but the first."""

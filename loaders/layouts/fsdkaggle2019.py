@@ -45,5 +45,5 @@ def with_answers(test: Subset, csv: Path, class_names: list[str]) -> Subset:
     missing = [fname for fname in test.fnames if look(fname) not in row]
     if missing:
         raise UserError(f"{csv}: has no answer for {missing[0]} of sample_submission.csv")
-    found = answers.select(np.array([row[look(fname)] for fname in test.fnames]))
+    found = answers.select(np.array([row[look(fname)] for fname in test.fnames], int))
     return Subset(test.folder, test.fnames, found.truth, found.usage)

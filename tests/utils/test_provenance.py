@@ -1,8 +1,9 @@
 """Digests: alike for what is alike, and no other."""
 
 import numpy as np
+import torch
 
-from utils.provenance import changes, digest, file_digest
+from utils.provenance import changes, digest, tensors_digest
 
 
 def test_strings_give_the_same_digest_however_they_come():
@@ -18,10 +19,18 @@ def test_numbers_are_told_apart_bit_by_bit():
     assert digest(table) == digest(table.copy()) != digest(other)
 
 
-def test_files_are_told_apart_by_what_is_in_them(tmp_path):
-    for name, text in {"a": "x", "b": "x", "c": "y"}.items():
-        (tmp_path / name).write_text(text)
-    assert file_digest(tmp_path / "a") == file_digest(tmp_path / "b") != file_digest(tmp_path / "c")
+def test_checkpoints_are_told_apart_by_their_tensors_alone(tmp_path):
+    weights = torch.arange(6.0)
+    for name, state in {
+        "a": {"w": weights, "step": 1},
+        "b": {"w": weights.clone(), "step": 2},
+        "c": {"w": weights + 1, "step": 1},
+    }.items():
+        torch.save(state, tmp_path / name)
+    (tmp_path / "d").write_text("no checkpoint")
+    a, b, c, d = (tensors_digest(tmp_path / name) for name in "abcd")
+    assert a == b != c
+    assert d == ""
 
 
 def test_what_only_one_side_knows_has_not_changed():

@@ -46,17 +46,19 @@ def test_without_torchrun_nothing_is_shared_out(monkeypatch):
 
 
 def test_processes_part_in_peace_at_the_end(monkeypatch):
-    parted = []
-    monkeypatch.setattr("torch.distributed.is_initialized", lambda: True)
-    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: parted.append(1))
-    with SOLO.watched():
-        pass
-    with pytest.raises(RuntimeError), type(SOLO)(0, 2).watched():
+    done = []
+    for name in ("barrier", "destroy_process_group"):
+        monkeypatch.setattr(f"torch.distributed.{name}", lambda name=name: done.append(name))
+    monkeypatch.setattr("utils.team.exit_at_once", done.append)
+    assert SOLO.leave(3) == 3
+    assert done == []
+    type(SOLO)(0, 2).leave(0)
+    assert done == ["barrier", "destroy_process_group", 0]
+
+
+def test_an_error_of_the_training_itself_stays_what_it_is():
+    with pytest.raises(RuntimeError, match="shape"), type(SOLO)(0, 2).watched():
         raise RuntimeError("shape mismatch")
-    assert parted == []
-    with type(SOLO)(0, 2).watched():
-        pass
-    assert parted == [1]
 
 
 def test_a_lost_process_is_told_whatever_the_network_library_calls_it():
