@@ -123,7 +123,9 @@ def check(clips: list[Mutant], outcome: Outcome) -> list[str]:
             failures.append(f"{clip.kind}, {clip.fname!r:.80}: {became} ({reason}), not {clip.expected}")
         if reason and (len(reason.splitlines()) != 1 or not reason.isprintable() or len(reason) > 200):
             failures.append(f"{clip.kind}, {clip.fname!r:.80}: its reason is no plain line: {reason!r:.200}")
-    listed = [line for line in outcome.run.out.partition("something is odd")[0].splitlines() if line.startswith("  ")]
+    listed = [
+        line for line in outcome.run.out.partition(" clips are used, but")[0].splitlines() if line.startswith("  ")
+    ]
     if len(listed) != len(outcome.refused):
         failures.append(f"{len(outcome.refused)} clips were refused, {len(listed)} lines name one")
     if not outcome.run.out.replace("\n", "").isprintable():
