@@ -143,12 +143,12 @@ def test_configurations_are_valid(tmp_path, monkeypatch):
 
 
 def test_make_alone_lists_every_target(process):
-    done = process(ROOT, "make")
+    done = process(ROOT, "make", "--no-print-directory")
     assert done.code == 0
     listed = {line.split()[1] for line in done.out.splitlines()}
     phony = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[1].split())
     assert listed == phony - {"plan_of_demo"}
-    assert process(ROOT, "make", "help").out == done.out
+    assert process(ROOT, "make", "--no-print-directory", "help").out == done.out
 
 
 def test_make_demo_says_what_it_will_do_and_what_to_do_next(process, tmp_path):
@@ -159,7 +159,7 @@ def test_make_demo_says_what_it_will_do_and_what_to_do_next(process, tmp_path):
     (tmp_path / "stub/python").chmod(0o755)
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/installed").touch()
-    done = process(tmp_path, "make", "demo", "BIN=stub")
+    done = process(tmp_path, "make", "--no-print-directory", "demo", "BIN=stub")
     assert done.code == 0, done.err
     plan, *parts, after = done.out.split("\n\n")
     assert plan.count("about") >= 4
