@@ -6,11 +6,11 @@ DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_it
 	--l_rate 0.05 --num_cycles 1 --dropout_rate 0.2 --print_train_freq 50
 
 define PLAN_OF_DEMO
-What this will do, on two slow cores:
+What this will do, in about 8 minutes after the install on two slow cores:
   install into .venv (once; a download of about 1 GB)      some minutes
   make a corpus: 640 clips of 14 sounds, datasets/demo     about 1/2 minute
   compute features of all clips                            about 1/2 minute
-  train and predict 2 folds, 360 steps each                about 2 minutes each
+  train and predict 2 folds, 360 steps each                about 3 minutes each
   merge them: submission.csv, oof.csv, noisy.csv           some seconds
   write report.html                                        about 1/2 minute
 Called again, it skips what is up to date.
