@@ -1,0 +1,62 @@
+"""run.sh itself, with a stand-in for Python: old shells, paths with blanks, flags that it owns."""
+
+import re
+import shutil
+
+import pytest
+
+STUB = """#!/bin/sh
+case "$*" in
+  *"--print plan"*) echo "2 val test" ;;
+  *"--print best"*) echo "checkpoints/a best.pth" ;;
+  *) for word in "$@"; do printf '<%s>' "$word"; done >>calls.txt; echo >>calls.txt ;;
+esac
+"""
+
+
+@pytest.fixture
+def call(tmp_path, process, request):
+    """Run run.sh in a folder with a blank in its name; the outcome, and each call of a script."""
+    root = tmp_path / "My Projects"
+    root.mkdir()
+    shutil.copy(request.config.rootpath / "run.sh", root)
+    (root / "python").write_text(STUB)
+    (root / "python").chmod(0o755)
+
+    def run(*words: str):
+        done = process(tmp_path, root / "run.sh", *words, PYTHON=root / "python")
+        calls = root / "calls.txt"
+        return done, calls.read_text().splitlines() if calls.exists() else []
+
+    return run
+
+
+def test_paths_with_blanks_stay_whole_in_every_stage(call):
+    done, calls = call("birds", "2", "--checkpoint_dir", "my runs", "--prediction_dir=my tables", "--l_rate", "0.1")
+    assert done.code == 0, done.err
+    assert [line.split("><")[0].lstrip("<") for line in calls] == [
+        "loaders/freesound_loader.py", *["train.py", "test.py", "test.py"] * 2, "merge.py", "merge.py",
+    ]  # fmt: skip
+    assert all(
+        "<--checkpoint_dir><my runs>" in line and "<--l_rate><0.1>" in line for line in calls if "<train" in line
+    )
+    predicted = [line for line in calls if "<test" in line]
+    assert all("<--model_path><checkpoints/a best.pth>" in line for line in predicted)
+    assert all("<--prediction_dir><my tables>" in line for line in [*predicted, *calls[-2:]])
+
+
+@pytest.mark.parametrize("flag", ["--fold_num", "--num_folds", "--split", "--resume", "--dataset", "--model_path"])
+def test_flags_that_the_loop_owns_are_refused_before_anything_runs(call, flag):
+    done, calls = call("birds", "2", flag, "1")
+    assert done.code == 2
+    assert flag in done.error
+    assert calls == []
+
+
+def test_it_uses_nothing_that_bash_3_2_lacks(request):
+    """macOS has bash 3.2: no empty arrays under set -u, no associative arrays, no case changes, no mapfile."""
+    text = (request.config.rootpath / "run.sh").read_text()
+    arrays = re.findall(r"^[^#\n]*\b(\w+)=\(([^)]*)\)", text, re.MULTILINE)
+    assert [name for name, held in arrays if not held.strip()] == []
+    newer = r"declare -A|local -n|mapfile|readarray|\$\{\w+(\^|,|@)|&>>|\|&|\[\[ -v|\bwait -n|printf '%\("
+    assert re.findall(newer, text) == []
