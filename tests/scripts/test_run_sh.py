@@ -37,10 +37,9 @@ def test_paths_with_blanks_stay_whole_in_every_stage(call):
     assert [line.split("><")[0].lstrip("<") for line in calls] == [
         "loaders/freesound_loader.py", *["train.py", "test.py", "test.py"] * 2, "merge.py", "merge.py",
     ]  # fmt: skip
-    assert all(
-        "<--checkpoint_dir><my runs>" in line and "<--l_rate><0.1>" in line for line in calls if "<train" in line
-    )
-    predicted = [line for line in calls if "<test" in line]
+    trained = [line for line in calls if line.startswith("<train.py>")]
+    assert all("<--checkpoint_dir><my runs>" in line and "<--l_rate><0.1>" in line for line in trained)
+    predicted = [line for line in calls if line.startswith("<test.py>")]
     assert all("<--model_path><checkpoints/a best.pth>" in line for line in predicted)
     assert all("<--prediction_dir><my tables>" in line for line in [*predicted, *calls[-2:]])
 
