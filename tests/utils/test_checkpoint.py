@@ -1,6 +1,5 @@
 """Checkpoints: whole or refused, and never run."""
 
-import pickle
 import warnings
 from pathlib import Path
 
@@ -103,31 +102,6 @@ def test_a_failing_save_leaves_the_checkpoint_before(tmp_path):
         save_checkpoint(tmp_path / "x.pth", state() | {"log": [lambda: None]})
     assert (tmp_path / "x.pth").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
-
-
-class Bomb:
-    """Unpickling it creates a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-
-    def __reduce__(self):
-        return open, (self.path, "w")
-
-
-@pytest.mark.parametrize("how", ["torch.save", "pickle"])
-def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path, how):
-    content = {"format": 1, **state(), "log": [Bomb(tmp_path / "ran")]}
-    if how == "torch.save":
-        torch.save(content, tmp_path / "x.pth")
-    else:
-        (tmp_path / "x.pth").write_bytes(pickle.dumps(content["log"]))
-    assert "holds code" in refusal(tmp_path / "x.pth")
-    assert not (tmp_path / "ran").exists()
-    torch.load(tmp_path / "x.pth", weights_only=False) if how == "torch.save" else pickle.loads(
-        (tmp_path / "x.pth").read_bytes()
-    )
-    assert (tmp_path / "ran").exists(), "the bomb is none"
 
 
 def test_a_missing_checkpoint_is_named(tmp_path):
