@@ -34,7 +34,7 @@ while (($#)); do
     --prediction_dir) predictions=$value; ours=yes ;;
     --only) only=$value; ours=yes ;;
     --select_noisy) select=yes words=1 ours=yes ;;
-    --dataset | --fold_num | --num_folds | --split | --resume | --noisy_scores | --model_path | --tta | --print)
+    --dataset | --fold_num | --num_folds | --split | --resume | --noisy_scores | --model_path | --tta | --plan)
       misuse "$flag: run.sh sets it for each stage; leave it out" ;;
   esac
   [[ ${ours:-} ]] || { flags+=("$1"); words=1; }
@@ -43,8 +43,8 @@ done
 
 [[ $only =~ ^(all|features|merge|(train|test):(0|[1-9][0-9]{0,8}))$ ]] ||
   misuse "--only '$only': the stages are features, train:FOLD, test:FOLD and merge"
-plan=$("$python" train.py "${flags[@]}" --print plan)  # a misspelt flag ends the loop here, not after the features
-k=${plan%% *}; splits=${SPLITS:-${plan#* }}
+plan=$("$python" train.py "${flags[@]}" --plan)  # a misspelt flag ends the loop here, not after the features
+first=${plan%%$'\n'*} k=${plan%% *}; splits=${SPLITS:-${first#* }}
 
 features() {
   PYTHONPATH=. "$python" loaders/freesound_loader.py --dataset "$dataset" --sampling_rate "$rate" --img_rows "$rows"
@@ -54,11 +54,9 @@ fit() {  # fold, subfolder, further flags of train.py
   "$python" train.py "${flags[@]}" --fold_num "$fold" --checkpoint_dir "$folder" "$@"
 }
 predict() {  # fold, subfolder, splits
-  local fold=$1 subfolder=$2 best split; shift 2
-  best=$(fit "$fold" "$subfolder" --print best)
-  for split in "$@"; do
-    "$python" test.py --if_needed --model_path "$best" --split "$split" --tta "$tta" --prediction_dir "$predictions$subfolder"
-  done
+  local fold=$1 subfolder=$2 best; shift 2
+  best=$checkpoints$subfolder/$(sed -n "$((fold + 2))p" <<<"$plan")
+  "$python" test.py --if_needed --model_path "$best" --tta "$tta" --prediction_dir "$predictions$subfolder" --split "$@"
 }
 train() {
   [[ $select ]] || { fit "$1" ""; return; }

@@ -1,4 +1,4 @@
-"""Predict a split with one checkpoint: overlapping crops of each clip -> the probability of each class."""
+"""Predict splits with one checkpoint: overlapping crops of each clip -> the probability of each class."""
 
 import argparse
 import json
@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from loaders import get_data_path
 from loaders.freesound_loader import usable_clips
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
+from loaders.store import Clips
 from utils.atomic import try_outputs
 from utils.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed
@@ -35,26 +37,63 @@ def main() -> int:
     state = load_checkpoint(args.model_path)
     trained = checkpoint_args(state)
     refuse_contradictions(args, trained)
-    path = prediction_path(trained, args.prediction_dir, args.split)
-    try_outputs("--prediction_dir", path, path.with_suffix(".csv"))
-    settings = AudioSettings(trained.sampling_rate, trained.img_rows)
+    for split in args.split:
+        path = prediction_path(trained, args.prediction_dir, split)
+        try_outputs("--prediction_dir", path, path.with_suffix(".csv"))
     corpus = read_corpus(get_data_path(trained.dataset))
     if set(corpus.class_names) != set(state["class_names"]):
         odd = sorted(set(corpus.class_names) ^ set(state["class_names"]))
         raise UserError(
             f"{args.model_path} was trained on another class list than {trained.dataset} has: {odd[0]} is in one only"
         )
-
     device = choose_device(args.use_cuda)
     precision, why_precision = pick_precision(args.precision, device, trained.arch)
-    subset = "train_curated" if args.split == "val" else args.split
-    fnames = state["held_out"] if args.split == "val" else corpus.subset(subset).fnames
-    clips = usable_clips(trained.dataset, subset, fnames, settings)
-    about = {
+    network: nn.Module | None = None
+    for split in args.split:
+        path = prediction_path(trained, args.prediction_dir, split)
+        fnames, clips = clips_of(split, state, trained, corpus)
+        about = describe(split, args, state, precision, fnames, clips)
+        if args.if_needed and is_up_to_date(path, vars(trained) | about):
+            print(f"{path} is up to date")
+            continue
+        if network is None:
+            print(f"{device}, {why_precision}", flush=True)
+            set_up(device, same_shapes=args.tta != 0)
+            network = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
+        scored = predict(
+            network, clips.to(device), trained.img_cols, args.batch_size, device,
+            tta=args.tta, slack=audio_settings(trained).edge_frames, precision=precision,
+            label=f"fold {trained.fold_num}, {split}",
+        )  # fmt: skip
+        probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
+        predictions = Predictions(probabilities, fnames, state["class_names"], vars(trained) | about)
+        save_predictions(path, predictions)
+        print_score(split, corpus, predictions)
+        print(f"{len(fnames)} clips: {path} and .csv", flush=True)
+    return 0
+
+
+def audio_settings(trained: argparse.Namespace) -> AudioSettings:
+    """Of the features that the checkpoint was trained on."""
+    return AudioSettings(trained.sampling_rate, trained.img_rows)
+
+
+def clips_of(split: str, state: dict[str, Any], trained: argparse.Namespace, corpus: Corpus) -> tuple[list[str], Clips]:
+    """The names of a split's clips, and those clips of them that can be used."""
+    subset = "train_curated" if split == "val" else split
+    fnames = state["held_out"] if split == "val" else corpus.subset(subset).fnames
+    return fnames, usable_clips(trained.dataset, subset, fnames, audio_settings(trained))
+
+
+def describe(
+    split: str, args: argparse.Namespace, state: dict[str, Any], precision: torch.dtype, fnames: list[str], clips: Clips
+) -> dict[str, Any]:
+    """What predictions of a split are made from and how, beside the arguments of the training."""
+    return {
         "train_split": state["args"].get("split"),
         "checkpoint_step": state["step"],
         "tta": args.tta,
-        "split": args.split,
+        "split": split,
         "precision": str(precision),
         "model_path": args.model_path,
         "made_from": {
@@ -63,23 +102,6 @@ def main() -> int:
             "the features of the clips": digest(clips.digests),
         },
     }
-    if args.if_needed and is_up_to_date(path, vars(trained) | about):
-        print(f"{path} is up to date")
-        return 0
-
-    print(f"{device}, {why_precision}", flush=True)
-    set_up(device, same_shapes=args.tta != 0)
-    model = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
-    scored = predict(
-        model, clips.to(device), trained.img_cols, args.batch_size, device,
-        tta=args.tta, slack=settings.edge_frames, precision=precision, label=f"fold {trained.fold_num}",
-    )  # fmt: skip
-    probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
-    predictions = Predictions(probabilities, fnames, state["class_names"], vars(trained) | about)
-    save_predictions(path, predictions)
-    print_score(args.split, corpus, predictions)
-    print(f"{len(fnames)} clips: {path} and .csv")
-    return 0
 
 
 def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:
@@ -122,14 +144,18 @@ def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(
-        "Predict a split with one checkpoint; the network is rebuilt from what the checkpoint holds.",
+        "Predict one or more splits with one checkpoint; the network is rebuilt from what the checkpoint holds.",
         "python test.py --model_path checkpoints/resnet18_freesound_best_128x197_44100_0-5_model.pth --tta 8",
     )
     on_off: dict[str, Any] = {"action": argparse.BooleanOptionalAction, "default": None}
     what = parser.add_argument_group("what")
     what.add_argument("--model_path", required=True, help="checkpoint of one fold")
     what.add_argument(
-        "--split", default="test", choices=["test", "val", "train_noisy"], help="val: the clips that the fold held out"
+        "--split",
+        nargs="+",
+        default=["test"],
+        choices=["test", "val", "train_noisy"],
+        help="one or more; val: the clips that the fold held out",
     )
     what.add_argument(
         "--if_needed",

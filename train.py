@@ -12,7 +12,7 @@ from tqdm import trange
 from loaders import get_data_path
 from loaders.folds import settle_folds
 from loaders.freesound_loader import FreesoundLoader
-from loaders.layouts import read_corpus
+from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from losses import Criterion, get_loss
 from models import get_model
@@ -167,6 +167,13 @@ def report(training: TrainingRun) -> None:
           f"{checkpoint_path(training.args, 'best')}")  # fmt: skip
 
 
+def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
+    """For a loop over folds: how many there are and the splits to predict, then the name of each fold's checkpoint."""
+    print(args.num_folds, "val test" if "test" in corpus.subsets else "val")
+    for fold in range(args.num_folds):
+        print(checkpoint_path(argparse.Namespace(**vars(args) | {"fold_num": fold}), "best").name)
+
+
 def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     """The run's arguments, those of a resumed run included, and its checkpoint."""
     parser = build_parser()
@@ -176,9 +183,8 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     if args.resume in (None, "auto"):
         corpus = read_corpus(get_data_path(args.dataset))
         args.fold_split, args.num_folds = settle_folds(corpus.subset("train_curated"), args.fold_split, args.num_folds)
-        if args.print:
-            plan = f"{args.num_folds} val{' test' if 'test' in corpus.subsets else ''}"
-            print(plan if args.print == "plan" else checkpoint_path(args, args.print))
+        if args.plan:
+            print_plan(args, corpus)
             sys.exit(0)
     args, resumed = read_resumed(build_parser(), args)
     if args.tensorboard:

@@ -15,7 +15,6 @@ from functools import lru_cache
 from itertools import chain
 
 import numpy as np
-import scipy.signal
 import scipy.sparse
 
 BLOCK = 64  # frames at a time: their windows and spectra stay in the cache
@@ -115,8 +114,10 @@ def _block(
     frames: np.ndarray, state: np.ndarray, settings: AudioSettings, buffers: Buffers
 ) -> tuple[np.ndarray, np.ndarray]:
     """Windows (block, n_fft) -> their features (block, n_mels), and the smoother's state after them."""
+    from scipy.signal import lfilter  # as the import of librosa below
+
     b, mel = _smoothing(settings), _mel(frames, settings, buffers)
-    smooth, state = scipy.signal.lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
+    smooth, state = lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
     return _compress(mel, smooth.astype(np.float32), settings), state
 
 
@@ -166,7 +167,8 @@ def _compress(mel: np.ndarray, smooth: np.ndarray, settings: AudioSettings) -> n
 
 @lru_cache(maxsize=4)
 def _window(n_fft: int) -> np.ndarray:
-    return scipy.signal.get_window("hann", n_fft)
+    """Hann's, periodic: (n_fft,) float64."""
+    return np.hanning(n_fft + 1)[:-1]
 
 
 @lru_cache(maxsize=4)

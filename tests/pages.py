@@ -13,8 +13,8 @@ COMMAND = re.compile(r"(?<!`)`((?:\w+=\S+ )*(?:python|\./run\.sh|make|\./tests/\
 PROGRAMS = ["python", "pip", "make", "torchrun", "dask", "kaggle", "sbatch"]
 STUB = """#!/bin/sh
 { printf '%s\\037' "${0##*/}" "$@"; printf '\\036'; } >> "$CALLS"
-case "$*" in *"--print plan") echo 5 val test ;; esac
-"""  # the last line: folds and splits, which run.sh asks train.py for
+case "$*" in *"--plan") echo 5 val test; for fold in 0 1 2 3 4; do echo best_$fold.pth; done ;; esac
+"""  # the last line: what run.sh asks train.py for
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -12,7 +12,7 @@ from utils.team import restarted
 
 State = dict[str, Any]  # a checkpoint
 HERE_ONLY = (  # flags that change no result
-    "resume", "overwrite", "print", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard",
+    "resume", "overwrite", "plan", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard",
 )  # fmt: skip
 
 

@@ -137,9 +137,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     )
     work.add_argument("--overwrite", **ON_OFF, help="replace another run's checkpoints of the same names")
     work.add_argument(
-        "--print",
-        choices=["best", "last", "plan"],
-        help="print the path of that checkpoint, or the number of folds and the splits to predict, and stop",
+        "--plan",
+        action="store_true",
+        help="print the number of folds, the splits to predict and the names of the checkpoints, and stop",
     )
     work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
 

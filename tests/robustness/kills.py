@@ -31,7 +31,7 @@ from tests.robustness.sandbox import CLOCK, FLAGS, FOLDS, PASSES, SCRIPTS, Pass,
 from utils.cli import positive_int
 from utils.errors import run
 
-KILLS_OF = {"features": 3, "train": 2, "test": 1, "merge": 2}  # at most, of each pass of a loop until it may end
+KILLS_OF = {"features": 3, "train": 2, "test": 2, "merge": 2}  # at most, of each pass of a loop until it may end
 AT_WORK = 5  # files change so many times, at most, before a kill that waits for this
 LONG_STEP = ["--iter_size", "2000", "--checkpoint_dir", "long"]  # forward passes: a minute
 PATIENCE = 600  # seconds

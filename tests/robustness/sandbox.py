@@ -28,7 +28,7 @@ FOLDS = 2
 SCRIPTS = {"features": "loaders/freesound_loader.py", "train": "train.py", "test": "test.py", "merge": "merge.py"}
 PASSES = [  # of the loop, in its order
     "features",
-    *(name for fold in range(FOLDS) for name in (f"train {fold}", f"test {fold} val", f"test {fold} test")),
+    *(name for fold in range(FOLDS) for name in (f"train {fold}", f"test {fold}")),
     "merge val",
     "merge test",
 ]
@@ -90,7 +90,7 @@ class Sandbox:
         fold, split = f"{where[0]}-{FOLDS}" if where else "", where[-1] if where else ""
         merged = "oof.csv" if split == "val" else "submission.csv"
         made = {"features": "features", "train": f"checkpoints/*_{fold}_*", "merge": merged}
-        _remove(self.folder.glob(made.get(stage, f"predictions/*_{split}_*_{fold}.*")))
+        _remove(self.folder.glob(made.get(stage, f"predictions/*_{fold}.*")))
 
     def copy(self, folder: Path) -> "Sandbox":
         """Another one, as far as this one has come."""
@@ -177,7 +177,7 @@ def running(group: int) -> tuple[str, list[str]] | None:
     for pid in members(group):
         words = command_line(pid)
         for stage, script in SCRIPTS.items():
-            if script in words and "--print" not in words:  # which only asks for a name
+            if script in words and "--plan" not in words:  # which only asks
                 argv = words[words.index(script) :]
                 return _name(stage, argv), argv
     return None
@@ -186,4 +186,5 @@ def running(group: int) -> tuple[str, list[str]] | None:
 def _name(stage: str, argv: list[str]) -> str:
     values = dict(pairwise(argv))
     fold = values.get("--fold_num") or values.get("--model_path", "_-")[: -len("-2_model.pth")].rpartition("_")[2]
-    return " ".join(word for word in (stage, fold, values.get("--split", "")) if word)
+    split = values.get("--split", "") if stage == "merge" else ""
+    return " ".join(word for word in (stage, fold, split) if word)

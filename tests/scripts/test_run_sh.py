@@ -7,8 +7,7 @@ import pytest
 
 STUB = """#!/bin/sh
 case "$*" in
-  *"--print plan"*) echo "2 val test" ;;
-  *"--print best"*) echo "checkpoints/a best.pth" ;;
+  *--plan) echo "2 val test"; echo "a best 0.pth"; echo "a best 1.pth" ;;
   *) for word in "$@"; do printf '<%s>' "$word"; done >>calls.txt; echo >>calls.txt ;;
 esac
 """
@@ -35,12 +34,14 @@ def test_paths_with_blanks_stay_whole_in_every_stage(call):
     done, calls = call("birds", "2", "--checkpoint_dir", "my runs", "--prediction_dir=my tables", "--l_rate", "0.1")
     assert done.code == 0, done.err
     assert [line.split("><")[0].lstrip("<") for line in calls] == [
-        "loaders/freesound_loader.py", *["train.py", "test.py", "test.py"] * 2, "merge.py", "merge.py",
+        "loaders/freesound_loader.py", *["train.py", "test.py"] * 2, "merge.py", "merge.py",
     ]  # fmt: skip
     trained = [line for line in calls if line.startswith("<train.py>")]
     assert all("<--checkpoint_dir><my runs>" in line and "<--l_rate><0.1>" in line for line in trained)
     predicted = [line for line in calls if line.startswith("<test.py>")]
-    assert all("<--model_path><checkpoints/a best.pth>" in line for line in predicted)
+    for fold, line in enumerate(predicted):
+        assert f"<--model_path><my runs/a best {fold}.pth>" in line
+        assert line.endswith("<--split><val><test>")
     assert all("<--prediction_dir><my tables>" in line for line in [*predicted, *calls[-2:]])
 
 
