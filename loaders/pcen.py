@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse
 
 BLOCK = 64  # frames at a time: their windows and spectra stay in the cache
+PADDED = 6000  # frames at a time whose samples are copied, with zeros beyond the ends of the clip
 
 Buffers = tuple[np.ndarray, np.ndarray, np.ndarray]  # windowed samples, spectra, magnitudes
 
@@ -69,9 +70,11 @@ def pcen_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     n_frames = 1 + len(samples) // settings.hop_length
     state, buffers = _initial_state(settings), _buffers(settings)
     out = np.empty((n_frames, settings.n_mels), np.float32)
-    for at in range(0, n_frames, BLOCK):
-        frames = _frames(samples, at, min(at + BLOCK, n_frames), settings)
-        out[at : at + BLOCK], state = _block(frames, state, settings, buffers)
+    for first in range(0, n_frames, PADDED):
+        windows = _windows(samples, first, min(first + PADDED, n_frames), settings)
+        for at in range(0, len(windows), BLOCK):
+            features, state = _block(windows[at : at + BLOCK], state, settings, buffers)
+            out[first + at : first + at + len(features)] = features
     return out
 
 
@@ -141,7 +144,7 @@ def _mel(frames: np.ndarray, settings: AudioSettings, buffers: Buffers) -> np.nd
     return (_mel_bank(settings) @ magnitudes.T).T
 
 
-def _frames(samples: np.ndarray, first: int, last: int, settings: AudioSettings) -> np.ndarray:
+def _windows(samples: np.ndarray, first: int, last: int, settings: AudioSettings) -> np.ndarray:
     """Windows first..last-1 of a centred STFT, (last - first, n_fft), with zeros beyond the clip's ends."""
     half, hop = settings.n_fft // 2, settings.hop_length
     start, stop = first * hop - half, (last - 1) * hop + half

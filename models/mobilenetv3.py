@@ -1,5 +1,7 @@
 """MobileNetV3 (Howard et al., ICCV 2019): torchvision's, for spectrograms."""
 
+from functools import partial
+
 from torch import nn
 from torchvision.models import mobilenetv3
 from torchvision.models.mobilenetv3 import MobileNetV3
@@ -18,7 +20,9 @@ def mobilenet_v3_small(n_classes: int, in_channels: int, use_cbam: bool, dropout
 def _adapt(make, n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> MobileNetV3:
     if use_cbam:
         raise ValueError("MobileNetV3 has attention of its own (squeeze and excitation); leave out --use_cbam")
-    net = make(weights=None, num_classes=n_classes, dropout=dropout_rate)
+    # torchvision's momentum of 0.01 is for long trainings: after 360 steps, norms still remember where they started
+    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.1)
+    net = make(weights=None, num_classes=n_classes, dropout=dropout_rate, norm_layer=norm)
     stem = net.features[0][0]
     net.features[0][0] = nn.Conv2d(in_channels, stem.out_channels, 3, stride=2, padding=1, bias=False)
     return net
