@@ -2,8 +2,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 96 --batch_size 16 --n_iter 360 --eval_freq 120 \
-	--l_rate 0.05 --num_cycles 1 --dropout_rate 0.2 --print_train_freq 50
+DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 64 --batch_size 16 --n_iter 240 --eval_freq 120 \
+	--recipe improved --curated_share 0.75 --no-use_mix_up --no-use_spec_aug
 
 define PLAN_OF_DEMO
 What this will do, in about 8 minutes after the install on two slow cores:
@@ -35,9 +35,9 @@ demo: plan_of_demo .venv/installed ## the whole loop on a corpus that it makes, 
 	@echo; echo "== the corpus"
 	$(BIN)/python demo/corpus.py --out datasets/demo --seed 0
 	@echo; echo "== features, training, predictions, merging"
-	SPLITS="val test train_noisy" PYTHON="$(CURDIR)/$(BIN)/python" ./run.sh demo 2 $(DEMO_FLAGS)
+	TTA=4 SPLITS="val test train_noisy" PYTHON="$(CURDIR)/$(BIN)/python" ./run.sh demo 2 $(DEMO_FLAGS)
 	@echo; echo "== the report"
-	$(BIN)/python report.py --dataset demo --img_rows 32 --img_cols 96 --output "$(CURDIR)/report.html"
+	$(BIN)/python report.py --dataset demo --img_rows 32 --img_cols 64 --output "$(CURDIR)/report.html"
 	@echo; echo "$$AFTER_DEMO"
 
 plan_of_demo:

@@ -25,7 +25,7 @@ from utils.paths import prediction_path
 from utils.prediction_file import Predictions, load_predictions, save_predictions
 from utils.provenance import digest, tensors_digest
 from utils.scores import describe_further, describe_test
-from utils.tta import predict
+from utils.tta import SHARED, predict
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
 
@@ -58,7 +58,7 @@ def main() -> int:
             continue
         if network is None:
             print(f"{device}, {why_precision}", flush=True)
-            set_up(device, same_shapes=args.tta != 0)
+            set_up(device, same_shapes=args.tta not in (0, SHARED))
             network = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
         scored = predict(
             network, clips.to(device), trained.img_cols, args.batch_size, device,
@@ -142,6 +142,11 @@ def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
         print(told)
 
 
+def tta(text: str) -> int | str:
+    """Argument type: how many crops, or SHARED."""
+    return SHARED if text == SHARED else natural_int(text)
+
+
 def parse_args() -> argparse.Namespace:
     parser = make_parser(
         "Predict one or more splits with one checkpoint; the network is rebuilt from what the checkpoint holds.",
@@ -164,7 +169,12 @@ def parse_args() -> argparse.Namespace:
     )
     what.add_argument("--prediction_dir", default="predictions", help="where the probabilities go")
     how = parser.add_argument_group("how")
-    how.add_argument("--tta", type=natural_int, default=8, help="crops per clip; 0: the whole clip in one pass")
+    how.add_argument(
+        "--tta",
+        type=tta,
+        default=8,
+        help="crops per clip; shared: all crops that a clip has, in one pass; 0: the whole clip as one crop",
+    )
     how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
     how.add_argument("--use_cuda", **on_off, help="use a GPU; without the flag: if there is one")
     how.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)

@@ -41,7 +41,7 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original, cosine": f"{ORIGINAL} --num_cycles 1",
     "original, AdamW, cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
     "improved": "--recipe improved",
-    "improved, masks as published": "--recipe improved --mask_share 0.2",
+    "improved, masks twice as wide": "--recipe improved --mask_share 0.4",
     "improved, no masks": "--recipe improved --no-use_spec_aug",
     "improved, believable noisy clips": "--recipe improved --select_noisy",
     "improved, curated clips alone": "--recipe improved --split train_curated",

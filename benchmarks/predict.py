@@ -24,11 +24,10 @@ from benchmarks.synthetic import CLASSES, SHORTEST, curated_seconds
 from loaders.pcen import AudioSettings
 from loaders.store import Clips
 from models import ARCHS, get_model
-from models.folding import fold_norms
 from utils.cli import make_parser, positive_int
 from utils.devices import DTYPES, pick_device, set_up
 from utils.errors import run
-from utils.tta import predict
+from utils.tta import SHARED, predict, prepare
 
 GOALS = {"cpu": "at least 2, aim at 3"}
 
@@ -36,13 +35,14 @@ GOALS = {"cpu": "at least 2, aim at 3"}
 def main() -> None:
     args = parse_args()
     if args.worker:
-        work = {"ours": our_predictions, "plain": plain_predictions, "whole": whole_clips}
+        work = {"ours": our_predictions, "plain": plain_predictions, "whole": whole_clips, "shared": shared_crops}
         serve(lambda: work[args.worker](args))
         return
     entrants = [
-        Contender("ours", "utils/predict.py", amount=args.clips),
+        Contender("ours", "utils/tta.py", amount=args.clips),
         Contender("plain", "one clip at a time, fp32", GOALS.get(args.device, ""), amount=args.clips),
-        Contender("whole", "utils/predict.py, whole clips (--tta 0)", amount=args.clips),
+        Contender("shared", "utils/tta.py, all crops in one pass (--tta shared)", amount=args.clips),
+        Contender("whole", "utils/tta.py, whole clips (--tta 0)", amount=args.clips),
     ]
     timings = timed_rounds(entrants, args.repeats, warm_up=args.clips)
     rows = comparison(entrants, timings)
@@ -52,11 +52,14 @@ def main() -> None:
 
 
 def our_predictions(args: argparse.Namespace) -> Callable[[int], None]:
-    """As test.py does it, fold after fold; norms are folded beforehand, since it does so once for all its clips."""
+    """As test.py does it, fold after fold; networks are prepared beforehand, as it does once for all its clips."""
     device, settings = pick_device(args.device), AudioSettings()
     precision = DTYPES[args.precision]
-    set_up(device, same_shapes=args.tta != 0)
-    models = [fold_norms(model.to(device, memory_format=torch.channels_last)) for model in networks(args)]
+    set_up(device, same_shapes=args.tta not in (0, SHARED))
+    models = [
+        prepare(model.to(device, memory_format=torch.channels_last), args.tta, settings.n_mels, args.img_cols)
+        for model in networks(args)
+    ]
     clips = random_clips(args.clips).to(device)
 
     def work(n: int) -> None:
@@ -74,6 +77,11 @@ def our_predictions(args: argparse.Namespace) -> Callable[[int], None]:
 def whole_clips(args: argparse.Namespace) -> Callable[[int], None]:
     """As test.py --tta 0 does it: each clip in one pass, which is another function with other scores."""
     return our_predictions(argparse.Namespace(**vars(args) | {"tta": 0}))
+
+
+def shared_crops(args: argparse.Namespace) -> Callable[[int], None]:
+    """As test.py --tta shared does it."""
+    return our_predictions(argparse.Namespace(**vars(args) | {"tta": SHARED}))
 
 
 def plain_predictions(args: argparse.Namespace) -> Callable[[int], None]:

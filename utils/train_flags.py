@@ -21,7 +21,6 @@ RECIPES: dict[str, dict[str, Any]] = {
         "dropout_rate": 0.2,
         "use_mix_up": True,
         "use_spec_aug": True,
-        "mask_share": 0.4,  # this recipe was chosen with masks about that wide
     },
 }
 ON_OFF = {"action": argparse.BooleanOptionalAction, "default": False}

@@ -1,6 +1,7 @@
 """Probabilities of clips from overlapping crops: what validation measures and what test.py writes."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +10,23 @@ from tqdm import tqdm
 
 from loaders.store import Clips
 from models.folding import fold_norms
+from models.windows import windowed
+
+SHARED = "shared"  # for tta: all crops of a clip in one pass, see models/windows.py
+LONGEST_PASS = 6000  # frames, a minute: longer clips pass in several parts, which bounds the memory
+
+
+class Prepared(NamedTuple):
+    """A network for predictions, its norms folded."""
+
+    crops: nn.Module  # for what is as wide as a crop
+    others: nn.Module  # for what is wider
+
+
+def prepare(model: nn.Module, tta: int | str | None, n_mels: int, width: int) -> Prepared:
+    """What predict makes of a network first; it takes the outcome too, for who calls it more than once."""
+    crops = fold_norms(model.eval())
+    return Prepared(crops, windowed(model, n_mels, width) if tta == SHARED else crops)
 
 
 def crop_starts(length: int, width: int, tta: int | None, slack: int = 0) -> np.ndarray:
@@ -26,42 +44,59 @@ def crop_starts(length: int, width: int, tta: int | None, slack: int = 0) -> np.
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module,
+    model: nn.Module | Prepared,
     clips: Clips,
     width: int,
     batch_size: int,
     device: torch.device,
-    tta: int | None = None,
+    tta: int | str | None = None,
     slack: int = 0,
     precision: torch.dtype = torch.float32,
     label: str | None = None,
 ) -> np.ndarray:
     """Mean probability of each class over a clip's crops: (N, C) float32.
 
-    tta: see crop_starts; 0 takes each clip whole in one pass.  Crops are batched across clips.  label: of the
-    progress bar.
+    tta: see crop_starts; 0 takes each clip whole in one pass, SHARED in one pass that is judged crop by crop.  Crops
+    are batched across clips.  label: of the progress bar.
     """
-    model.eval()
-    folded = fold_norms(model)
-    starts = [np.zeros(1, int) if tta == 0 else crop_starts(int(length), width, tta, slack) for length in clips.lengths]
-    counts = np.array([len(first) for first in starts])
-    owner, first = np.repeat(np.arange(len(clips)), counts), np.concatenate(starts)  # (crops,)
-    widths = clips.lengths if tta == 0 else np.full(len(clips), width)
-    batches = list(_batches(widths[owner], batch_size))
+    if not isinstance(model, Prepared):
+        model = prepare(model, tta, clips.packs[0].shape[1], width)
+    parts = [_parts(int(length), width, tta, slack) for length in clips.lengths]
+    counts = np.array([len(first) for first, _ in parts])
+    owner = np.repeat(np.arange(len(clips)), counts)  # (crops,)
+    first, widths = np.concatenate([first for first, _ in parts]), np.repeat([wide for _, wide in parts], counts)
+    batches = list(_batches(widths, batch_size * width))
     probabilities: list[torch.Tensor] = []
     for batch in tqdm(batches, desc=label, unit="batch", disable=None if label else True, leave=False):
-        inputs = clips.crops(owner[batch], first[batch], int(widths[owner[batch[0]]]), device)
+        wide = int(widths[batch[0]])
+        inputs = clips.crops(owner[batch], first[batch], wide, device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-            logits = folded(inputs.contiguous(memory_format=torch.channels_last))
-        probabilities.append(logits.float().sigmoid())
+            logits = model.crops(inputs) if wide == width else model.others(inputs)
+        probabilities.append(logits.float().sigmoid().unflatten(0, (len(batch), -1)).mean(dim=1))
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)
     sums = np.add.reduceat(crops, np.cumsum(counts) - counts, axis=0)
     return sums / counts[:, None].astype(np.float32)
 
 
-def _batches(widths: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Indices of crops, batch by batch, all of a batch of the same width; one width keeps the order."""
+def _parts(length: int, width: int, tta: int | str | None, slack: int) -> tuple[np.ndarray, int]:
+    """First frames of what is heard of a clip, and how many frames each has."""
+    if tta == 0:
+        return np.zeros(1, int), length
+    if tta != SHARED:
+        return crop_starts(length, width, tta, slack), width
+    if length <= width + slack:
+        return crop_starts(length, width, 1, slack), width
+    wide = min(length, max(LONGEST_PASS, 2 * width))
+    return crop_starts(length, wide, int(np.ceil(length / wide))), wide
+
+
+def _batches(widths: np.ndarray, frames: int) -> Iterator[np.ndarray]:
+    """Indices of crops, batch by batch of about so many frames, all of a batch of the same width.
+
+    One width keeps the order.
+    """
     order = np.argsort(widths, kind="stable")
     edges = np.flatnonzero(np.diff(widths[order])) + 1
     for same in np.split(order, edges):
-        yield from np.split(same, range(batch_size, len(same), batch_size))
+        size = max(frames // int(widths[same[0]]), 1)
+        yield from np.split(same, range(size, len(same), size))

@@ -1,0 +1,68 @@
+"""A network that passes once over a recording judges it as it judges crops."""
+
+import pytest
+import torch
+from torch import nn
+
+from models.windows import local_max, local_mean, windowed
+from tests.models.test_folding import trained_a_little
+
+NETWORKS = [("resnet18", True), ("resnet18", False), ("mobilenet_v3_small", False)]
+
+
+@pytest.mark.parametrize(("arch", "use_cbam"), NETWORKS)
+def test_what_is_as_long_as_a_crop_gets_the_logits_of_a_crop(arch, use_cbam):
+    model, inputs = trained_a_little(arch, use_cbam), torch.randn(3, 1, 32, 72)
+    with torch.inference_mode():
+        expected, made = model.eval()(inputs), windowed(model, 32, 72)(inputs)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("arch", "use_cbam"), [("resnet18", True), ("resnet18", False)])
+def test_a_window_judges_its_own_place_and_not_the_whole(arch, use_cbam):
+    """The same sound alone, and 20 s of another one later: its windows say the same, but for the nearest ones."""
+    model = trained_a_little(arch, use_cbam)
+    torch.manual_seed(1)
+    sound, other = torch.randn(1, 1, 32, 800), 5 + torch.randn(1, 1, 32, 2000)
+    network = windowed(model, 32, 64)
+    with torch.inference_mode():
+        alone, followed = network(sound), network(torch.cat([sound, other], dim=3))
+        whole = model.eval()(torch.cat([sound, other], dim=3))
+    assert len(alone) == 800 // 32 - 1  # a window is two columns wide
+    torch.testing.assert_close(followed[:5], alone[:5], rtol=1e-3, atol=1e-4)
+    assert (whole - alone[:5]).abs().max() > 1e-2
+
+
+def test_the_network_itself_stays_as_it_is():
+    model = trained_a_little("resnet18", True)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    windowed(model, 32, 64)
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 7, 10])
+def test_local_statistics_are_those_of_a_window_around_each_column_that_stays_inside(window):
+    x = torch.randn(2, 3, 4, 10)
+    for column in range(10):
+        start = min(max(column - (window - 1) // 2, 0), 10 - window)
+        around = x[..., start : start + window].flatten(2)
+        torch.testing.assert_close(local_mean(x, window)[:, :, column], around.mean(2))
+        torch.testing.assert_close(local_max(x, window)[:, :, column], around.amax(2))
+
+
+def test_without_padding_or_attention_windows_are_crops():
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.avgpool, self.fc = nn.Conv2d(1, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.fc(self.avgpool(self.conv(x).relu()).flatten(1))
+
+    model, inputs = Plain().eval(), torch.randn(2, 1, 8, 30)
+    with torch.inference_mode():
+        made = windowed(model, 8, 12)(inputs).view(2, 19, 2)
+        for start in range(19):
+            torch.testing.assert_close(made[:, start], model(inputs[..., start : start + 12]))
