@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 Row = dict[str, str]  # a table's row, by column
+PYTHON = os.environ.get("PYTHON") or sys.executable  # that runs contenders and scripts, as in run.sh
 
 
 def publish(title: str, facts: str, rows: list[Row], notes: list[str], args: argparse.Namespace) -> None:

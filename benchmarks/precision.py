@@ -19,7 +19,7 @@ import time
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
 
-from benchmarks.common import add_output_flag, publish
+from benchmarks.common import PYTHON, add_output_flag, publish
 from models import ARCHS
 from utils.cli import make_parser, natural_int, positive_int
 from utils.errors import UserError, run
@@ -109,7 +109,7 @@ def train(folder: Path, outputs: Path, args: argparse.Namespace, precision: str,
 
 def script(folder: Path, name: str, *flags: object, **environ: str) -> None:
     """Run one of the repository's scripts in a folder.  Raises UserError with what it said if it fails."""
-    command = [sys.executable, str(ROOT / name), *map(str, flags)]
+    command = [PYTHON, str(ROOT / name), *map(str, flags)]
     done = subprocess.run(command, cwd=folder, env=os.environ | environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{name} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from benchmarks.common import Row, add_output_flag
+from benchmarks.common import PYTHON, Row, add_output_flag
 from utils.cli import positive_int
 from utils.errors import UserError
 
@@ -80,7 +80,7 @@ class _Worker:
 
     def __enter__(self) -> "_Worker":
         script, *flags = sys.argv
-        command = [sys.executable, str(Path(script).resolve()), *flags, *self.contender.flags]
+        command = [PYTHON, str(Path(script).resolve()), *flags, *self.contender.flags]
         self.process = subprocess.Popen(
             [*command, "--worker", self.contender.name],
             cwd=self.contender.folder,

@@ -9,8 +9,10 @@ FLAGS = shlex.split(
 )
 
 
-def test_a_setting_is_trained_scored_and_not_trained_again(process, workplace):
-    first = process(workplace, "benchmarks/ablation.py", *FLAGS)
+def test_a_setting_is_trained_scored_and_not_trained_again(process, workplace, warm_python, request):
+    python = warm_python / "python"
+    command = [python, request.config.rootpath / "benchmarks/ablation.py", *FLAGS]
+    first = process(workplace, *command, PYTHON=python)
     assert first.code == 0, first.err
     lines = (workplace / "runs" / "results.jsonl").read_text().splitlines()
     record, selected = map(json.loads, lines)
@@ -18,7 +20,7 @@ def test_a_setting_is_trained_scored_and_not_trained_again(process, workplace):
     assert f"| {selected['test']:.4f} ± nan |" in first.out
     assert f"| {record['test']:.4f} ± nan |" in first.out
     assert f"| {record['held out']:.4f} ± nan | 1.00 | 1.00 |" in first.out
-    again = process(workplace, "benchmarks/ablation.py", *FLAGS)
+    again = process(workplace, *command, PYTHON=python)
     assert again.code == 0, again.err
     assert (workplace / "runs" / "results.jsonl").read_text().splitlines() == lines
     assert f"{record['test']:.4f} ± nan" in again.out

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,15 +24,15 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> Iterator[dict[str, Future]]:
+def runs(tmp_path_factory, warm_python) -> Iterator[dict[str, Future]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {name: pool.submit(bench, name, tmp_path_factory.mktemp(name)) for name in RUNS}
+        yield {name: pool.submit(bench, name, tmp_path_factory.mktemp(name), warm_python / "python") for name in RUNS}
 
 
-def bench(name: str, folder: Path) -> tuple[subprocess.CompletedProcess, Path]:
+def bench(name: str, folder: Path, python: Path) -> tuple[subprocess.CompletedProcess, Path]:
     (folder / "results.md").write_text("before\n", encoding="utf-8")
-    command = [sys.executable, str(ROOT / "benchmarks" / f"{name}.py"), *RUNS[name], "--output", "results.md"]
-    environment = {**os.environ, "TMPDIR": str(folder)}
+    command = [str(python), str(ROOT / "benchmarks" / f"{name}.py"), *RUNS[name], "--output", "results.md"]
+    environment = {**os.environ, "TMPDIR": str(folder), "PYTHON": str(python)}
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
     )
