@@ -2,17 +2,17 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 64 --batch_size 16 --n_iter 240 --eval_freq 120 \
+DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 64 --batch_size 16 --n_iter 210 --eval_freq 105 \
 	--recipe improved --curated_share 0.75 --no-use_mix_up --no-use_spec_aug
 
 define PLAN_OF_DEMO
-What this will do, in about 8 minutes after the install on two slow cores:
+What this will do, in about 4 minutes after the install on two slow cores:
   install into .venv (once; a download of about 1 GB)      some minutes
   make a corpus: 640 clips of 14 sounds, datasets/demo     about 1/2 minute
   compute features of all clips                            about 1/2 minute
-  train and predict 2 folds, 360 steps each                about 3 minutes each
+  train and predict 2 folds, 210 steps each                about 1 minute 20 each
   merge them: submission.csv, oof.csv, noisy.csv           some seconds
-  write report.html                                        about 1/2 minute
+  write report.html                                        some seconds
 Called again, it skips what is up to date.
 endef
 define AFTER_DEMO
