@@ -10,10 +10,11 @@ import pandas as pd
 from loaders import get_data_path
 from loaders.layouts import Corpus, read_corpus
 from utils.atomic import atomic_write, try_outputs
-from utils.cli import make_parser, positive_int, seed
+from utils.cli import make_parser
 from utils.errors import UserError, run
 from utils.merging import (
     Runs,
+    add_run_flags,
     align,
     average_folds,
     check_run,
@@ -122,21 +123,9 @@ def held_out_scores(fold: Predictions, corpus: Corpus) -> dict[str, float]:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, "python merge.py --dataset freesound --split test")
-    what = parser.add_argument_group("which predictions")
-    what.add_argument("--dataset", default="freesound", help="a name in config.json")
-    what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
-    what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--seed", type=seed, help="seed of the training; without the flag: any")
+    what = add_run_flags(parser)
     what.add_argument("--split", default="test", choices=list(OUTPUTS), help="val: out-of-fold predictions")
-    what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
-    what.add_argument(
-        "--prediction_dir",
-        nargs="+",
-        default=["predictions"],
-        help="where test.py wrote them; several are averaged",
-    )
     how = parser.add_argument_group("how")
-    how.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")
     how.add_argument(
         "--output", help="the table to write; without the flag: submission.csv, oof.csv or noisy.csv, by --split"
     )

@@ -14,8 +14,9 @@ from reporting.scores import scores_section
 from reporting.settings import settings_section
 from reporting.training import training_section
 from utils.atomic import atomic_write, try_outputs
-from utils.cli import make_parser, natural_int, positive_float, positive_int, seed
+from utils.cli import make_parser, natural_int, positive_float
 from utils.errors import run
+from utils.merging import add_run_flags
 
 
 def main() -> int:
@@ -55,20 +56,8 @@ def describe(results: Results) -> str:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, "python report.py --dataset freesound --output report.html")
-    what = parser.add_argument_group("which run")
-    what.add_argument("--dataset", default="freesound", help="a name in config.json")
-    what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
-    what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--seed", type=seed, help="seed of the training; without the flag: any")
-    what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
-    what.add_argument(
-        "--prediction_dir",
-        nargs="+",
-        default=["predictions"],
-        help="where test.py wrote them; several are averaged",
-    )
+    what = add_run_flags(parser)
     what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote its logs")
-    what.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")
     page = parser.add_argument_group("page")
     page.add_argument("--clips", type=natural_int, default=12, help="curated clips to show; 0: none")
     page.add_argument("--noisy_clips", type=natural_int, default=12, help="noisy clips to show; 0: none")

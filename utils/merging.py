@@ -11,6 +11,7 @@ from loaders import get_features_path
 from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus
 from loaders.pcen import AudioSettings
+from utils.cli import positive_int, seed
 from utils.errors import UserError
 from utils.prediction_file import Predictions, load_predictions
 from utils.provenance import MadeFrom, changes, digest, tensors_digest
@@ -18,6 +19,24 @@ from utils.runs import FOLD_KEYS, check_folds, run_name
 
 Folds = dict[Path, Predictions]  # the folds of one training, by file
 Runs = dict[str, Folds]  # by name, ARCH_RATE_FOLDS
+
+
+def add_run_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """The flags that find_predictions and choose_runs read; the group that they are in."""
+    what = parser.add_argument_group("which predictions")
+    what.add_argument("--dataset", default="freesound", help="a name in config.json")
+    what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
+    what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
+    what.add_argument("--seed", type=seed, help="seed of the training; without the flag: any")
+    what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
+    what.add_argument(
+        "--prediction_dir",
+        nargs="+",
+        default=["predictions"],
+        help="where test.py wrote them; several are averaged",
+    )
+    what.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")
+    return what
 
 
 def find_predictions(args: argparse.Namespace, split: str) -> Runs:
