@@ -71,7 +71,7 @@ def test_files_that_are_named_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_that_are_named_exist(page):
     """But for the trial of flags that are gone."""
-    text = re.sub(r"^## Tried and removed\n.*?(?=^## )", "", BLOCK.sub("", text_of(page)), flags=re.M | re.S)
+    text = re.sub(r"^## Tried and removed\n.*?(?=^## |\Z)", "", BLOCK.sub("", text_of(page)), flags=re.M | re.S)
     named = {flag for code in CODE.findall(text) for flag in re.findall(r"--(?:no-)?(\w+)", code)}
     sources = [path for path in ROOT.rglob("*.py") if ".venv" not in path.parts] + [ROOT / "run.sh"]
     known = "\n".join(path.read_text(encoding="utf-8") for path in sources)
