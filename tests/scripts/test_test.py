@@ -211,3 +211,18 @@ def test_a_data_set_without_test_clips_says_so(script, elsewhere, corpus):
     refused = script(elsewhere, "test.py", "--model_path", CHECKPOINT, "--no-use_cuda")
     assert refused.code == 1
     assert "no test clips" in refused.error
+
+
+def test_several_splits_in_one_call_and_all_crops_in_one_pass(run, trained, tmp_path):
+    done = run("--split", "val", "test", "--tta", "shared", "--prediction_dir", tmp_path)
+    assert done.code == 0, done.err
+    made = {split: load_predictions(tmp_path / Path(PREDICTED.format(split)).name) for split in ("val", "test")}
+    assert {split: (one.args["split"], one.args["tta"]) for split, one in made.items()} == {
+        "val": ("val", "shared"),
+        "test": ("test", "shared"),
+    }
+    again = run("--split", "val", "test", "--tta", "shared", "--prediction_dir", tmp_path, "--if_needed")
+    assert again.out.count("is up to date") == 2
+    refused = run("--tta", "share")
+    assert refused.code == 2
+    assert "--tta" in refused.err
