@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from loaders import get_data_path
 from loaders.freesound_loader import usable_clips
@@ -25,7 +24,7 @@ from utils.paths import prediction_path
 from utils.prediction_file import Predictions, load_predictions, save_predictions
 from utils.provenance import digest, tensors_digest
 from utils.scores import describe_further, describe_test
-from utils.tta import SHARED, predict
+from utils.tta import SHARED, Prepared, predict, prepare
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
 
@@ -48,7 +47,7 @@ def main() -> int:
         )
     device = choose_device(args.use_cuda)
     precision, why_precision = pick_precision(args.precision, device, trained.arch)
-    network: nn.Module | None = None
+    network: Prepared | None = None
     for split in args.split:
         path = prediction_path(trained, args.prediction_dir, split)
         fnames, clips = clips_of(split, state, trained, corpus)
@@ -59,7 +58,8 @@ def main() -> int:
         if network is None:
             print(f"{device}, {why_precision}", flush=True)
             set_up(device, same_shapes=args.tta not in (0, SHARED))
-            network = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
+            built = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
+            network = prepare(built, args.tta, trained.img_rows, trained.img_cols)
         scored = predict(
             network, clips.to(device), trained.img_cols, args.batch_size, device,
             tta=args.tta, slack=audio_settings(trained).edge_frames, precision=precision,

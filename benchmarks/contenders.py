@@ -91,16 +91,7 @@ def settle(args: argparse.Namespace) -> tuple[torch.device, torch.dtype]:
 def training_args(args: argparse.Namespace, fold_split: str = "random") -> argparse.Namespace:
     """The arguments of train.py for a benchmark's."""
     sizes = {"arch": args.arch, "batch_size": args.batch_sizes[0], "img_rows": args.img_rows, "img_cols": args.img_cols}
-    command = [
-        "--dataset",
-        synthetic.NAME,
-        "--num_folds",
-        "5",
-        "--fold_split",
-        fold_split,
-        "--use_mix_up",
-        "--use_spec_aug",
-    ]
+    command = [*synthetic.TRAIN_FLAGS, "--fold_split", fold_split]
     command += ["--use_cbam"] if args.arch.startswith("resnet") else []
     command += [text for name, value in sizes.items() for text in (f"--{name}", str(value))]
     return build_parser().parse_args(command)

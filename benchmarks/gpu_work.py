@@ -74,17 +74,7 @@ def flags(args: argparse.Namespace, *more: object) -> argparse.Namespace:
 
 def command(args: argparse.Namespace, *more: object) -> list[str]:
     sizes = ("--arch", args.arch, "--img_rows", args.img_rows, "--img_cols", args.img_cols)
-    words = [
-        "--dataset",
-        synthetic.NAME,
-        "--num_folds",
-        5,
-        "--fold_split",
-        "random",
-        "--use_mix_up",
-        "--use_spec_aug",
-        *sizes,
-    ]
+    words = [*synthetic.TRAIN_FLAGS, "--fold_split", "random", *sizes]
     words += ["--batch_size", min(args.batch_size, 32), *(["--use_cbam"] if args.arch.startswith("resnet") else [])]
     return [str(word) for word in (*words, *more)]
 

@@ -12,6 +12,7 @@ from loaders.pcen import AudioSettings
 from utils.errors import MisuseError
 
 NAME = "bench"  # of the data set in the config.json that write_dataset() makes
+TRAIN_FLAGS = f"--dataset {NAME} --num_folds 5 --use_mix_up --use_spec_aug".split()  # of train.py, for this data set
 CLASSES = [f"Class_{number:02d}" for number in range(80)]
 FULL_SIZE = 24_785  # clips of FSDKaggle2019's training set, 93 hours
 CURATED_SHARE = 4970 / 24_785

@@ -10,6 +10,17 @@ from tests.models.test_folding import trained_a_little
 NETWORKS = [("resnet18", True), ("resnet18", False), ("mobilenet_v3_small", False)]
 
 
+class Plain(nn.Module):
+    """A network without padding or attention, to which a window is a crop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.avgpool, self.fc = nn.Conv2d(1, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.avgpool(self.conv(x).relu()).flatten(1))
+
+
 @pytest.mark.parametrize(("arch", "use_cbam"), NETWORKS)
 def test_what_is_as_long_as_a_crop_gets_the_logits_of_a_crop(arch, use_cbam):
     model, inputs = trained_a_little(arch, use_cbam), torch.randn(3, 1, 32, 72)
@@ -53,14 +64,6 @@ def test_local_statistics_are_those_of_a_window_around_each_column_that_stays_in
 
 
 def test_without_padding_or_attention_windows_are_crops():
-    class Plain(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.avgpool, self.fc = nn.Conv2d(1, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Linear(4, 2)
-
-        def forward(self, x):
-            return self.fc(self.avgpool(self.conv(x).relu()).flatten(1))
-
     model, inputs = Plain().eval(), torch.randn(2, 1, 8, 30)
     with torch.inference_mode():
         made = windowed(model, 8, 12)(inputs).view(2, 19, 2)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from loaders.store import Clips
+from tests.models.test_windows import Plain
 from utils.tta import crop_starts, predict
 
 CPU = torch.device("cpu")
@@ -114,28 +115,18 @@ def test_bf16_comes_near_single_precision():
 def test_shared_crops_take_short_clips_once_and_others_in_one_pass(monkeypatch):
     """Of a network without padding, the mean over the crops that start at every frame; also where a pass is limited."""
 
-    class Plain(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.avgpool, self.fc = nn.Conv2d(1, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Linear(4, 2)
-
-        def forward(self, x):
-            return self.fc(self.avgpool(self.conv(x).relu()).flatten(1))
-
     torch.manual_seed(0)
-    model, lengths = Plain().eval(), np.array([40, 11, 14, 40, 25])
-    starts = np.cumsum(lengths) - lengths
-    rows = torch.randn(int(lengths.sum()), 8).half()
-    clips = Clips([""] * 5, (rows,), np.zeros(5, int), starts, lengths, np.full(5, ""))
+    model = Plain().eval()
+    held, _ = clips([40, 11, 14, 40, 25])
 
     def scores(clip: int, firsts) -> np.ndarray:
         with torch.inference_mode():
-            parts = [clips.crops(np.array([clip]), np.array([first]), 12, CPU) for first in firsts]
+            parts = [held.crops(np.array([clip]), np.array([first]), 12, CPU) for first in firsts]
             return model(torch.cat(parts)).sigmoid().mean(0).numpy()
 
-    made = predict(model, clips, 12, 2, CPU, tta="shared", slack=2)
+    made = predict(model, held, 12, 2, CPU, tta="shared", slack=2)
     expected = [scores(0, range(29)), scores(1, [0]), scores(2, [1]), scores(3, range(29)), scores(4, range(14))]
     np.testing.assert_allclose(made, expected, atol=1e-6)
     monkeypatch.setattr("utils.tta.LONGEST_PASS", 30)
     parts = np.stack([scores(0, range(19)), scores(0, range(10, 29))])
-    np.testing.assert_allclose(predict(model, clips, 12, 2, CPU, tta="shared", slack=2)[0], parts.mean(0), atol=1e-6)
+    np.testing.assert_allclose(predict(model, held, 12, 2, CPU, tta="shared", slack=2)[0], parts.mean(0), atol=1e-6)
