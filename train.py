@@ -19,6 +19,7 @@ from models import get_model
 from utils.augment import mixup, spec_augment
 from utils.devices import pick_compile, pick_device, pick_precision, set_up, told_in_one_line
 from utils.errors import MisuseError, UserError, run
+from utils.graphs import quicken
 from utils.optimization import get_optimizer, learning_rate
 from utils.paths import checkpoint_path
 from utils.resume import clear, fitting, read_resumed
@@ -50,9 +51,7 @@ def main() -> int:
         clear(args)
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
     optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
-    if compiled:
-        model.compile()
-    engine = team.wrap(model, device)
+    engine = team.wrap(quicken(model, args, device, precision, compiled, alone=team.size == 1), device)
     criterion = get_loss(args.loss, args.gamma_fl)
     scaler = LossScaler(precision, device)
     training = TrainingRun(args, loader, model, optimizer, scaler, precision, resumed, team)

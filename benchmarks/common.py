@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import MagicMock
 
 Row = dict[str, str]  # a table's row, by column
+MODES = ("eager", "recorded", "compiled")  # a network as it is; as CUDA graphs; by torch.compile, as graphs too
 PYTHON = os.environ.get("PYTHON") or sys.executable  # that runs contenders and scripts, as in run.sh
 
 

@@ -14,6 +14,7 @@ from benchmarks import plain, synthetic
 from losses import get_loss
 from train import build_loader, build_model, train_step
 from utils.devices import DTYPES, pick_device, set_up
+from utils.graphs import record
 from utils.optimization import get_optimizer, parameter_groups
 from utils.scaling import LossScaler
 from utils.train_flags import build_parser
@@ -25,7 +26,7 @@ def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
     """train.py's own step, everything on, set up as its main() does."""
     (device, precision), run_args = settle(args), training_args(args, fold_split)
     loader = build_loader(run_args, device)
-    model = network(run_args, args.compile, device)
+    model, engine = network(run_args, args.mode, device, precision)
     optimizer = get_optimizer("sgd", model, run_args.l_rate, run_args.momentum, run_args.weight_decay)
     criterion = get_loss(run_args.loss, run_args.gamma_fl)
     scaler = LossScaler(precision, device)
@@ -34,7 +35,7 @@ def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
     def work(steps: int) -> None:
         nonlocal done
         for _ in range(steps):
-            train_step(run_args, done, loader, model, optimizer, criterion, device, precision, scaler)
+            train_step(run_args, done, loader, engine, optimizer, criterion, device, precision, scaler)
             done += 1
         wait_for(device)
 
@@ -44,7 +45,7 @@ def real_step(args: argparse.Namespace, fold_split: str = "random") -> Work:
 def bare_network(args: argparse.Namespace, memory_format: torch.memory_format = torch.channels_last) -> Work:
     """Forward, the sum of the logits as loss, backward and SGD on one batch: no step can be faster."""
     (device, precision), run_args = settle(args), training_args(args)
-    model = network(run_args, args.compile, device, memory_format)
+    model, engine = network(run_args, args.mode, device, precision, memory_format)
     groups = parameter_groups(model, run_args.weight_decay)
     optimizer = torch.optim.SGD(groups, lr=0.0, momentum=run_args.momentum, fused=True)  # a rate of 0 costs the same
     inputs = torch.rand(run_args.batch_size, 1, run_args.img_rows, run_args.img_cols, device=device)
@@ -52,7 +53,7 @@ def bare_network(args: argparse.Namespace, memory_format: torch.memory_format = 
     def work(steps: int) -> None:
         for _ in range(steps):
             with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
-                logits = model(inputs)
+                logits = engine(inputs)
             logits.float().sum().backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -99,15 +100,19 @@ def training_args(args: argparse.Namespace, fold_split: str = "random") -> argpa
 
 def network(
     run_args: argparse.Namespace,
-    compile_mode: str,
+    mode: str,
     device: torch.device,
+    precision: torch.dtype,
     memory_format: torch.memory_format = torch.channels_last,
-) -> nn.Module:
-    """A fresh network ready to train, compiled in that mode of torch.compile unless it is "off"."""
+) -> tuple[nn.Module, nn.Module]:
+    """A fresh network ready to train, and what passes inputs through it in one of the MODES."""
     model = build_model(run_args, len(synthetic.CLASSES)).to(device, memory_format=memory_format).train()
-    if compile_mode != "off":
-        model.compile(mode=compile_mode)
-    return model
+    if mode == "compiled":
+        model.compile(mode="reduce-overhead")
+    if mode == "recorded":
+        shape = (run_args.batch_size, 1, run_args.img_rows, run_args.img_cols)
+        return model, record(model, shape, device, precision)
+    return model, model
 
 
 def wait_for(device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""One command for a GPU: whether it computes the same, then how fast, into docs/gpu.md.  Under eight minutes in all.
+"""One command for a GPU: whether it computes the same, then how fast, into benchmarks/gpu.md.  Under eight minutes.
 
 It makes its own data (random features) and needs no network and none of the audio packages.  In small, without a GPU:
 
@@ -19,7 +19,7 @@ from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.common import machine, markdown, package_versions, stand_in_for_audio_packages
+from benchmarks.common import MODES, machine, markdown, package_versions, stand_in_for_audio_packages
 from benchmarks.synthetic import write_dataset
 from loaders.pcen import AudioSettings
 from models import ARCHS
@@ -28,7 +28,6 @@ from utils.devices import PRECISION_HELP, PRECISIONS, pick_device, pick_precisio
 from utils.errors import UserError, run
 
 ROOT = Path(__file__).resolve().parents[1]
-MODES = {"eager": "off", "compiled": "default", "graphed": "reduce-overhead"}  # of torch.compile
 FOLDS, STEPS = 5, 40_000  # of the README's training
 Facts = dict[str, Any]  # what a part measured
 
@@ -41,8 +40,7 @@ def main() -> int:
         stand_in_for_audio_packages()
         from benchmarks import gpu_work  # which imports train.py
 
-        part, _, mode = args.worker.partition(" ")
-        args.compile = MODES.get(mode)
+        part, _, args.mode = args.worker.partition(" ")
         print(json.dumps(gpu_work.PARTS[part](args, device)))
         return 0
     began, found, left_out = time.monotonic(), {}, []
@@ -57,7 +55,7 @@ def main() -> int:
             found[part] = in_a_process(part, args, Path(folder))
     text = page(args, found, left_out, time.monotonic() - began)
     print(f"\n{text}", flush=True)
-    output = args.output or (ROOT / "docs" / "gpu.md" if args.device == "cuda" else None)
+    output = args.output or (ROOT / "benchmarks" / "gpu.md" if args.device == "cuda" else None)
     if output:
         output.write_text(text, encoding="utf-8")
     return int(not found.get("checks", {}).get("passed", False))
@@ -123,7 +121,7 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="what is measured")
     what.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network; a ResNet has CBAM")
     what.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
-    what.add_argument("--modes", nargs="+", default=list(MODES), choices=list(MODES), help="ways to run the network")
+    what.add_argument("--modes", nargs="+", default=MODES, choices=MODES, help="ways to run the network")
     what.add_argument("--batch_size", type=positive_int, default=128, help="clips of a step")
     what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
     what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
@@ -133,7 +131,7 @@ def parse_args() -> argparse.Namespace:
     rounds.add_argument("--repeats", type=positive_int, default=5, help="rounds")
     rounds.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
     rounds.add_argument("--minutes", type=positive_float, default=6.0, help="after which no further part is begun")
-    parser.add_argument("--output", type=Path, help="file to write; without the flag docs/gpu.md, if it was a GPU")
+    parser.add_argument("--output", type=Path, help="file to write; without the flag benchmarks/gpu.md, if it was a GPU")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -22,6 +22,7 @@ from loaders.freesound_loader import FreesoundLoader
 from losses import get_loss
 from utils.checkpoint import load_checkpoint
 from utils.devices import DTYPES, set_up
+from utils.graphs import record
 from utils.optimization import get_optimizer
 from utils.paths import checkpoint_path
 from utils.scaling import LossScaler
@@ -36,12 +37,15 @@ def checks(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     set_up(device, deterministic=True)
     cpu, there = (losses(args, each, args.check_steps)[0] for each in (torch.device("cpu"), device))
     off = float(((there - cpu).abs() / cpu.abs()).max())
+    recorded = float(((losses(args, device, args.check_steps, recorded=True)[0] - there).abs() / there.abs()).max())
     differing = resumed_differently(args)
     torch.use_deterministic_algorithms(False)
     set_up(device)
     rows = [
         row(f"losses of {args.check_steps} steps in fp32 against the CPU", f"{off:.1e} apart at most, relatively",
             off < LOSS_TOLERANCE),
+        row("the same as CUDA graphs against eager", f"{recorded:.1e} apart at most, relatively",
+            recorded < LOSS_TOLERANCE),
         row("resume with --deterministic", f"{differing} tensors differ in a bit", differing == 0),
         *precisions(args, device),
     ]  # fmt: skip
@@ -52,7 +56,9 @@ def row(check: str, result: str, passed: bool) -> Row:
     return {"check": check, "result": result, "passed": "yes" if passed else "NO"}
 
 
-def losses(args: argparse.Namespace, device: torch.device, steps: int) -> tuple[torch.Tensor, torch.nn.Module, Any]:
+def losses(
+    args: argparse.Namespace, device: torch.device, steps: int, recorded: bool = False
+) -> tuple[torch.Tensor, torch.nn.Module, Any]:
     """Losses (steps,) of train.py's step in fp32 without dropout, the network they leave, and the loader."""
     run_args = flags(args, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", steps)
     loader = train.build_loader(run_args, device)
@@ -60,8 +66,12 @@ def losses(args: argparse.Namespace, device: torch.device, steps: int) -> tuple[
     model = train.build_model(run_args, len(loader.class_names)).to(device, memory_format=torch.channels_last).train()
     optimizer = get_optimizer("sgd", model, run_args.l_rate, run_args.momentum, run_args.weight_decay)
     precise = torch.float32, LossScaler(torch.float32, device)
+    engine = model
+    if recorded and device.type == "cuda":
+        shape = (run_args.batch_size, 1, run_args.img_rows, run_args.img_cols)
+        engine = record(model, shape, device, torch.float32)
     made = [
-        train.train_step(run_args, step, loader, model, optimizer, get_loss(run_args.loss), device, *precise).cpu()
+        train.train_step(run_args, step, loader, engine, optimizer, get_loss(run_args.loss), device, *precise).cpu()
         for step in range(steps)
     ]
     return torch.stack(made), model, loader
@@ -123,7 +133,7 @@ def precisions(args: argparse.Namespace, device: torch.device) -> list[Row]:
 
 
 def speed(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
-    """Seconds a step of train.py and of the bare network, in turn.  args.compile: a mode of torch.compile, or off."""
+    """Seconds a step of train.py and of the bare network, in turn.  args.mode: one of MODES."""
     bench = argparse.Namespace(**vars(args), batch_sizes=[args.batch_size])
     began = time.monotonic()
     works = [contenders.real_step(bench)]

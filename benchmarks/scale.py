@@ -88,7 +88,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
     parser.add_argument("--steps", type=positive_int, default=10, help="of a round")
     add_round_flags(parser, repeats=7)
-    parser.set_defaults(img_rows=128, device="cpu", precision="fp32", compile="off")
+    parser.set_defaults(img_rows=128, device="cpu", precision="fp32", mode="eager")
     return parser.parse_args()
 
 

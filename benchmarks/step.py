@@ -21,7 +21,7 @@ from joblib import cpu_count
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import contenders
-from benchmarks.common import Row, publish
+from benchmarks.common import MODES, Row, publish
 from benchmarks.rounds import Contender, Timing, add_round_flags, comparison, serve, timed_rounds
 from benchmarks.synthetic import CLASSES, write_clip_files, write_dataset
 from loaders.pcen import AudioSettings
@@ -45,7 +45,6 @@ GOALS = {  # device, contender, batch size
     ("cuda", "bare", 128): "at least 0.90",
     ("cuda", "plain", 128): "at least 15",
 }
-COMPILE_MODES = ["off", "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
 PLAIN_CLIPS = 2000  # at most; so few stay in the page cache, which favours the plain pipeline
 
 
@@ -67,8 +66,8 @@ def main(defaults: dict[str, Any] | None = None) -> None:
             notes.append(extrapolation(args, batch_size, timing))
             steps[batch_size] = median(timing.rounds)
     notes.append(arithmetic(args, steps))
-    facts = f"{args.arch}, crops {args.img_rows} x {args.img_cols}, {args.precision}, torch.compile "
-    facts += f"{args.compile}, {args.clips:,} clips; n = {args.repeats} rounds of {args.steps} steps in turn"
+    facts = f"{args.arch}, crops {args.img_rows} x {args.img_cols}, {args.precision}, {args.mode}, "
+    facts += f"{args.clips:,} clips; n = {args.repeats} rounds of {args.steps} steps in turn"
     facts += f" ({args.plain_steps} of the plain pipeline)" if args.plain_steps else ""
     publish("Training step", facts, rows, notes, args)
 
@@ -146,7 +145,7 @@ def parse_args(defaults: dict[str, Any]) -> argparse.Namespace:
     where = parser.add_argument_group("where")
     where.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
     where.add_argument("--precision", default="fp32", choices=DTYPES, help="of the first two")
-    where.add_argument("--compile", default="off", choices=COMPILE_MODES, help="torch.compile, likewise")
+    where.add_argument("--mode", default="eager", choices=MODES, help="as it is, as CUDA graphs (on a GPU), compiled")
     where.add_argument("--workers", type=positive_int, default=min(8, cpu_count()), help="of the plain DataLoader")
     rounds = parser.add_argument_group("rounds")
     rounds.add_argument("--steps", type=positive_int, default=2, help="of a round")

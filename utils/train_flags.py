@@ -119,7 +119,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--compile",
         action=argparse.BooleanOptionalAction,
         help="torch.compile the network: a minute of waiting, then faster steps; without the flag, on a GPU if there "
-        f"are {COMPILE_PAYS} steps or more",
+        f"are {COMPILE_PAYS} steps or more; shorter runs there are recorded as CUDA graphs",
     )
     work.add_argument(
         "--print_train_freq",

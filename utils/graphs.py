@@ -1,0 +1,55 @@
+"""A network's training pass recorded as CUDA graphs, so that a GPU need not wait for its kernels to be launched."""
+
+import argparse
+import sys
+
+import torch
+from torch import nn
+
+from utils.errors import one_line
+
+
+def quicken(
+    model: nn.Module,
+    args: argparse.Namespace,
+    device: torch.device,
+    precision: torch.dtype,
+    compiled: bool,
+    alone: bool,
+) -> nn.Module:
+    """What training steps pass their batches through: the network compiled, recorded, or as it is.
+
+    args: train.py's.  alone: whether no other process shares the training.  A GPU replays CUDA graphs, compiled or
+    not, unless gradients of several passes are added up; --deterministic records none, which is what was checked.
+    """
+    graphs = device.type == "cuda" and alone and args.iter_size == 1
+    if compiled:
+        model.compile(mode="reduce-overhead" if graphs else None)
+    elif graphs and not args.deterministic:
+        return record(model, (args.batch_size, 1, args.img_rows, args.img_cols), device, precision)
+    return model
+
+
+def record(model: nn.Module, shape: tuple[int, ...], device: torch.device, precision: torch.dtype) -> nn.Module:
+    """What takes inputs of that shape through the network, forward and backward, by replaying two CUDA graphs.
+
+    A small network's step is some thousand kernels, and Python takes longer to launch them than they take to run.
+    The model itself stays as it was, for inputs of any shape; both share weights and the norms' statistics.  Afterwards
+    weights may be changed in place only.  Each backward pass writes its gradients to the same memory, so those of
+    several passes cannot be added up.  Where the recording fails, a line says so and the model itself comes back.
+    """
+    engine = nn.Sequential(model)  # recording replaces a module's forward(), and the model is to keep its own
+    statistics = [buffer.clone() for buffer in model.buffers()]
+    generator = torch.cuda.get_rng_state(device)
+    torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)  # recording takes place on its own stream
+    try:
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32, cache_enabled=False):
+            torch.cuda.make_graphed_callables(engine, (torch.zeros(shape, device=device),))
+    except RuntimeError as error:
+        print(f"not recorded as CUDA graphs, so steps take longer: {one_line(str(error))}", file=sys.stderr)
+        engine = model
+    with torch.no_grad():  # back to where they were before the passes that warm up
+        for buffer, before in zip(model.buffers(), statistics, strict=True):
+            buffer.copy_(before)
+    torch.cuda.set_rng_state(generator, device)
+    return engine
