@@ -20,7 +20,7 @@ from utils.augment import mixup, spec_augment
 from utils.devices import pick_compile, pick_device, pick_precision, set_up, told_in_one_line
 from utils.errors import MisuseError, UserError, run
 from utils.graphs import quicken
-from utils.optimization import get_optimizer, learning_rate
+from utils.optimization import fine_tuning_from, get_optimizer, learning_rate
 from utils.paths import checkpoint_path
 from utils.resume import clear, fitting, read_resumed
 from utils.scaling import LossScaler
@@ -113,7 +113,7 @@ def train_step(
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
         rng = np.random.default_rng([args.seed, 2, number])
         inputs, targets = loader.batch(number)
-        if args.use_mix_up:
+        if args.use_mix_up and step < fine_tuning_from(args.n_iter, args.fine_tune):
             inputs, targets = mixup(inputs, targets, rng)
         if args.use_spec_aug:
             inputs = spec_augment(inputs, rng, args.mask_share)
@@ -145,6 +145,7 @@ def build_loader(args: argparse.Namespace, device: torch.device) -> FreesoundLoa
         fold_split=args.fold_split,
         noisy_weight=args.noisy_weight,
         curated_share=args.curated_share,
+        curated_alone_from=fine_tuning_from(args.n_iter, args.fine_tune) * args.iter_size,
         keep_noisy=believable_clips(args) if args.noisy_scores else None,
     )
 
@@ -200,6 +201,8 @@ def check_flags(args: argparse.Namespace) -> None:
         )
     if args.noisy_scores and args.split == "train_curated":
         raise MisuseError("--noisy_scores: --split train_curated has no noisy clips to choose from")
+    if args.fine_tune and args.split == "train_noisy":
+        raise MisuseError("--fine_tune: --split train_noisy has no curated clips to end with")
     try:
         get_loss(args.loss)
     except ValueError as error:

@@ -131,7 +131,7 @@ def parse_args() -> argparse.Namespace:
     rounds.add_argument("--repeats", type=positive_int, default=5, help="rounds")
     rounds.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
     rounds.add_argument("--minutes", type=positive_float, default=6.0, help="after which no further part is begun")
-    parser.add_argument("--output", type=Path, help="file to write; without the flag benchmarks/gpu.md, if it was a GPU")
+    parser.add_argument("--output", type=Path, help="file to write; default on a GPU: benchmarks/gpu.md")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     return parser.parse_args()
 

@@ -8,17 +8,30 @@ import numpy as np
 class Sampler:
     """Batches from endless shuffled epochs, of all clips together or of two groups in fixed shares."""
 
-    def __init__(self, n_first: int, n_clips: int, batch_size: int, seed: int, first_share: float = 0.0) -> None:
-        """first_share: at least so much of every batch is of clips 0..n_first-1; the others get the rest."""
+    def __init__(
+        self,
+        n_first: int,
+        n_clips: int,
+        batch_size: int,
+        seed: int,
+        first_share: float = 0.0,
+        first_alone_from: float = np.inf,
+    ) -> None:
+        """first_share: at least so much of every batch is of clips 0..n_first-1; the others get the rest.
+
+        first_alone_from: the number of the batch from which on the others get nothing.
+        """
         self.batch_size, self.seed = batch_size, seed
         lifted = first_share > n_first / n_clips
         groups = [(0, n_first, first_share), (n_first, n_clips, 1 - first_share)] if lifted else []
         self.groups = [group for group in groups if group[2] > 0] or [(0, n_clips, 1.0)]
+        self.first_alone, self.first_alone_from = [(0, n_first, 1.0)], first_alone_from
 
     def batch(self, number: int) -> np.ndarray:
         """Indices (batch_size,) of the clips of that batch."""
         chosen, edge = [], 0.0
-        for stream, (first, last, share) in enumerate(self.groups):
+        groups = self.groups if number < self.first_alone_from else self.first_alone
+        for stream, (first, last, share) in enumerate(groups):
             lower, edge = edge, edge + share * self.batch_size
             before, after = (self._total(n, lower, edge) for n in (number, number + 1))
             chosen.append(first + self._positions(np.arange(before, after), stream, last - first))

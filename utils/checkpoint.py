@@ -30,6 +30,7 @@ GONE_ARGS = {  # what only format 3 had, and the value under which a run did wit
     "ema_decay": 0.0,
 }
 ADDED_ARGS = {"mask_share": 0.4}  # what format 3 did without: its masks were twice as wide
+LATER_ARGS = {"fine_tune": 0.0}  # what came within format 4, and the value of a run without it
 ADDED_KEYS = {"precision": "", "scaler": {}}  # what was added since: unknown, and none
 KEYS = {
     "format": int,
@@ -111,6 +112,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     elif state["format"] < FORMAT:
         raise UserError(f"{path} has format {state['format']}, which is too old for this version; train anew")
     state = ADDED_KEYS | state
+    if isinstance(state.get("args"), dict):
+        state["args"] = LATER_ARGS | state["args"]
     wrong = [key for key, kind in KEYS.items() if key not in state or not isinstance(state[key], kind)]
     if wrong := wrong or _wrong_args(state["args"]) or _wrong_state(state):
         raise UserError(f"{path} lacks a valid {wrong[0]}; it is not a whole checkpoint of train.py")

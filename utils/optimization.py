@@ -28,6 +28,11 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, An
     return [{"params": decay, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
 
 
+def fine_tuning_from(n_iter: int, share: float) -> int:
+    """The first step of the last `share` of a run."""
+    return n_iter - round(share * n_iter)
+
+
 def learning_rate(step: int, n_iter: int, base: float, num_cycles: int = 0) -> float:
     """Rate of step 0..n_iter-1: a linear warm-up, then drops (num_cycles 0) or that many cosine cycles to 0.
 

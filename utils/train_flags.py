@@ -107,6 +107,9 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         default=0,
         help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
     )
+    steps.add_argument(
+        "--fine_tune", type=share, default=0.0, help="last share of the steps, on curated clips alone, without mixup"
+    )
     steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
 
 

@@ -24,3 +24,14 @@ def test_a_setting_is_trained_scored_and_not_trained_again(process, workplace, w
     assert again.code == 0, again.err
     assert (workplace / "runs" / "results.jsonl").read_text().splitlines() == lines
     assert f"{record['test']:.4f} ± nan" in again.out
+
+
+def test_the_full_regime_keeps_a_curve_of_the_test_score(process, workplace, warm_python, request):
+    python = warm_python / "python"
+    flags = [*FLAGS[:2], "--settings", "original", *FLAGS[FLAGS.index("--seeds") :], "--regime", "full"]
+    done = process(workplace, python, request.config.rootpath / "benchmarks/ablation.py", *flags, PYTHON=python)
+    assert done.code == 0, done.err
+    record = json.loads((workplace / "runs" / "results.jsonl").read_text())
+    assert len(record["curve"]) == 2  # --n_iter 2 by hand
+    assert record["curve"][-1] == record["test"]
+    assert f"{record['curve'][0]:.4f}, {record['curve'][1]:.4f}" in done.out

@@ -7,11 +7,16 @@ import torch
 from torch import nn
 
 from models import get_model
-from utils.optimization import get_optimizer, learning_rate, parameter_groups
+from utils.optimization import fine_tuning_from, get_optimizer, learning_rate, parameter_groups
 
 
 def rates(n_iter: int, num_cycles: int = 0) -> list[float]:
     return [learning_rate(step, n_iter, 0.1, num_cycles) for step in range(n_iter)]
+
+
+@pytest.mark.parametrize(("share", "first"), [(0.0, 10), (0.25, 8), (0.3, 7), (1.0, 0)])
+def test_the_step_that_fine_tuning_begins_with(share, first):
+    assert fine_tuning_from(10, share) == first
 
 
 @pytest.mark.parametrize("num_cycles", [0, 1, 3])

@@ -1,0 +1,45 @@
+"""train.py, and whenever it validates, it scores the test clips too: `test` in its log.  For ablation.py."""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
+
+from typing import Any
+
+import numpy as np
+
+import train
+from loaders import get_data_path
+from loaders.freesound_loader import usable_clips
+from loaders.layouts import read_corpus
+from utils.errors import run
+from utils.metric import lwlrap
+from utils.training_run import TrainingRun
+from utils.tta import predict
+
+TTA = 8
+
+
+class ScoredRun(TrainingRun):
+    """A run that keeps a curve of the test score, so that overfitting shows."""
+
+    def __init__(self, args: Any, *others: Any, **more: Any) -> None:
+        super().__init__(args, *others, **more)
+        test = read_corpus(get_data_path(args.dataset)).subset("test")
+        self.test_clips = usable_clips(args.dataset, "test", test.fnames, self.loader.settings)
+        self.test_truth = test.truth_of(self.test_clips.fnames)
+
+    def _validate(self, scores: np.ndarray) -> None:
+        super()._validate(scores)
+        device, width, batch_size = self.losses.device, self.args.img_cols, self.args.batch_size
+        test = predict(self.model, self.test_clips, width, batch_size, device, tta=TTA, precision=self.precision)
+        self.model.train()
+        self.log[-1]["test"] = lwlrap(self.test_truth, test)
+        self._write_log()
+
+
+if __name__ == "__main__":
+    train.TrainingRun = ScoredRun
+    run(train.main)
