@@ -23,15 +23,16 @@ def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> t
     """
     last = checkpoint_path(args, "last")
     if args.resume == "auto" or (restarted() and not args.resume):
+        anew = argparse.Namespace(**vars(args) | {"resume": None})
         if not last.exists():
             refuse_to_overwrite(args)
-            return argparse.Namespace(**{**vars(args), "resume": None}), None
+            return anew, None
         state = load_checkpoint(last)
         if differing := differences(args, state):
             if not args.overwrite:
                 raise MisuseError(f"--resume auto: {last} is of another run, with {differing}; {_remedy()}")
-            return argparse.Namespace(**{**vars(args), "resume": None}), None
-        return argparse.Namespace(**{**vars(args), "resume": str(last)}), state
+            return anew, None
+        return argparse.Namespace(**vars(args) | {"resume": str(last)}), state
     if not args.resume:
         refuse_to_overwrite(args)
         return args, None
