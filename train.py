@@ -56,7 +56,7 @@ def main() -> int:
     scaler = LossScaler(precision, device)
     training = TrainingRun(args, loader, model, optimizer, scaler, precision, resumed, team)
     logs = args.tensorboard and team.rank == 0
-    tensorboard = Tensorboard(args, model, training.step, training.log) if logs else None
+    tensorboard = Tensorboard(args, engine, training.step, training.log) if logs else None
     team.reseed(args.seed, training.step)
 
     def predict_held_out(rows: np.ndarray) -> np.ndarray:
@@ -201,8 +201,6 @@ def check_flags(args: argparse.Namespace) -> None:
         )
     if args.noisy_scores and args.split == "train_curated":
         raise MisuseError("--noisy_scores: --split train_curated has no noisy clips to choose from")
-    if args.fine_tune and args.split == "train_noisy":
-        raise MisuseError("--fine_tune: --split train_noisy has no curated clips to end with")
     try:
         get_loss(args.loss)
     except ValueError as error:

@@ -1,8 +1,8 @@
 """Ablation: what each part of a recipe is worth on a data set, at equal numbers of clips seen.
 
 Every setting is trained with every seed on one fold, and scored on the test clips.  Finished runs stand in --folder,
-one line each, and are not repeated; a run that was stopped goes on.  --regime full is as long as the original's: at
-1,000 clips a hundred epochs, on a GPU a minute or two.
+one line each, and are not repeated; a run that was stopped goes on.  --regime full: 96,000 crops, which is a hundred
+epochs of 1,000 clips, and on a GPU a minute or two.
 """
 
 import sys
@@ -30,10 +30,12 @@ from utils.cli import hertz, make_parser, natural_int, positive_int
 from utils.errors import UserError, run
 from utils.metric import lwlrap
 from utils.prediction_file import load_predictions
+from utils.provenance import digest
+from utils.train_flags import RECIPES
 
 ORIGINAL = "--use_mix_up --use_spec_aug"
 ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
-SHARE = "--recipe improved --curated_share 0.75"
+ONE_STAGE = "--recipe improved --fine_tune 0"
 SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original": ORIGINAL,
     "original, masks twice as wide": f"{ORIGINAL} --mask_share 0.4",
@@ -43,18 +45,21 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original, cosine": f"{ORIGINAL} --num_cycles 1",
     "original, AdamW, cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
     "improved": "--recipe improved",
+    "improved, share 0.75": "--recipe improved --curated_share 0.75",
+    "improved, share as it is": "--recipe improved --curated_share 0",
     "improved, masks twice as wide": "--recipe improved --mask_share 0.4",
     "improved, no masks": "--recipe improved --no-use_spec_aug",
     "improved, believable noisy clips": "--recipe improved --select_noisy",
-    "improved, curated clips alone": "--recipe improved --split train_curated",
-    "share 0.75": SHARE,
-    "share 0.75, believable noisy clips": f"{SHARE} --select_noisy",
-    "share 0.75, dropout 0.5": f"{SHARE} --dropout_rate 0.5",
-    "share 0.75, BCE alone": f"{SHARE} --loss bce",
-    "share 0.57": "--recipe improved --curated_share 0.57",
-    "share as it is": "--recipe improved --curated_share 0",
+    "one stage, share 0.9": f"{ONE_STAGE} --curated_share 0.9",
+    "one stage, share 0.75": f"{ONE_STAGE} --curated_share 0.75",
+    "one stage, share 0.57": ONE_STAGE,
+    "one stage, share as it is": f"{ONE_STAGE} --curated_share 0",
+    "one stage, curated clips alone": f"{ONE_STAGE} --split train_curated",
+    "one stage, share 0.75, believable noisy clips": f"{ONE_STAGE} --curated_share 0.75 --select_noisy",
+    "one stage, share 0.75, BCE alone": f"{ONE_STAGE} --curated_share 0.75 --loss bce",
 }
 
+SIZES = ["device", "arch", "num_folds", "n_iter", "batch_size", "img_rows", "img_cols", "sampling_rate", "precision"]
 REGIMES = {
     "short": {},
     "full": {"n_iter": 1500, "batch_size": 64, "curve": 4, "seeds": [1, 2]},  # 96,000 crops
@@ -69,10 +74,10 @@ def main() -> None:
     if corpus.subset("test").truth is None:
         raise UserError(f"the answers to the test clips of {args.dataset} are not there, so nothing can be compared")
     done = Results(args.folder / "results.jsonl")
-    todo = [(name, seed) for seed in args.seeds for name in args.settings if (name, seed) not in done.rows]
+    todo = [(name, seed) for seed in args.seeds for name in args.settings if (how(name, args), seed) not in done.rows]
     with ThreadPoolExecutor(args.jobs) as pool:
         for name, seed, record in pool.map(lambda job: (*job, train_and_score(*job, args)), todo):
-            done.add(name, seed, record)
+            done.add({"setting": name, "seed": seed, "how": how(name, args), **record})
             print(f"{name}, seed {seed}: lwlrap {record['test']:.4f}, held out {record['held out']:.4f}", flush=True)
     facts = f"{args.arch}{' + CBAM' if args.arch.startswith('resnet') else ''}, fold 0 of {args.num_folds}, "
     facts += f"{args.n_iter} steps of {args.batch_size} crops {args.img_rows} x {args.img_cols}, {args.precision}; "
@@ -87,17 +92,24 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        self.rows = {(row["setting"], row["seed"]): row for row in map(json.loads, lines)}
+        self.rows = {(row["how"], row["seed"]): row for row in map(json.loads, lines)}
 
-    def add(self, setting: str, seed: int, record: dict[str, Any]) -> None:
-        self.rows[setting, seed] = record
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows[row["how"], row["seed"]] = row
         with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"setting": setting, "seed": seed, **record}) + "\n")
+            file.write(json.dumps(row) + "\n")
+
+
+def how(setting: str, args: argparse.Namespace) -> str:
+    """All that a run's result depends on but its seed: a folder may hold runs of several lengths and recipes."""
+    sizes = {name: getattr(args, name) for name in SIZES}
+    return json.dumps([SETTINGS[setting], RECIPES, sizes, args.dataset, args.curve])
 
 
 def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """One training; lwlrap of its last weights on the test clips and on the held-out ones."""
-    folder = args.folder / f"{'_'.join(setting.replace(',', '').split())}_{seed}"
+    name = "_".join(setting.replace(",", "").split())
+    folder = args.folder / f"{name}_{seed}_{digest([how(setting, args)])[:8]}"
     flags = ["--seed", seed, *shlex.split(SETTINGS[setting])]
     began = time.monotonic()
     if "--select_noisy" in flags:
@@ -122,18 +134,7 @@ def train(folder: Path, flags: list[object], args: argparse.Namespace) -> Path:
     flags = ["--dataset", args.dataset, "--eval_freq", every, "--checkpoint_dir", folder, *flags]
     flags += ["--resume", "auto", "--save_freq", 200]  # a stopped ablation goes on
     flags += ["--use_cbam"] if args.arch.startswith("resnet") else []
-    for name in (
-        "device",
-        "arch",
-        "num_folds",
-        "n_iter",
-        "batch_size",
-        "img_rows",
-        "img_cols",
-        "sampling_rate",
-        "precision",
-    ):
-        flags += [f"--{name}", getattr(args, name)]
+    flags += [word for name in SIZES for word in (f"--{name}", getattr(args, name))]
     script(Path(), "benchmarks/scored_run.py" if args.curve else "train.py", *flags, **threads(args))
     [last] = folder.glob("*_last_*.pth")
     return last
@@ -161,7 +162,7 @@ def test_score(path: Path, dataset: str) -> float:
 
 def table(done: Results, args: argparse.Namespace) -> list[Row]:
     """A line per setting; errors are compared with those of the first."""
-    scores = {name: [done.rows[name, seed] for seed in args.seeds] for name in args.settings}
+    scores = {name: [done.rows[how(name, args), seed] for seed in args.seeds] for name in args.settings}
     first = scores[args.settings[0]]
     rows = []
     for name, records in scores.items():

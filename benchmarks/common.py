@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import MagicMock
 
+from utils.errors import MisuseError
+
 Row = dict[str, str]  # a table's row, by column
 MODES = ("eager", "recorded", "compiled")  # a network as it is; as CUDA graphs; by torch.compile, as graphs too
 PYTHON = os.environ.get("PYTHON") or sys.executable  # that runs contenders and scripts, as in run.sh
@@ -28,6 +30,12 @@ def publish(title: str, facts: str, rows: list[Row], notes: list[str], args: arg
 def add_output_flag(parser: argparse.ArgumentParser) -> None:
     """The flag that publish() reads."""
     parser.add_argument("--output", type=Path, help="file to append the table to")
+
+
+def refuse_mode(mode: str, device: str) -> None:
+    """Raises MisuseError where CUDA graphs are asked of a CPU."""
+    if mode == "recorded" and device == "cpu":
+        raise MisuseError("recorded: CUDA graphs are for GPUs; add --device cuda, or choose another mode")
 
 
 def markdown(rows: list[Row]) -> str:

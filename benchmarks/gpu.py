@@ -19,7 +19,14 @@ from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.common import MODES, machine, markdown, package_versions, stand_in_for_audio_packages
+from benchmarks.common import (
+    MODES,
+    machine,
+    markdown,
+    package_versions,
+    refuse_mode,
+    stand_in_for_audio_packages,
+)
 from benchmarks.synthetic import write_dataset
 from loaders.pcen import AudioSettings
 from models import ARCHS
@@ -133,7 +140,10 @@ def parse_args() -> argparse.Namespace:
     rounds.add_argument("--minutes", type=positive_float, default=6.0, help="after which no further part is begun")
     parser.add_argument("--output", type=Path, help="file to write; default on a GPU: benchmarks/gpu.md")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    args = parser.parse_args()
+    for mode in args.modes:
+        refuse_mode(mode, args.device)
+    return args
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from utils.metric import lwlrap
 from utils.training_run import TrainingRun
 from utils.tta import predict
 
-TTA = 8
+TTA, BATCH_SIZE = 8, 32  # as ablation.py and test.py have them
 
 
 class ScoredRun(TrainingRun):
@@ -33,8 +33,9 @@ class ScoredRun(TrainingRun):
 
     def _validate(self, scores: np.ndarray) -> None:
         super()._validate(scores)
-        device, width, batch_size = self.losses.device, self.args.img_cols, self.args.batch_size
-        test = predict(self.model, self.test_clips, width, batch_size, device, tta=TTA, precision=self.precision)
+        slack, device = self.loader.settings.edge_frames, self.losses.device
+        sizes = self.args.img_cols, BATCH_SIZE
+        test = predict(self.model, self.test_clips, *sizes, device, tta=TTA, slack=slack, precision=self.precision)
         self.model.train()
         self.log[-1]["test"] = lwlrap(self.test_truth, test)
         self._write_log()

@@ -21,7 +21,7 @@ from joblib import cpu_count
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import contenders
-from benchmarks.common import MODES, Row, publish
+from benchmarks.common import MODES, Row, publish, refuse_mode
 from benchmarks.rounds import Contender, Timing, add_round_flags, comparison, serve, timed_rounds
 from benchmarks.synthetic import CLASSES, write_clip_files, write_dataset
 from loaders.pcen import AudioSettings
@@ -96,7 +96,7 @@ def extrapolation(args: argparse.Namespace, batch_size: int, timing: Timing) -> 
     whole = timedelta(seconds=round(5 * (timing.cold + 40_000 * step)))
     return (
         f"Batch {batch_size}: 5 folds x 40,000 steps of {1000 * step:.3g} ms and 5 cold starts would take {whole}, "
-        f"from {args.steps * args.repeats:,} timed steps, validation apart (goal at batch 128 on one H100: 30 minutes)."
+        f"from {args.steps * args.repeats:,} timed steps, validation apart (goal at batch 128 on one H100: 20 minutes)."
     )
 
 
@@ -153,7 +153,9 @@ def parse_args(defaults: dict[str, Any]) -> argparse.Namespace:
     rounds.add_argument("--warm_up", type=positive_int, default=1, help="steps of the first round, from a cold start")
     add_round_flags(parser, repeats=5)
     parser.set_defaults(**defaults)
-    return parser.parse_args()
+    args = parser.parse_args()
+    refuse_mode(args.mode, args.device)
+    return args
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from models import get_model
 from utils.atomic import atomic_write
 from utils.cli import HERTZ, SEEDS
 from utils.errors import UserError, one_line
-from utils.runs import run_name
+from utils.runs import LATER_ARGS, run_name
 
 FORMAT = 4
 GONE_ARGS = {  # what only format 3 had, and the value under which a run did without it
@@ -30,7 +30,6 @@ GONE_ARGS = {  # what only format 3 had, and the value under which a run did wit
     "ema_decay": 0.0,
 }
 ADDED_ARGS = {"mask_share": 0.4}  # what format 3 did without: its masks were twice as wide
-LATER_ARGS = {"fine_tune": 0.0}  # what came within format 4, and the value of a run without it
 ADDED_KEYS = {"precision": "", "scaler": {}}  # what was added since: unknown, and none
 KEYS = {
     "format": int,

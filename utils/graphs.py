@@ -1,12 +1,11 @@
 """A network's training pass recorded as CUDA graphs, so that a GPU need not wait for its kernels to be launched."""
 
 import argparse
-import sys
 
 import torch
 from torch import nn
 
-from utils.errors import one_line
+from utils.errors import UserError, one_line
 
 
 def quicken(
@@ -20,12 +19,12 @@ def quicken(
     """What training steps pass their batches through: the network compiled, recorded, or as it is.
 
     args: train.py's.  alone: whether no other process shares the training.  A GPU replays CUDA graphs, compiled or
-    not, unless gradients of several passes are added up; --deterministic records none, which is what was checked.
+    not, but in three cases: several processes, --iter_size above 1, --deterministic.
     """
-    graphs = device.type == "cuda" and alone and args.iter_size == 1
+    graphs = device.type == "cuda" and alone and args.iter_size == 1 and not args.deterministic
     if compiled:
         model.compile(mode="reduce-overhead" if graphs else None)
-    elif graphs and not args.deterministic:
+    elif graphs:
         return record(model, (args.batch_size, 1, args.img_rows, args.img_cols), device, precision)
     return model
 
@@ -36,7 +35,7 @@ def record(model: nn.Module, shape: tuple[int, ...], device: torch.device, preci
     A small network's step is some thousand kernels, and Python takes longer to launch them than they take to run.
     The model itself stays as it was, for inputs of any shape; both share weights and the norms' statistics.  Afterwards
     weights may be changed in place only.  Each backward pass writes its gradients to the same memory, so those of
-    several passes cannot be added up.  Where the recording fails, a line says so and the model itself comes back.
+    several passes cannot be added up.  Raises UserError where the recording fails, as a GPU may be left unusable then.
     """
     engine = nn.Sequential(model)  # recording replaces a module's forward(), and the model is to keep its own
     statistics = [buffer.clone() for buffer in model.buffers()]
@@ -45,9 +44,11 @@ def record(model: nn.Module, shape: tuple[int, ...], device: torch.device, preci
     try:
         with torch.autocast(device.type, precision, enabled=precision != torch.float32, cache_enabled=False):
             torch.cuda.make_graphed_callables(engine, (torch.zeros(shape, device=device),))
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
-        print(f"not recorded as CUDA graphs, so steps take longer: {one_line(str(error))}", file=sys.stderr)
-        engine = model
+        text = f"this GPU does not record the network as CUDA graphs: {one_line(str(error), 200)}"
+        raise UserError(f"{text}; give --deterministic, which does without") from None
     with torch.no_grad():  # back to where they were before the passes that warm up
         for buffer, before in zip(model.buffers(), statistics, strict=True):
             buffer.copy_(before)

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from utils.atomic import atomic_write
 from utils.errors import UserError
+from utils.runs import LATER_ARGS
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def load_predictions(path: Path) -> Predictions:
             raise UserError(f"{path} names one of its {what} twice; predict that fold again")
     if not isinstance(held.args, dict) or held.probabilities.dtype.kind != "f":
         raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again")
+    held = replace(held, args=LATER_ARGS | held.args)
     if held.probabilities.shape != (len(held.fnames), len(held.class_names)):
         raise UserError(f"{path} has {held.probabilities.shape} probabilities for {len(held.fnames)} clips")
     if not np.isfinite(held.probabilities).all():

@@ -17,7 +17,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "l_rate": 2e-3,
         "weight_decay": 0.05,
         "num_cycles": 1,
-        "curated_share": 0.9,
+        "curated_share": 0.57,
+        "fine_tune": 0.25,
         "dropout_rate": 0.2,
         "use_mix_up": True,
         "use_spec_aug": True,
@@ -108,7 +109,10 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
     )
     steps.add_argument(
-        "--fine_tune", type=share, default=0.0, help="last share of the steps, on curated clips alone, without mixup"
+        "--fine_tune",
+        type=share,
+        default=0.0,
+        help="last share of the steps, without mixup and, in --split train, on curated clips alone",
     )
     steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
 

@@ -87,7 +87,6 @@ MISUSE = {  # command line -> what the one line must hold
     "train.py --l_rate fast": "--l_rate",
     "train.py --dropout_rate 1.5": "--dropout_rate",
     "train.py --split test": "--split",
-    "train.py --split train_noisy --fine_tune 0.25": "--fine_tune",
     "train.py --fold_num 5 --num_folds 5": "--fold_num",
     "train.py --fold_num 0 --num_folds 1 --dataset tiny": "--num_folds",
     "train.py --seed 4294967296 --dataset tiny": "--seed",

@@ -63,6 +63,12 @@ def test_the_format_before_is_read_with_what_it_did_without(tmp_path):
     assert (loaded["precision"], loaded["scaler"]) == ("", {})
 
 
+def test_a_run_of_before_there_was_fine_tuning_did_without(tmp_path):
+    without = {name: value for name, value in state()["args"].items() if name != "fine_tune"}
+    save_checkpoint(tmp_path / "x.pth", state() | {"args": without})
+    assert load_checkpoint(tmp_path / "x.pth")["args"] == without | {"fine_tune": 0.0}
+
+
 def test_what_was_not_compiled_before_may_be_now(tmp_path):
     save_checkpoint(tmp_path / "x.pth", older(compile=False))
     assert load_checkpoint(tmp_path / "x.pth")["args"]["compile"] is None

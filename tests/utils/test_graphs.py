@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from utils import graphs
+from utils.errors import UserError
 
 SHAPE = (4, 1, 8, 8)
 
@@ -40,7 +41,10 @@ def recorder(monkeypatch):
 def test_recording_leaves_the_network_its_forward_its_statistics_and_the_random_numbers(recorder):
     model, fresh = network(), network()
     engine = graphs.record(model, SHAPE, torch.device("cpu"), torch.float32)
+    seen = []
+    engine.register_forward_pre_hook(lambda *_: seen.append(1))  # as TensorBoard's
     assert engine(torch.rand(SHAPE)) == "replayed"
+    assert seen == [1]
     assert model(torch.rand(SHAPE)).shape == (4, 3)
     model = network()
     graphs.record(model, SHAPE, torch.device("cpu"), torch.float32)
@@ -49,13 +53,16 @@ def test_recording_leaves_the_network_its_forward_its_statistics_and_the_random_
     assert recorder["generator"].tolist() == [0, 1, 2]
 
 
-def test_where_recording_fails_the_network_itself_is_used_and_a_line_says_so(recorder, capsys):
+def test_where_recording_fails_a_line_names_a_way_out(recorder):
     recorder["error"] = RuntimeError("operation not permitted when stream is capturing\nmore")
-    model = network()
-    assert graphs.record(model, SHAPE, torch.device("cpu"), torch.float32) is model
-    said = capsys.readouterr().err
-    assert "not recorded as CUDA graphs" in said
-    assert said.count("\n") == 1
+    with pytest.raises(UserError, match=r"does not record.*--deterministic"):
+        graphs.record(network(), SHAPE, torch.device("cpu"), torch.float32)
+
+
+def test_want_of_memory_is_told_as_elsewhere(recorder):
+    recorder["error"] = torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.record(network(), SHAPE, torch.device("cpu"), torch.float32)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -95,6 +102,6 @@ def test_what_is_recorded(monkeypatch, device, iter_size, alone, deterministic, 
 def test_what_is_compiled_replays_graphs_where_it_can(monkeypatch, device, iter_size, mode):
     modes, model = [], network()
     monkeypatch.setattr(model, "compile", lambda mode: modes.append(mode))
-    args = argparse.Namespace(iter_size=iter_size)
+    args = argparse.Namespace(iter_size=iter_size, deterministic=False)
     assert graphs.quicken(model, args, torch.device(device), torch.float32, compiled=True, alone=True) is model
     assert modes == [mode]
