@@ -1,4 +1,4 @@
-"""One command for a GPU: whether it computes the same, then how fast, into benchmarks/gpu.md.  Under eight minutes.
+"""One command for a GPU: whether it computes the same, then how fast, into benchmarks/gpu_CARD.md, in eight minutes.
 
 It makes its own data (random features) and needs no network and none of the audio packages.  In small, without a GPU:
 
@@ -62,7 +62,8 @@ def main() -> int:
             found[part] = in_a_process(part, args, Path(folder))
     text = page(args, found, left_out, time.monotonic() - began)
     print(f"\n{text}", flush=True)
-    output = args.output or (ROOT / "benchmarks" / "gpu.md" if args.device == "cuda" else None)
+    card = machine(args.device).lower().replace(" ", "_")
+    output = args.output or (ROOT / "benchmarks" / f"gpu_{card}.md" if args.device == "cuda" else None)
     if output:
         output.write_text(text, encoding="utf-8")
     return int(not found.get("checks", {}).get("passed", False))
@@ -138,7 +139,7 @@ def parse_args() -> argparse.Namespace:
     rounds.add_argument("--repeats", type=positive_int, default=5, help="rounds")
     rounds.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
     rounds.add_argument("--minutes", type=positive_float, default=6.0, help="after which no further part is begun")
-    parser.add_argument("--output", type=Path, help="file to write; default on a GPU: benchmarks/gpu.md")
+    parser.add_argument("--output", type=Path, help="file to write; default on a GPU: benchmarks/gpu_CARD.md")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
     for mode in args.modes:
