@@ -105,6 +105,7 @@ MISUSE = {  # command line -> what the one line must hold
     "report.py --clips -1": "--clips",
     "report.py --seconds 0": "--seconds",
     "on_kaggle/pack.py --num_folds 0": "--num_folds",
+    "benchmarks/gpu.py --device cpu --modes recorded": "recorded",
 }
 
 
