@@ -121,7 +121,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     work = parser.add_argument_group("run")
     work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
     work.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
-    work.add_argument("--deterministic", **ON_OFF, help="same bits each time on a GPU too, but no TF32, no CUDA graphs")
+    work.add_argument("--deterministic", **ON_OFF, help="the same bits on a GPU too, without TF32 or CUDA graphs")
     work.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
