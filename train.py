@@ -51,7 +51,7 @@ def main() -> int:
         clear(args)
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
     optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
-    engine = team.wrap(quicken(model, args, device, precision, compiled, alone=team.size == 1), device)
+    engine = team.wrap(quicken(model, args, device, precision, compiled, graphs=team.size == 1), device)
     criterion = get_loss(args.loss, args.gamma_fl)
     scaler = LossScaler(precision, device)
     training = TrainingRun(args, loader, model, optimizer, scaler, precision, resumed, team)

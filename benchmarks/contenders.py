@@ -14,7 +14,7 @@ from benchmarks import plain, synthetic
 from losses import get_loss
 from train import build_loader, build_model, train_step
 from utils.devices import DTYPES, pick_device, set_up
-from utils.graphs import record
+from utils.graphs import quicken
 from utils.optimization import get_optimizer, parameter_groups
 from utils.scaling import LossScaler
 from utils.train_flags import build_parser
@@ -107,12 +107,7 @@ def network(
 ) -> tuple[nn.Module, nn.Module]:
     """A fresh network ready to train, and what passes inputs through it in one of the MODES."""
     model = build_model(run_args, len(synthetic.CLASSES)).to(device, memory_format=memory_format).train()
-    if mode == "compiled":
-        model.compile(mode="reduce-overhead")
-    if mode == "recorded":
-        shape = (run_args.batch_size, 1, run_args.img_rows, run_args.img_cols)
-        return model, record(model, shape, device, precision)
-    return model, model
+    return model, quicken(model, run_args, device, precision, compiled=mode == "compiled", graphs=mode != "eager")
 
 
 def wait_for(device: torch.device) -> None:

@@ -22,7 +22,7 @@ from loaders.freesound_loader import FreesoundLoader
 from losses import get_loss
 from utils.checkpoint import load_checkpoint
 from utils.devices import DTYPES, set_up
-from utils.graphs import record
+from utils.graphs import quicken
 from utils.optimization import get_optimizer
 from utils.paths import checkpoint_path
 from utils.scaling import LossScaler
@@ -36,7 +36,7 @@ def checks(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
     set_up(device, deterministic=True)
     cpu, there = (losses(args, each, args.check_steps)[0] for each in (torch.device("cpu"), device))
-    off = float(((there - cpu).abs() / cpu.abs()).max())
+    off = apart(there, cpu)
     differing = resumed_differently(args)
     torch.use_deterministic_algorithms(False)
     set_up(device)
@@ -52,9 +52,13 @@ def checks(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
 
 def graphs(args: argparse.Namespace, device: torch.device, eager: torch.Tensor) -> Row:
     """Whether a recorded network has the losses (steps,) of an eager one."""
-    recorded = losses(args, device, args.check_steps, recorded=True)[0]
-    off = float(((recorded - eager).abs() / eager.abs()).max())
+    off = apart(losses(args, device, args.check_steps, recorded=True)[0], eager)
     return row("the same as CUDA graphs", f"{off:.1e} apart from eager at most, relatively", off < LOSS_TOLERANCE)
+
+
+def apart(made: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest relative difference."""
+    return float(((made - expected).abs() / expected.abs()).max())
 
 
 def row(check: str, result: str, passed: bool) -> Row:
@@ -71,10 +75,7 @@ def losses(
     model = train.build_model(run_args, len(loader.class_names)).to(device, memory_format=torch.channels_last).train()
     optimizer = get_optimizer("sgd", model, run_args.l_rate, run_args.momentum, run_args.weight_decay)
     precise = torch.float32, LossScaler(torch.float32, device)
-    engine = model
-    if recorded:
-        shape = (run_args.batch_size, 1, run_args.img_rows, run_args.img_cols)
-        engine = record(model, shape, device, torch.float32)
+    engine = quicken(model, run_args, device, torch.float32, compiled=False, graphs=recorded)
     made = [
         train.train_step(run_args, step, loader, engine, optimizer, get_loss(run_args.loss), device, *precise).cpu()
         for step in range(steps)

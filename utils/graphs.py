@@ -14,14 +14,14 @@ def quicken(
     device: torch.device,
     precision: torch.dtype,
     compiled: bool,
-    alone: bool,
+    graphs: bool,
 ) -> nn.Module:
     """What training steps pass their batches through: the network compiled, recorded, or as it is.
 
-    args: train.py's.  alone: whether no other process shares the training.  A GPU replays CUDA graphs, compiled or
-    not, but in three cases: several processes, --iter_size above 1, --deterministic.
+    args: train.py's.  graphs: whether a GPU may replay CUDA graphs, compiled or not; it cannot where processes share
+    the training.  With --iter_size above 1 or --deterministic it does not.
     """
-    graphs = device.type == "cuda" and alone and args.iter_size == 1 and not args.deterministic
+    graphs = graphs and device.type == "cuda" and args.iter_size == 1 and not args.deterministic
     if compiled:
         model.compile(mode="reduce-overhead" if graphs else None)
     elif graphs:

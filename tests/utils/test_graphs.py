@@ -92,7 +92,7 @@ def test_what_is_recorded(monkeypatch, device, iter_size, alone, deterministic, 
     model = network()
     flags = {"iter_size": iter_size, "deterministic": deterministic, "batch_size": 4, "img_rows": 8, "img_cols": 8}
     args = argparse.Namespace(**flags)
-    engine = graphs.quicken(model, args, torch.device(device), torch.float32, compiled=False, alone=alone)
+    engine = graphs.quicken(model, args, torch.device(device), torch.float32, compiled=False, graphs=alone)
     assert engine == ("recorded" if recorded else model)
 
 
@@ -103,5 +103,5 @@ def test_what_is_compiled_replays_graphs_where_it_can(monkeypatch, device, iter_
     modes, model = [], network()
     monkeypatch.setattr(model, "compile", lambda mode: modes.append(mode))
     args = argparse.Namespace(iter_size=iter_size, deterministic=False)
-    assert graphs.quicken(model, args, torch.device(device), torch.float32, compiled=True, alone=True) is model
+    assert graphs.quicken(model, args, torch.device(device), torch.float32, compiled=True, graphs=True) is model
     assert modes == [mode]
