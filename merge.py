@@ -17,6 +17,7 @@ from utils.merging import (
     add_run_flags,
     align,
     average_folds,
+    balance,
     check_run,
     find_predictions,
     guess_by_frequency,
@@ -49,6 +50,9 @@ def main() -> int:
         fnames, probabilities = average_folds(runs, corpus, args.split)
     if args.split == "test":
         print_test_scores(runs, corpus, probabilities)
+    if args.balance:
+        probabilities = balance(probabilities)
+        print_balanced(args.split, corpus, fnames, probabilities)
     text = io.StringIO()
     if args.split == "test" and corpus.labels_in_submission:
         write_labels(text, fnames, corpus.class_names, probabilities, corpus.labels_in_submission)
@@ -101,6 +105,14 @@ def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> 
     print(f"merged: {describe_test(test, probabilities, corpus.metrics)}")
 
 
+def print_balanced(split: str, corpus: Corpus, fnames: list[str], scores: np.ndarray) -> None:
+    if split == "val":
+        truth = corpus.subset("train_curated").truth_of(fnames)
+        print(f"CV lwlrap, balanced {lwlrap(truth, scores):.4f} over {len(fnames)} clips")
+    elif split == "test" and corpus.subset("test").truth is not None:
+        print(f"merged, balanced: {describe_test(corpus.subset('test'), scores, corpus.metrics)}")
+
+
 def print_cv(runs: Runs, corpus: Corpus, fnames: list[str], probabilities: np.ndarray) -> None:
     truth = corpus.subset("train_curated").truth_of(fnames)
     values, _ = per_class_lwlrap(truth, probabilities)
@@ -128,6 +140,11 @@ def parse_args() -> argparse.Namespace:
     how = parser.add_argument_group("how")
     how.add_argument(
         "--output", help="the table to write; without the flag: submission.csv, oof.csv or noisy.csv, by --split"
+    )
+    how.add_argument(
+        "--balance",
+        action="store_true",
+        help="lower the classes that are high in all clips; for a set whose classes are about equally frequent",
     )
     return parser.parse_args()
 

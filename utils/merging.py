@@ -111,6 +111,18 @@ def average_folds(runs: Runs, corpus: Corpus, split: str = "test") -> tuple[list
     return fnames, np.mean(tables, axis=0)
 
 
+def balance(probabilities: np.ndarray) -> np.ndarray:
+    """Scores (N, C) in [0, 1], for ranking: each class's probabilities by the root of their mean over the clips.
+
+    That moves each class half the way from its mean to one that all classes share, on a logarithmic scale.  The whole
+    way, Saerens et al. 2002 without its iterations, gains more where classes are equally frequent, and loses more
+    where they are not (docs/recipe.md).
+    """
+    means = probabilities.mean(axis=0, dtype=np.float64)  # (C,)
+    scores = probabilities / np.sqrt(np.maximum(means, np.finfo(np.float64).tiny))
+    return scores / max(scores.max(initial=0.0), 1.0)
+
+
 def join_folds(runs: Runs, corpus: Corpus) -> tuple[list[str], np.ndarray]:
     """Each curated clip's probabilities from the fold that held it out, averaged over runs."""
     tables = [_held_out_rows(folds, corpus) for folds in runs.values()]

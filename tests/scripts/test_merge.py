@@ -11,6 +11,7 @@ import pytest
 
 from loaders.layouts import read_corpus
 from utils.errors import UserError
+from utils.merging import balance
 from utils.metric import lwlrap
 from utils.prediction_file import Predictions, save_predictions
 
@@ -92,6 +93,29 @@ def test_public_and_private_scores_of_the_mean_are_printed(merge, save, template
     parts = {"public": slice(0, None, 2), "private": slice(1, None, 2), "overall": slice(None)}
     scores = "  ".join(f"{name} {lwlrap(truth[rows], mean[rows]):.4f}" for name, rows in parts.items())
     assert f"merged: lwlrap {scores}" in merge().out
+
+
+def test_balance_ranks_and_scores_balanced_classes(merge, save, workplace, template):
+    save(0), save(1)
+    mean = (random_table(0).astype(float) + random_table(1)) / 2
+    expected = balance(mean)
+    done = merge("--balance")
+    assert done.code == 0, done.err
+    np.testing.assert_allclose(table(workplace / "submission.csv"), expected, rtol=1e-6)
+    truth = read_corpus(template).subset("test").truth
+    assert f"overall {lwlrap(truth, expected):.4f}" in done.out.partition("merged, balanced: ")[2]
+    assert f"overall {lwlrap(truth, mean):.4f}" in done.out.partition("merged: ")[2]
+
+
+def test_balance_of_the_held_out_clips_tells_what_it_is_worth(merge, save, workplace, template):
+    save(0, "val", CURATED[1::2]), save(1, "val", CURATED[0::2])
+    merge("--split", "val")
+    plain = table(workplace / "oof.csv")
+    done = merge("--split", "val", "--balance")
+    expected = balance(plain.to_numpy())
+    np.testing.assert_allclose(table(workplace / "oof.csv"), expected, rtol=1e-6)
+    truth = read_corpus(template).subset("train_curated").truth
+    assert f"CV lwlrap, balanced {lwlrap(truth, expected):.4f} over 20 clips" in done.out
 
 
 def test_val_joins_the_folds_into_one_table_of_all_curated_clips(merge, save, workplace, template):
