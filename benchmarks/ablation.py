@@ -15,10 +15,12 @@ import argparse
 import json
 import shlex
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean, median
 from typing import Any
 
+import numpy as np
 from joblib import cpu_count
 
 from benchmarks.common import Row, add_output_flag, publish
@@ -28,6 +30,7 @@ from loaders.layouts import read_corpus
 from models import ARCHS
 from utils.cli import hertz, make_parser, natural_int, positive_int
 from utils.errors import UserError, run
+from utils.merging import balance
 from utils.metric import lwlrap
 from utils.prediction_file import load_predictions
 from utils.provenance import digest
@@ -65,7 +68,8 @@ REGIMES = {
     "full": {"n_iter": 1500, "batch_size": 64, "curve": 4, "seeds": [1, 2]},  # 96,000 crops
 }
 
-SCORES = ("test", "test, whole clips", "held out")  # of the last weights: 8 crops a clip, one pass a clip, validation
+# of the last weights: 8 crops a clip, the same as merge.py --balance has it, one pass a clip, validation
+SCORES = ("test", "test, balanced", "test, whole clips", "held out")
 
 
 def main() -> None:
@@ -103,7 +107,7 @@ class Results:
 def how(setting: str, args: argparse.Namespace) -> str:
     """All that a run's result depends on but its seed: a folder may hold runs of several lengths and recipes."""
     sizes = {name: getattr(args, name) for name in SIZES}
-    return json.dumps([SETTINGS[setting], RECIPES, sizes, args.dataset, args.curve])
+    return json.dumps([SETTINGS[setting], RECIPES, sizes, args.dataset, args.curve, SCORES])
 
 
 def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
@@ -119,13 +123,14 @@ def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[s
         flags += ["--noisy_scores", folder / "first"]
     last = train(folder, flags, args)
     seconds = time.monotonic() - began
-    crops, whole = (test_score(predict(last, "test", tta, folder / f"tta_{tta}", args), args.dataset) for tta in (8, 0))
+    crops, whole = (predict(last, "test", tta, folder / f"tta_{tta}", args) for tta in (8, 0))
+    tests = [score_of(crops, args.dataset), score_of(crops, args.dataset, balance), score_of(whole, args.dataset)]
     [log] = folder.glob("*_log.jsonl")
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     held_out, curve = records[-1]["lwlrap"], [record["test"] for record in records if "test" in record]
     for checkpoint in folder.rglob("*.pth"):
         checkpoint.unlink()
-    return {**dict(zip(SCORES, (crops, whole, held_out), strict=True)), "seconds": seconds, "curve": curve}
+    return {**dict(zip(SCORES, (*tests, held_out), strict=True)), "seconds": seconds, "curve": curve}
 
 
 def train(folder: Path, flags: list[object], args: argparse.Namespace) -> Path:
@@ -153,11 +158,11 @@ def threads(args: argparse.Namespace) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(cpu_count() // args.jobs, 1))}
 
 
-def test_score(path: Path, dataset: str) -> float:
-    """lwlrap of a file of predictions of the test clips."""
+def score_of(path: Path, dataset: str, change: Callable[[np.ndarray], np.ndarray] = np.asarray) -> float:
+    """lwlrap of a file of predictions of the test clips.  change: what is done to its table first."""
     predictions, corpus = load_predictions(path), read_corpus(get_data_path(dataset))
     truth = corpus.subset("test").truth_of(predictions.fnames)
-    return lwlrap(truth, predictions.aligned(predictions.fnames, corpus.class_names))
+    return lwlrap(truth, change(predictions.aligned(predictions.fnames, corpus.class_names)))
 
 
 def table(done: Results, args: argparse.Namespace) -> list[Row]:
@@ -166,13 +171,14 @@ def table(done: Results, args: argparse.Namespace) -> list[Row]:
     first = scores[args.settings[0]]
     rows = []
     for name, records in scores.items():
-        test, whole, held_out = ([record[key] for record in records] for key in SCORES)
+        test, balanced, whole, held_out = ([record[key] for record in records] for key in SCORES)
         error, seconds = 1 - mean(test), median(record["seconds"] for record in records)
         rows.append(
             {
                 "setting": name,
                 "flags": f"`{SETTINGS[name]}`",
                 "lwlrap, test": f"{mean(test):.4f} ± {spread(test):.4f}",
+                "balanced": f"{mean(balanced):.4f} ± {spread(balanced):.4f}",
                 "whole clips": f"{mean(whole):.4f} ± {spread(whole):.4f}",
                 "held out": f"{mean(held_out):.4f} ± {spread(held_out):.4f}",
                 **({"test on the way": on_the_way(records)} if args.curve else {}),

@@ -18,7 +18,7 @@ def test_a_setting_is_trained_scored_and_not_trained_again(process, workplace, w
     record, selected = map(json.loads, lines)
     assert (record["setting"], record["seed"]) == ("improved", 1)
     assert f"| {selected['test']:.4f} ± nan |" in first.out
-    assert f"| {record['test']:.4f} ± nan |" in first.out
+    assert f"| {record['test']:.4f} ± nan | {record['test, balanced']:.4f} ± nan |" in first.out
     assert f"| {record['held out']:.4f} ± nan | 1.00 | 1.00 |" in first.out
     again = process(workplace, *command, PYTHON=python)
     assert again.code == 0, again.err
