@@ -16,7 +16,7 @@ from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from losses import Criterion, get_loss
 from models import get_model
-from utils.augment import mixup, spec_augment
+from utils.augment import mixup, shift_bands, spec_augment
 from utils.devices import pick_compile, pick_device, pick_precision, set_up, told_in_one_line
 from utils.errors import MisuseError, UserError, run
 from utils.graphs import quicken
@@ -110,10 +110,13 @@ def train_step(
     Whatever is random in it but dropout is a function of the seed and the step alone.
     """
     total = torch.zeros((), device=device)
+    fine_tuning = step >= fine_tuning_from(args.n_iter, args.fine_tune)
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
         rng = np.random.default_rng([args.seed, 2, number])
         inputs, targets = loader.batch(number)
-        if args.use_mix_up and step < fine_tuning_from(args.n_iter, args.fine_tune):
+        if args.shift_share and not fine_tuning:
+            inputs = shift_bands(inputs, rng, args.shift_share)
+        if args.use_mix_up and not fine_tuning:
             inputs, targets = mixup(inputs, targets, rng)
         if args.use_spec_aug:
             inputs = spec_augment(inputs, rng, args.mask_share)

@@ -38,7 +38,7 @@ from utils.train_flags import RECIPES
 
 ORIGINAL = "--use_mix_up --use_spec_aug"
 ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
-ONE_STAGE = "--recipe improved --fine_tune 0"
+ONE_STAGE = "--recipe improved --fine_tune 0 --shift_share 0"
 SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original": ORIGINAL,
     "original, masks twice as wide": f"{ORIGINAL} --mask_share 0.4",
@@ -48,6 +48,7 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original, cosine": f"{ORIGINAL} --num_cycles 1",
     "original, AdamW, cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
     "improved": "--recipe improved",
+    "improved, no shift": "--recipe improved --shift_share 0",
     "improved, share 0.75": "--recipe improved --curated_share 0.75",
     "improved, share as it is": "--recipe improved --curated_share 0",
     "improved, masks twice as wide": "--recipe improved --mask_share 0.4",

@@ -27,6 +27,19 @@ def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Te
     return mixed, torch.lerp(targets[partner], targets, lam.view(-1, 1))
 
 
+def shift_bands(inputs: Tensor, rng: np.random.Generator, share: float) -> Tensor:
+    """Shift every sample along frequency by a whole number of mel bands, as if its source were higher or lower.
+
+    inputs (B, 1, n_mels, T).  The shifts are uniform between -limit and limit, which is share * n_mels, rounded.  What
+    comes in at an edge is the band at that edge.
+    """
+    batch, _, n_mels, _ = inputs.shape
+    limit = round(share * n_mels)
+    shifts = send(torch.from_numpy(rng.integers(-limit, limit + 1, (batch, 1))), inputs.device)
+    bands = (torch.arange(n_mels, device=inputs.device) + shifts).clamp(0, n_mels - 1)  # (B, n_mels)
+    return inputs.take_along_dim(bands[:, None, :, None], dim=2)
+
+
 def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float = MASK_SHARE) -> Tensor:
     """Blank up to two bands of frequencies, then up to two spans of time per sample (Park et al. 2019, no time warp).
 

@@ -11,7 +11,8 @@ Args = dict[str, Any]  # a run's arguments
 T = TypeVar("T")
 
 FOLD_KEYS = {"arch": str, "sampling_rate": int, "num_folds": int, "fold_num": int}  # which fold of which run it is
-LATER_ARGS = {"fine_tune": 0.0}  # what files of the present formats may lack, and the value of a run without it
+# what files of the present formats may lack, and the values of a run without it
+LATER_ARGS = {"fine_tune": 0.0, "shift_share": 0.0}
 PER_FOLD = {"fold_num", "checkpoint_step", "model_path", "made_from"}  # in which the folds of a run differ
 
 

@@ -19,6 +19,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "num_cycles": 1,
         "curated_share": 0.57,
         "fine_tune": 0.25,
+        "shift_share": 0.06,
         "dropout_rate": 0.2,
         "use_mix_up": True,
         "use_spec_aug": True,
@@ -92,6 +93,9 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         default=MASK_SHARE,
         help="limit of a mask's width, as a share of the axis; masks are a quarter of it wide on average",
     )
+    augment.add_argument(
+        "--shift_share", type=share, default=0.0, help="limit of a shift along frequency, as a share of the bands"
+    )
     steps = parser.add_argument_group("optimization")
     steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
     steps.add_argument("--batch_size", type=positive_int, default=128, help="clips per forward pass")
@@ -112,7 +116,7 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         "--fine_tune",
         type=share,
         default=0.0,
-        help="last share of the steps, without mixup and, in --split train, on curated clips alone",
+        help="last share of the steps, without mixup and shifts and, in --split train, on curated clips alone",
     )
     steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
 

@@ -115,7 +115,7 @@ def test_a_killed_run_goes_on_from_its_last_save_to_the_same_end(train, workplac
 
 def test_adamw_and_fine_tuning_go_on_to_the_same_end(train, workplace, at_batch):
     flags = ["--n_iter", 6, "--eval_freq", 6, *shlex.split("--optimizer adamw --curated_share 0.5 --num_cycles 1")]
-    flags += ["--fine_tune", 0.5, "--use_mix_up"]
+    flags += ["--fine_tune", 0.5, "--use_mix_up", "--shift_share", 0.1]
     assert train(*flags, "--checkpoint_dir", "whole").code == 0
     at_batch(3, lambda made: os.kill(os.getpid(), signal.SIGTERM))
     assert train(*flags, "--checkpoint_dir", "parts").code == 128 + signal.SIGTERM
@@ -123,12 +123,13 @@ def test_adamw_and_fine_tuning_go_on_to_the_same_end(train, workplace, at_batch)
     assert differences(checkpoint(workplace / "whole"), checkpoint(workplace / "parts")) == []
 
 
-def test_fine_tuning_does_without_mixup(train, module_of, monkeypatch):
+@pytest.mark.parametrize(("name", "flag"), [("mixup", ["--use_mix_up"]), ("shift_bands", ["--shift_share", 0.1])])
+def test_fine_tuning_does_without_mixup_and_shifts(train, module_of, monkeypatch, name, flag):
     train_py = module_of("train.py")
-    mixed, mixup = [], train_py.mixup
-    monkeypatch.setattr(train_py, "mixup", lambda *batch: mixed.append(1) or mixup(*batch))
-    assert train("--n_iter", 5, "--iter_size", 2, "--eval_freq", 0, "--use_mix_up", "--fine_tune", 0.4).code == 0
-    assert len(mixed) == 2 * 3
+    calls, function = [], getattr(train_py, name)
+    monkeypatch.setattr(train_py, name, lambda *batch: calls.append(1) or function(*batch))
+    assert train("--n_iter", 5, "--iter_size", 2, "--eval_freq", 0, *flag, "--fine_tune", 0.4).code == 0
+    assert len(calls) == 2 * 3
 
 
 def test_a_finished_run_resumed_trains_and_writes_nothing(train, workplace):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.augment import draw_masks, mixup, spec_augment
+from utils.augment import draw_masks, mixup, shift_bands, spec_augment
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -56,13 +56,16 @@ def test_partners_are_a_permutation_of_the_batch():
     assert partners != list(range(8))
 
 
-@pytest.mark.parametrize("augment", [lambda r: mixup(*batch(), r)[0], partial(spec_augment, batch()[0])])
+@pytest.mark.parametrize(
+    "augment",
+    [lambda r: mixup(*batch(), r)[0], partial(spec_augment, batch()[0]), lambda r: shift_bands(batch()[0], r, 0.2)],
+)
 def test_the_same_seed_gives_the_same_result_and_another_does_not(augment):
     assert torch.equal(augment(rng(1)), augment(rng(1)))
     assert not torch.equal(augment(rng(1)), augment(rng(2)))
 
 
-@pytest.mark.parametrize("augment", [mixup, lambda x, y, r: spec_augment(x, r)])
+@pytest.mark.parametrize("augment", [mixup, lambda x, y, r: spec_augment(x, r), lambda x, y, r: shift_bands(x, r, 0.2)])
 def test_the_batch_itself_is_left_alone(augment):
     inputs, targets = batch()
     augment(inputs, targets, rng(1))
@@ -87,6 +90,21 @@ def test_each_mask_is_filled_with_the_mean_by_then_and_all_other_places_stay(see
         for span in spans[:, number]:
             expected[:, torch.from_numpy(span)] = expected.mean()
         torch.testing.assert_close(after, expected)
+
+
+@given(SEEDS)
+def test_a_shift_moves_all_of_a_sample_and_repeats_the_band_at_the_edge(seed):
+    inputs, _ = batch()
+    for before, after in zip(inputs[:, 0], shift_bands(inputs, rng(seed), 0.15)[:, 0], strict=True):  # 20 bands
+        padded = torch.cat([before[:1].expand(3, -1), before, before[-1:].expand(3, -1)])
+        assert sum(torch.equal(after, padded[first : first + 20]) for first in range(7)) == 1
+
+
+def test_shifts_are_uniform_up_to_the_limit():
+    ramp = torch.arange(20.0).view(1, 1, 20, 1).expand(7000, 1, 20, 2)
+    shifts, counts = (shift_bands(ramp, rng(0), 0.15)[:, 0, 10, 0] - 10).unique(return_counts=True)
+    assert shifts.tolist() == [-3, -2, -1, 0, 1, 2, 3]
+    assert (counts - 1000).abs().max() < 150
 
 
 def published_masks(size: int, rng: np.random.Generator, share: float = 0.2) -> list[tuple[int, int]]:
