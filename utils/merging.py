@@ -114,9 +114,9 @@ def average_folds(runs: Runs, corpus: Corpus, split: str = "test") -> tuple[list
 def balance(probabilities: np.ndarray) -> np.ndarray:
     """Scores (N, C) in [0, 1], for ranking: each class's probabilities by the root of their mean over the clips.
 
-    That moves each class half the way from its mean to one that all classes share, on a logarithmic scale.  The whole
-    way, Saerens et al. 2002 without its iterations, gains more where classes are equally frequent, and loses more
-    where they are not (docs/recipe.md).
+    On a logarithmic scale that moves each class half the way from its mean to one that all classes share.  The whole
+    way (Saerens et al. 2002, one iteration towards equal priors) gains no more where classes are equally frequent, and
+    loses more where they are not (docs/recipe.md).
     """
     means = probabilities.mean(axis=0, dtype=np.float64)  # (C,)
     scores = probabilities / np.sqrt(np.maximum(means, np.finfo(np.float64).tiny))
