@@ -15,7 +15,6 @@ import argparse
 import json
 import shlex
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean, median
 from typing import Any
@@ -125,7 +124,8 @@ def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[s
     last = train(folder, flags, args)
     seconds = time.monotonic() - began
     crops, whole = (predict(last, "test", tta, folder / f"tta_{tta}", args) for tta in (8, 0))
-    tests = [score_of(crops, args.dataset), score_of(crops, args.dataset, balance), score_of(whole, args.dataset)]
+    truth, (crops, whole) = tables_of([crops, whole], args.dataset)
+    tests = [lwlrap(truth, scores) for scores in (crops, balance(crops), whole)]
     [log] = folder.glob("*_log.jsonl")
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     held_out, curve = records[-1]["lwlrap"], [record["test"] for record in records if "test" in record]
@@ -159,11 +159,11 @@ def threads(args: argparse.Namespace) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(cpu_count() // args.jobs, 1))}
 
 
-def score_of(path: Path, dataset: str, change: Callable[[np.ndarray], np.ndarray] = np.asarray) -> float:
-    """lwlrap of a file of predictions of the test clips.  change: what is done to its table first."""
-    predictions, corpus = load_predictions(path), read_corpus(get_data_path(dataset))
-    truth = corpus.subset("test").truth_of(predictions.fnames)
-    return lwlrap(truth, change(predictions.aligned(predictions.fnames, corpus.class_names)))
+def tables_of(paths: list[Path], dataset: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The answers (N, C) to the test clips, and the probabilities (N, C) in each file of predictions of them."""
+    corpus, predictions = read_corpus(get_data_path(dataset)), [load_predictions(path) for path in paths]
+    fnames = predictions[0].fnames
+    return corpus.subset("test").truth_of(fnames), [each.aligned(fnames, corpus.class_names) for each in predictions]
 
 
 def table(done: Results, args: argparse.Namespace) -> list[Row]:
