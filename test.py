@@ -16,7 +16,7 @@ from loaders.pcen import AudioSettings
 from loaders.store import Clips
 from utils.atomic import try_outputs
 from utils.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
-from utils.cli import hertz, make_parser, natural_int, positive_int, seed
+from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
 from utils.devices import PRECISION_HELP, PRECISIONS, choose_device, pick_precision, set_up, told_in_one_line
 from utils.errors import MisuseError, UserError, run
 from utils.metric import lwlrap
@@ -24,7 +24,7 @@ from utils.paths import prediction_path
 from utils.prediction_file import Predictions, load_predictions, save_predictions
 from utils.provenance import digest, tensors_digest
 from utils.scores import describe_further, describe_test
-from utils.tta import SHARED, Prepared, predict, prepare
+from utils.tta import SHARED, Prepared, predict, prepare, shift_of
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
 
@@ -63,7 +63,7 @@ def main() -> int:
         scored = predict(
             network, clips.to(device), trained.img_cols, args.batch_size, device,
             tta=args.tta, slack=audio_settings(trained).edge_frames, precision=precision,
-            label=f"fold {trained.fold_num}, {split}",
+            label=f"fold {trained.fold_num}, {split}", shift=about["tta_shift"],
         )  # fmt: skip
         probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
         predictions = Predictions(probabilities, fnames, state["class_names"], vars(trained) | about)
@@ -93,6 +93,7 @@ def describe(
         "train_split": state["args"].get("split"),
         "checkpoint_step": state["step"],
         "tta": args.tta,
+        "tta_shift": shift_of(state["args"]) if args.tta_shift is None else args.tta_shift,
         "split": split,
         "precision": str(precision),
         "model_path": args.model_path,
@@ -174,6 +175,12 @@ def parse_args() -> argparse.Namespace:
         type=tta,
         default=8,
         help="crops per clip; shared: all crops that a clip has, in one pass; 0: the whole clip as one crop",
+    )
+    how.add_argument(
+        "--tta_shift",
+        type=share,
+        help="leave a clip's first crop as it is, shift the second up and the third down along frequency by this share "
+        "of the bands, and so on; without the flag: half of the training's --shift_share",
     )
     how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
     how.add_argument("--use_cuda", **on_off, help="use a GPU; without the flag: if there is one")

@@ -29,7 +29,7 @@ from utils.team import SOLO, Team, join_team
 from utils.tensorboard import Tensorboard, import_writer
 from utils.train_flags import RECIPES, build_parser, describe_recipe
 from utils.training_run import Interrupts, TrainingRun, refuse_lone_values, try_run_outputs
-from utils.tta import predict
+from utils.tta import predict, shift_of
 
 
 @told_in_one_line()
@@ -63,6 +63,7 @@ def main() -> int:
         return predict(
             model, loader.held_out.select(rows), args.img_cols, args.batch_size,
             device, slack=loader.settings.edge_frames, precision=precision, label="validation",
+            shift=shift_of(vars(args)),
         )  # fmt: skip
 
     def scores() -> np.ndarray:

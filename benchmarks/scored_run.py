@@ -17,7 +17,7 @@ from loaders.layouts import read_corpus
 from utils.errors import run
 from utils.metric import lwlrap
 from utils.training_run import TrainingRun
-from utils.tta import predict
+from utils.tta import predict, shift_of
 
 TTA, BATCH_SIZE = 8, 32  # as ablation.py and test.py have them
 
@@ -35,7 +35,8 @@ class ScoredRun(TrainingRun):
         super()._validate(scores)
         slack, device = self.loader.settings.edge_frames, self.losses.device
         sizes = self.args.img_cols, BATCH_SIZE
-        test = predict(self.model, self.test_clips, *sizes, device, tta=TTA, slack=slack, precision=self.precision)
+        how = {"slack": slack, "precision": self.precision, "shift": shift_of(vars(self.args))}
+        test = predict(self.model, self.test_clips, *sizes, device, tta=TTA, **how)
         self.model.train()
         self.log[-1]["test"] = lwlrap(self.test_truth, test)
         self._write_log()

@@ -16,7 +16,7 @@ from models.folding import fold_norms
 from utils.checkpoint import build_network, find_runs, load_checkpoint
 from utils.devices import pick_precision
 from utils.errors import MisuseError, UserError
-from utils.tta import predict
+from utils.tta import predict, shift_of
 
 CROP_SETTINGS = ("sampling_rate", "img_rows", "img_cols")  # what networks must share to hear the same crops
 
@@ -32,15 +32,16 @@ class Ensemble:
     width: int  # frames of a crop
     device: torch.device
     precision: torch.dtype
+    shifts: list[float]  # of each network: see utils.tta.predict
 
     def predict(self, clips: Clips, batch_size: int, tta: int | None) -> np.ndarray:
         """Mean over networks of the mean probability over a clip's crops: (N, C) float32.  tta: see crop_starts."""
         tables = [
             predict(
                 model, clips, self.width, batch_size, self.device,
-                tta=tta, slack=self.settings.edge_frames, precision=self.precision,
+                tta=tta, slack=self.settings.edge_frames, precision=self.precision, shift=shift,
             )[:, columns]
-            for model, columns in zip(self.models, self.columns, strict=True)
+            for model, columns, shift in zip(self.models, self.columns, self.shifts, strict=True)
         ]  # fmt: skip
         return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
 
@@ -83,4 +84,5 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
         args["img_cols"],
         device,
         pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))[0],
+        [shift_of(state["args"]) for state in states.values()],
     )

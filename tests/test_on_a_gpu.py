@@ -178,11 +178,13 @@ def test_validation(gpu, make_loader, monkeypatch, precision, memory):
 @pytest.mark.parametrize("tta", [0, 1, 8])
 def test_the_prediction_of_test_py(gpu, make_loader, tta):
     clips = make_loader().held_out.to(CUDA)
-    assert predict(network(), clips, WIDTH, 4, CUDA, tta=tta, precision=torch.float16).shape == (len(clips), 4)
+    made = predict(network(), clips, WIDTH, 4, CUDA, tta=tta, precision=torch.float16, shift=0.1)
+    assert made.shape == (len(clips), 4)
 
 
 def test_the_ensemble_of_tag_py(gpu, make_loader):
     clips = make_loader().held_out  # which tag.py leaves on the host: it hears each file once
     models, names = [network(), network("mobilenet_v3_small")], list("abcd")
-    ensemble = Ensemble(models, [[0, 1, 2, 3], [3, 2, 1, 0]], names, SETTINGS, WIDTH, CUDA, torch.bfloat16)
+    columns, shifts = [[0, 1, 2, 3], [3, 2, 1, 0]], [0.0, 0.1]
+    ensemble = Ensemble(models, columns, names, SETTINGS, WIDTH, CUDA, torch.bfloat16, shifts)
     assert ensemble.predict(clips, 4, tta=3).shape == (len(clips), 4)

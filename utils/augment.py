@@ -30,14 +30,21 @@ def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Te
 def shift_bands(inputs: Tensor, rng: np.random.Generator, share: float) -> Tensor:
     """Shift every sample along frequency by a whole number of mel bands, as if its source were higher or lower.
 
-    inputs (B, 1, n_mels, T).  The shifts are uniform between -limit and limit, which is share * n_mels, rounded.  What
-    comes in at an edge is the band at that edge.
+    inputs (B, 1, n_mels, T).  The shifts are uniform between -limit and limit, which is share * n_mels, rounded.
     """
     batch, _, n_mels, _ = inputs.shape
     limit = round(share * n_mels)
-    shifts = send(torch.from_numpy(rng.integers(-limit, limit + 1, (batch, 1))), inputs.device)
-    bands = (torch.arange(n_mels, device=inputs.device) + shifts).clamp(0, n_mels - 1)  # (B, n_mels)
-    return inputs.take_along_dim(bands[:, None, :, None], dim=2)
+    return move_bands(inputs, rng.integers(-limit, limit + 1, batch))
+
+
+def move_bands(inputs: Tensor, shifts: np.ndarray) -> Tensor:
+    """Band i of sample b becomes its band i + shifts[b], or the band at the edge where there is no such.
+
+    inputs (B, 1, n_mels, T), shifts (B,) whole numbers.
+    """
+    n_mels = inputs.shape[2]
+    bands = np.clip(np.arange(n_mels) + shifts[:, None], 0, n_mels - 1)  # (B, n_mels)
+    return inputs.take_along_dim(send(torch.from_numpy(bands), inputs.device)[:, None, :, None], dim=2)
 
 
 def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float = MASK_SHARE) -> Tensor:

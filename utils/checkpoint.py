@@ -60,6 +60,7 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "num_folds": range(1, 10_001),  # 1: a published validation split
     "seed": SEEDS,
     "use_cbam": bool,
+    "shift_share": float,
 }
 
 
@@ -142,7 +143,9 @@ def _wrong_args(args: dict[str, Any]) -> list[str]:
         return type(value) is int and value in kind if isinstance(kind, range) else type(value) is kind
 
     wrong = [f"args {key}" for key, kind in ARGS.items() if not fits(args.get(key), kind)]
-    return wrong or (["args fold_num"] if args["fold_num"] >= args["num_folds"] else [])
+    if not wrong and args["fold_num"] >= args["num_folds"]:
+        return ["args fold_num"]
+    return wrong or ([] if 0 <= args["shift_share"] <= 1 else ["args shift_share"])
 
 
 def _wrong_state(state: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Probabilities of clips from overlapping crops: what validation measures and what test.py writes."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,9 +11,11 @@ from tqdm import tqdm
 from loaders.store import Clips
 from models.folding import fold_norms
 from models.windows import windowed
+from utils.augment import move_bands
 
 SHARED = "shared"  # for tta: all crops of a clip in one pass, see models/windows.py
 LONGEST_PASS = 6000  # frames, a minute: longer clips pass in several parts, which bounds the memory
+TURNS = np.array([0, -1, 1])  # how the crops of a clip are shifted along frequency, one after another
 
 
 class Prepared(NamedTuple):
@@ -27,6 +29,11 @@ def prepare(model: nn.Module, tta: int | str | None, n_mels: int, width: int) ->
     """What predict makes of a network first; it takes the outcome too, for who calls it more than once."""
     crops = fold_norms(model.eval())
     return Prepared(crops, windowed(model, n_mels, width) if tta == SHARED else crops)
+
+
+def shift_of(args: dict[str, Any]) -> float:
+    """By which share of the bands a network's crops are shifted in prediction: half the limit of its training."""
+    return args["shift_share"] / 2
 
 
 def crop_starts(length: int, width: int, tta: int | None, slack: int = 0) -> np.ndarray:
@@ -53,11 +60,13 @@ def predict(
     slack: int = 0,
     precision: torch.dtype = torch.float32,
     label: str | None = None,
+    shift: float = 0.0,
 ) -> np.ndarray:
     """Mean probability of each class over a clip's crops: (N, C) float32.
 
     tta: see crop_starts; 0 takes each clip whole in one pass, SHARED in one pass that is judged crop by crop.  Crops
-    are batched across clips.  label: of the progress bar.
+    are batched across clips.  label: of the progress bar.  shift: by this share of the bands, rounded, a clip's second
+    crop is shifted up, its third down, its fourth not, and so on; with tta 0 and SHARED nothing is shifted.
     """
     if not isinstance(model, Prepared):
         model = prepare(model, tta, clips.packs[0].shape[1], width)
@@ -65,11 +74,15 @@ def predict(
     counts = np.array([len(first) for first, _ in parts])
     owner = np.repeat(np.arange(len(clips)), counts)  # (crops,)
     first, widths = np.concatenate([first for first, _ in parts]), np.repeat([wide for _, wide in parts], counts)
+    turns = TURNS[(np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)) % len(TURNS)]
+    shifts = round(shift * clips.packs[0].shape[1]) * turns * (tta not in (0, SHARED))
     batches = list(_batches(widths, batch_size * width))
     probabilities: list[torch.Tensor] = []
     for batch in tqdm(batches, desc=label, unit="batch", disable=None if label else True, leave=False):
         wide = int(widths[batch[0]])
-        inputs = clips.crops(owner[batch], first[batch], wide, device).contiguous(memory_format=torch.channels_last)
+        inputs = clips.crops(owner[batch], first[batch], wide, device)
+        inputs = move_bands(inputs, shifts[batch]) if shifts[batch].any() else inputs
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
             logits = model.crops(inputs) if wide == width else model.others(inputs)
         probabilities.append(logits.float().sigmoid().unflatten(0, (len(batch), -1)).mean(dim=1))

@@ -98,6 +98,25 @@ def test_tta_changes_the_crops(run, trained):
     assert not np.array_equal(tables[1], tables[2])
 
 
+def test_shifts_are_heard_where_a_clip_has_several_crops(run, trained):
+    same = predicted(run, trained, "--tta", 1, "--tta_shift", 0.1)
+    np.testing.assert_array_equal(same, predicted(run, trained, "--tta", 1))
+    assert np.abs(predicted(run, trained, "--tta_shift", 0.1) - predicted(run, trained)).max() > 1e-6
+
+
+def test_shifts_are_half_of_those_of_the_training(script, trained, tmp_path):
+    state = load_checkpoint(trained / CHECKPOINT)
+    torch.save(state | {"args": state["args"] | {"shift_share": 0.2}}, tmp_path / "shifted.pth")
+    tables = {}
+    for path, flags in {tmp_path / "shifted.pth": [], trained / CHECKPOINT: ["--tta_shift", "0.1"]}.items():
+        done = script(trained, "test.py", "--model_path", path, "--prediction_dir", tmp_path, *flags)
+        assert done.code == 0, done.err
+        made = load_predictions(tmp_path / Path(PREDICTED.format("test")).name)
+        assert made.args["tta_shift"] == 0.1
+        tables[path] = made.probabilities
+    np.testing.assert_array_equal(*tables.values())
+
+
 def test_nothing_is_read_out_of_the_checkpoints_name(script, trained, tmp_path):
     shutil.copy(trained / CHECKPOINT, tmp_path / "mobilenet_v3_large_other_best_9x9_8000_1-7_model.pth")
     flags = "--no-use_cuda --prediction_dir", str(tmp_path), "--model_path"

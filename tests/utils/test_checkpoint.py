@@ -159,7 +159,17 @@ def test_a_key_of_another_kind_is_named(tmp_path, key):
     assert key in refusal(tmp_path / "x.pth")
 
 
-@pytest.mark.parametrize(("name", "value"), [("arch", 3), ("use_cbam", 1), ("seed", None), ("img_rows", "32")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("arch", 3),
+        ("use_cbam", 1),
+        ("seed", None),
+        ("img_rows", "32"),
+        ("shift_share", 2.0),
+        ("shift_share", float("nan")),
+    ],
+)
 def test_an_argument_of_another_kind_is_named(tmp_path, name, value):
     save_checkpoint(tmp_path / "x.pth", state() | {"args": state()["args"] | {name: value}})
     assert name in refusal(tmp_path / "x.pth")

@@ -82,7 +82,9 @@ def clips(lengths: list[int]) -> tuple[Clips, list[np.ndarray]]:
 
 @pytest.mark.parametrize("tta", [None, 0, 1, 3])
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
-def test_equals_a_plain_loop_over_clips_and_crops(tta, batch_size):
+@pytest.mark.parametrize("shift", [0, 0.3])
+def test_equals_a_plain_loop_over_clips_and_crops(tta, batch_size, shift):
+    """0.3 of six bands is 2, rounded."""
     held, parts = clips([20, 53, 7, 22, 100, 53])
     model = Network().eval()
     expected = []
@@ -92,10 +94,13 @@ def test_equals_a_plain_loop_over_clips_and_crops(tta, batch_size):
         else:
             wrapped = np.resize(part, (20, 6)) if len(part) < 20 else part
             crops = [wrapped[start : start + 20] for start in crop_starts(len(part), 20, tta, slack=2)]
+        if shift and tta != 0:
+            moved = ([0, 1, 2, 3, 4, 5], [0, 0, 0, 1, 2, 3], [2, 3, 4, 5, 5, 5])  # as it is, up, down
+            crops = [crop[:, moved[number % 3]] for number, crop in enumerate(crops)]
         with torch.inference_mode():
             said = [model(torch.from_numpy(crop.T[None, None].astype(np.float32))).sigmoid()[0] for crop in crops]
         expected.append(torch.stack(said).mean(dim=0).numpy())
-    made = predict(model, held, 20, batch_size, CPU, tta=tta, slack=2)
+    made = predict(model, held, 20, batch_size, CPU, tta=tta, slack=2, shift=shift)
     assert (made.shape, made.dtype) == ((6, 3), np.float32)
     np.testing.assert_allclose(made, expected, atol=1e-6)
 
