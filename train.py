@@ -149,7 +149,8 @@ def build_loader(args: argparse.Namespace, device: torch.device) -> FreesoundLoa
         fold_split=args.fold_split,
         noisy_weight=args.noisy_weight,
         curated_share=args.curated_share,
-        curated_alone_from=fine_tuning_from(args.n_iter, args.fine_tune) * args.iter_size,
+        later_share=args.fine_tune_share,
+        later_from=fine_tuning_from(args.n_iter, args.fine_tune) * args.iter_size,
         keep_noisy=believable_clips(args) if args.noisy_scores else None,
     )
 

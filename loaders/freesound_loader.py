@@ -61,15 +61,15 @@ class FreesoundLoader:
         fold_split: str | None = None,
         noisy_weight: float = 0.8,
         curated_share: float = 0.0,
-        curated_alone_from: float = np.inf,
+        later_share: float = 1.0,
+        later_from: float = np.inf,
         keep_noisy: Collection[str] | None = None,
     ) -> None:
         """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
 
         num_folds, fold_split: None takes what the data set gives (see `settle_folds`).
-        curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  curated_alone_from:
-        the number of the first batch that has no others.  keep_noisy: file names of the noisy clips to train on;
-        None: all.
+        curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  later_share: the
+        same from batch number later_from on.  keep_noisy: file names of the noisy clips to train on; None: all.
         """
         corpus = read_corpus(get_data_path(dataset))
         fold_split, num_folds = settle_folds(corpus.subset("train_curated"), fold_split, num_folds)
@@ -96,8 +96,8 @@ class FreesoundLoader:
 
         if not len(clips):
             raise UserError(f"no clip is left to train on: none of --split {split} is usable and believable")
-        curated_share = curated_share if len(parts) == 2 else 0.0
-        self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, seed, curated_share, curated_alone_from)
+        shares = {"first_share": curated_share, "later_share": later_share, "later_from": later_from}
+        self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, seed, **shares)
 
         self.class_names, self.metrics = corpus.class_names, corpus.metrics
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]

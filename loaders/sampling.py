@@ -15,22 +15,21 @@ class Sampler:
         batch_size: int,
         seed: int,
         first_share: float = 0.0,
-        first_alone_from: float = np.inf,
+        later_share: float = 1.0,
+        later_from: float = np.inf,
     ) -> None:
         """first_share: at least so much of every batch is of clips 0..n_first-1; the others get the rest.
 
-        first_alone_from: the number of the batch from which on the others get nothing.
+        later_share: the same from batch number later_from on.
         """
         self.batch_size, self.seed = batch_size, seed
-        lifted = first_share > n_first / n_clips
-        groups = [(0, n_first, first_share), (n_first, n_clips, 1 - first_share)] if lifted else []
-        self.groups = [group for group in groups if group[2] > 0] or [(0, n_clips, 1.0)]
-        self.first_alone, self.first_alone_from = [(0, n_first, 1.0)], first_alone_from
+        self.groups, self.later_groups = (_groups(n_first, n_clips, share) for share in (first_share, later_share))
+        self.later_from = later_from
 
     def batch(self, number: int) -> np.ndarray:
         """Indices (batch_size,) of the clips of that batch."""
         chosen, edge = [], 0.0
-        groups = self.groups if number < self.first_alone_from else self.first_alone
+        groups = self.groups if number < self.later_from else self.later_groups
         for stream, (first, last, share) in enumerate(groups):
             lower, edge = edge, edge + share * self.batch_size
             before, after = (self._total(n, lower, edge) for n in (number, number + 1))
@@ -46,6 +45,12 @@ class Sampler:
         epochs, places = np.divmod(positions, n)
         parts = [_epoch(self.seed, stream, epoch, n)[places[epochs == epoch]] for epoch in np.unique(epochs)]
         return np.concatenate(parts) if parts else np.zeros(0, int)
+
+
+def _groups(n_first: int, n_clips: int, share: float) -> list[tuple[int, int, float]]:
+    """First clip, last clip + 1 and share of the batches of each group."""
+    groups = [(0, n_first, share), (n_first, n_clips, 1 - share)] if share > n_first / n_clips else []
+    return [group for group in groups if group[2] > 0] or [(0, n_clips, 1.0)]
 
 
 @lru_cache(maxsize=4)

@@ -19,6 +19,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "num_cycles": 1,
         "curated_share": 0.57,
         "fine_tune": 0.25,
+        "fine_tune_share": 0.57,
         "shift_share": 0.06,
         "dropout_rate": 0.2,
         "use_mix_up": True,
@@ -116,7 +117,10 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         "--fine_tune",
         type=share,
         default=0.0,
-        help="last share of the steps, without mixup and shifts and, in --split train, on curated clips alone",
+        help="last share of the steps, which do without mixup and shifts",
+    )
+    steps.add_argument(
+        "--fine_tune_share", type=share, default=1.0, help="least share of curated clips in a batch of those steps"
     )
     steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
 

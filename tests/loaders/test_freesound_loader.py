@@ -138,7 +138,7 @@ def test_the_share_of_curated_clips_in_a_batch_can_be_chosen(make_loader, templa
 
 
 def test_from_a_batch_on_curated_clips_can_be_alone(make_loader):
-    loader = make_loader(batch_size=8, curated_alone_from=2)
+    loader = make_loader(batch_size=8, later_from=2)
     hard = [bool(((targets == 0) | (targets == 1)).all()) for _, targets in map(loader.batch, range(5))]
     assert hard == [False, False, True, True, True]  # noisy labels are softened
     seen = {loader.clips.fnames[i] for number in range(2, 30) for i in loader._draw(number)[0]}

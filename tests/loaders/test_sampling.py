@@ -39,6 +39,14 @@ def test_a_share_below_that_of_the_clips_changes_nothing():
         np.testing.assert_array_equal(Sampler(9, 12, 4, 1, 0.5).batch(number), Sampler(9, 12, 4, 1).batch(number))
 
 
+@given(SHARES, SHARES | st.just(0.0))
+def test_the_share_changes_with_the_number_of_the_batch_alone(before, after):
+    whole = Sampler(9, 25, 8, 1, before, after, later_from=3)
+    for number in range(6):
+        share = before if number < 3 else after
+        np.testing.assert_array_equal(whole.batch(number), Sampler(9, 25, 8, 1, share).batch(number))
+
+
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_a_batch_depends_on_the_seed_and_its_number_alone(share):
     one, same, other = (Sampler(10, 30, 8, seed, share) for seed in (1, 1, 2))

@@ -11,11 +11,12 @@ from torch import nn
 
 from utils.checkpoint import ADDED_KEYS, KEYS, checkpoint_args, load_checkpoint, load_weights, save_checkpoint
 from utils.errors import UserError
+from utils.runs import LATER_ARGS
 
 
 def state() -> dict:
     arguments = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
-                 "fine_tune": 0.0, "shift_share": 0.0, "fold_num": 0, "num_folds": 2, "seed": 1,
+                 **LATER_ARGS, "fold_num": 0, "num_folds": 2, "seed": 1,
                  "use_cbam": False}  # fmt: skip
     return {
         "args": arguments, "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
@@ -64,11 +65,11 @@ def test_the_format_before_is_read_with_what_it_did_without(tmp_path):
     assert (loaded["precision"], loaded["scaler"]) == ("", {})
 
 
-@pytest.mark.parametrize("name", ["fine_tune", "shift_share"])
+@pytest.mark.parametrize("name", LATER_ARGS)
 def test_a_run_of_before_there_was_such_a_flag_did_without(tmp_path, name):
     without = {key: value for key, value in state()["args"].items() if key != name}
     save_checkpoint(tmp_path / "x.pth", state() | {"args": without})
-    assert load_checkpoint(tmp_path / "x.pth")["args"] == without | {name: 0.0}
+    assert load_checkpoint(tmp_path / "x.pth")["args"] == without | {name: LATER_ARGS[name]}
 
 
 def test_what_was_not_compiled_before_may_be_now(tmp_path):

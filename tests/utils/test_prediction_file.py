@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from utils.errors import UserError
 from utils.prediction_file import Predictions, load_predictions, save_predictions, write_table
+from utils.runs import LATER_ARGS
 
 TABLE = np.array([[0.1, 0.25, 1], [0, 1e-7, 0.123456789]], np.float32)
 MADE = Predictions(TABLE, ["b.wav", "Hü,nd/a.wav"], ["Bark", "Hum", "Meow"], {"arch": "resnet18", "tta": 8})
@@ -22,7 +23,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     np.testing.assert_array_equal(loaded.probabilities, TABLE)
     assert loaded.probabilities.dtype == np.float32
     assert (loaded.fnames, loaded.class_names) == (MADE.fnames, MADE.class_names)
-    assert loaded.args == MADE.args | {"fine_tune": 0.0, "shift_share": 0.0, "tta_shift": 0.0}  # before there were any
+    assert loaded.args == MADE.args | LATER_ARGS | {"tta_shift": 0.0}  # of before there were these
 
 
 def test_a_csv_in_the_layout_of_a_submission_lies_beside(tmp_path):
