@@ -93,7 +93,7 @@ def describe(
         "train_split": state["args"].get("split"),
         "checkpoint_step": state["step"],
         "tta": args.tta,
-        "tta_shift": shift_of(state["args"]) if args.tta_shift is None else args.tta_shift,
+        "tta_shift": tta_shift(args, state),
         "split": split,
         "precision": str(precision),
         "model_path": args.model_path,
@@ -103,6 +103,17 @@ def describe(
             "the features of the clips": digest(clips.digests),
         },
     }
+
+
+def tta_shift(args: argparse.Namespace, state: dict[str, Any]) -> float:
+    """By which share of the bands crops are shifted; MisuseError where the flag asks for it and there are no crops."""
+    if args.tta not in (0, SHARED):
+        return shift_of(state["args"]) if args.tta_shift is None else args.tta_shift
+    if args.tta_shift:
+        raise MisuseError(
+            f"--tta_shift {args.tta_shift}: --tta {args.tta} hears a clip in one pass; leave one flag out"
+        )
+    return 0.0
 
 
 def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:

@@ -66,7 +66,7 @@ def predict(
 
     tta: see crop_starts; 0 takes each clip whole in one pass, SHARED in one pass that is judged crop by crop.  Crops
     are batched across clips.  label: of the progress bar.  shift: by this share of the bands, rounded, a clip's second
-    crop is shifted up, its third down, its fourth not, and so on; with tta 0 and SHARED nothing is shifted.
+    crop is shifted up, its third down, its fourth not, and so on; 0 with SHARED.
     """
     if not isinstance(model, Prepared):
         model = prepare(model, tta, clips.packs[0].shape[1], width)
@@ -75,7 +75,7 @@ def predict(
     owner = np.repeat(np.arange(len(clips)), counts)  # (crops,)
     first, widths = np.concatenate([first for first, _ in parts]), np.repeat([wide for _, wide in parts], counts)
     turns = TURNS[(np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)) % len(TURNS)]
-    shifts = round(shift * clips.packs[0].shape[1]) * turns * (tta not in (0, SHARED))
+    shifts = round(shift * clips.packs[0].shape[1]) * turns
     batches = list(_batches(widths, batch_size * width))
     probabilities: list[torch.Tensor] = []
     for batch in tqdm(batches, desc=label, unit="batch", disable=None if label else True, leave=False):

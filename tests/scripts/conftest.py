@@ -48,7 +48,8 @@ def tagger(tmp_path_factory, template, script, tiny_flags) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     (folder / "config.json").write_text(json.dumps({"tiny": {"data_path": str(template)}}))
     for fold in (0, 1):
-        done = script(folder, "train.py", *tiny_flags, "--n_iter", 2, "--eval_freq", 0, "--fold_num", fold)
+        fold_flags = ["--fold_num", fold, "--shift_share", 0.2]
+        done = script(folder, "train.py", *tiny_flags, "--n_iter", 2, "--eval_freq", 0, *fold_flags)
         assert done.code == 0, done.err
         _sharpen(folder / BEST.format(fold))
         done = script(folder, "test.py", "--model_path", BEST.format(fold), "--no-use_cuda")

@@ -104,6 +104,13 @@ def test_shifts_are_heard_where_a_clip_has_several_crops(run, trained):
     assert np.abs(predicted(run, trained, "--tta_shift", 0.1) - predicted(run, trained)).max() > 1e-6
 
 
+@pytest.mark.parametrize("tta", [0, "shared"])
+def test_one_pass_has_no_crops_to_shift(run, tta):
+    refused = run("--tta", tta, "--tta_shift", 0.1)
+    assert refused.code == 2
+    assert f"--tta_shift 0.1: --tta {tta} hears a clip in one pass" in refused.error
+
+
 def test_shifts_are_half_of_those_of_the_training(script, trained, tmp_path):
     state = load_checkpoint(trained / CHECKPOINT)
     torch.save(state | {"args": state["args"] | {"shift_share": 0.2}}, tmp_path / "shifted.pth")

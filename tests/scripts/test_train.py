@@ -132,6 +132,30 @@ def test_fine_tuning_does_without_mixup_and_shifts(train, module_of, monkeypatch
     assert len(calls) == 2 * 3
 
 
+def test_validation_shifts_crops_half_as_far_as_training(train, module_of, monkeypatch):
+    train_py = module_of("train.py")
+    shifts, function = [], train_py.predict
+    monkeypatch.setattr(
+        train_py, "predict", lambda *batch, **how: shifts.append(how["shift"]) or function(*batch, **how)
+    )
+    assert train("--n_iter", 2, "--eval_freq", 0, "--shift_share", 0.2).code == 0
+    assert shifts == [0.1]
+
+
+def test_fine_tuning_keeps_the_noisy_clips_that_it_is_told_to(train, module_of, monkeypatch):
+    train_py = module_of("train.py")
+    shares, function = [], train_py.FreesoundLoader
+
+    def keep(*args, **how):
+        shares.append((how["curated_share"], how["later_share"], how["later_from"]))
+        return function(*args, **how)
+
+    monkeypatch.setattr(train_py, "FreesoundLoader", keep)
+    flags = ["--iter_size", 2, "--curated_share", 0.4, "--fine_tune", 0.5, "--fine_tune_share", 0.6]
+    assert train("--n_iter", 4, "--eval_freq", 0, *flags).code == 0
+    assert shares == [(0.4, 0.6, 4)]
+
+
 def test_a_finished_run_resumed_trains_and_writes_nothing(train, workplace):
     assert train("--n_iter", 2).code == 0
     path = workplace / "checkpoints" / STEM.format("last")
