@@ -33,10 +33,10 @@ class Hosts:
     def __init__(self, folder: Path) -> None:
         self.folder, self.processes = folder, []
         self.start("scheduler", "--port", "0", "--scheduler-file", "address.json", **ONE_DEATH)
-        until = time.monotonic() + 30
-        while not (folder / "address.json").exists() and time.monotonic() < until:
+        written, until = folder / "address.json", time.monotonic() + 30
+        while not (written.exists() and written.read_text().endswith("}")) and time.monotonic() < until:
             time.sleep(0.05)
-        self.address = json.loads((folder / "address.json").read_text())["address"]
+        self.address = json.loads(written.read_text())["address"]
 
     def start(self, role: str, *flags: str, **environ: str) -> subprocess.Popen:
         command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *flags]
