@@ -49,6 +49,7 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "improved": "--recipe improved",
     "improved, no shift": "--recipe improved --shift_share 0",
     "improved, curated clips alone at the end": "--recipe improved --fine_tune_share 1",
+    "improved, no shift, curated clips alone at the end": "--recipe improved --shift_share 0 --fine_tune_share 1",
     "improved, share 0.75": "--recipe improved --curated_share 0.75",
     "improved, share as it is": "--recipe improved --curated_share 0",
     "improved, masks twice as wide": "--recipe improved --mask_share 0.4",

@@ -43,8 +43,8 @@ def move_bands(inputs: Tensor, shifts: np.ndarray) -> Tensor:
     inputs (B, 1, n_mels, T), shifts (B,) whole numbers.
     """
     n_mels = inputs.shape[2]
-    bands = np.clip(np.arange(n_mels) + shifts[:, None], 0, n_mels - 1)  # (B, n_mels)
-    return inputs.take_along_dim(send(torch.from_numpy(bands), inputs.device)[:, None, :, None], dim=2)
+    bands = torch.arange(n_mels, device=inputs.device) + send(torch.from_numpy(shifts[:, None]), inputs.device)
+    return inputs.take_along_dim(bands.clamp(0, n_mels - 1)[:, None, :, None], dim=2)
 
 
 def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float = MASK_SHARE) -> Tensor:

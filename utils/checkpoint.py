@@ -143,9 +143,10 @@ def _wrong_args(args: dict[str, Any]) -> list[str]:
         return type(value) is int and value in kind if isinstance(kind, range) else type(value) is kind
 
     wrong = [f"args {key}" for key, kind in ARGS.items() if not fits(args.get(key), kind)]
-    if not wrong and args["fold_num"] >= args["num_folds"]:
-        return ["args fold_num"]
-    return wrong or ([] if 0 <= args["shift_share"] <= 1 else ["args shift_share"])
+    if wrong:
+        return wrong
+    flaws = {"fold_num": args["fold_num"] >= args["num_folds"], "shift_share": not 0 <= args["shift_share"] <= 1}
+    return [f"args {key}" for key, flawed in flaws.items() if flawed]
 
 
 def _wrong_state(state: dict[str, Any]) -> list[str]:

@@ -74,8 +74,8 @@ def predict(
     counts = np.array([len(first) for first, _ in parts])
     owner = np.repeat(np.arange(len(clips)), counts)  # (crops,)
     first, widths = np.concatenate([first for first, _ in parts]), np.repeat([wide for _, wide in parts], counts)
-    turns = TURNS[(np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)) % len(TURNS)]
-    shifts = round(shift * clips.packs[0].shape[1]) * turns
+    starts = np.cumsum(counts) - counts  # (N,) which crop is the first of each clip
+    shifts = round(shift * clips.packs[0].shape[1]) * TURNS[(np.arange(len(owner)) - starts[owner]) % len(TURNS)]
     batches = list(_batches(widths, batch_size * width))
     probabilities: list[torch.Tensor] = []
     for batch in tqdm(batches, desc=label, unit="batch", disable=None if label else True, leave=False):
@@ -87,7 +87,7 @@ def predict(
             logits = model.crops(inputs) if wide == width else model.others(inputs)
         probabilities.append(logits.float().sigmoid().unflatten(0, (len(batch), -1)).mean(dim=1))
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)
-    sums = np.add.reduceat(crops, np.cumsum(counts) - counts, axis=0)
+    sums = np.add.reduceat(crops, starts, axis=0)
     return sums / counts[:, None].astype(np.float32)
 
 
