@@ -63,7 +63,7 @@ def main() -> int:
         scored = predict(
             network, clips.to(device), trained.img_cols, args.batch_size, device,
             tta=args.tta, slack=audio_settings(trained).edge_frames, precision=precision,
-            label=f"fold {trained.fold_num}, {split}", shift=about["tta_shift"],
+            label=f"fold {trained.fold_num}, {split}", shift=about["tta_shift"], loss=trained.loss,
         )  # fmt: skip
         probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
         predictions = Predictions(probabilities, fnames, state["class_names"], vars(trained) | about)

@@ -63,7 +63,7 @@ def main() -> int:
         return predict(
             model, loader.held_out.select(rows), args.img_cols, args.batch_size,
             device, slack=loader.settings.edge_frames, precision=precision, label="validation",
-            shift=shift_of(vars(args)),
+            shift=shift_of(vars(args)), loss=args.loss,
         )  # fmt: skip
 
     def scores() -> np.ndarray:
@@ -206,6 +206,8 @@ def check_flags(args: argparse.Namespace) -> None:
         )
     if args.noisy_scores and args.split == "train_curated":
         raise MisuseError("--noisy_scores: --split train_curated has no noisy clips to choose from")
+    if args.gamma_fl and "bce" not in args.loss.split("+"):
+        raise MisuseError(f"--gamma_fl {args.gamma_fl}: it modulates BCE, which --loss {args.loss} does without")
     try:
         get_loss(args.loss)
     except ValueError as error:

@@ -37,7 +37,8 @@ from utils.train_flags import RECIPES
 
 ORIGINAL = "--use_mix_up --use_spec_aug"
 ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
-ONE_STAGE = "--recipe improved --fine_tune 0 --shift_share 0"
+BEFORE_CE = "--recipe improved --loss bce+lovasz"  # the recipe of 2026-11-27
+ONE_STAGE = f"{BEFORE_CE} --fine_tune 0 --shift_share 0"
 SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original": ORIGINAL,
     "original, masks twice as wide": f"{ORIGINAL} --mask_share 0.4",
@@ -47,9 +48,10 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original, cosine": f"{ORIGINAL} --num_cycles 1",
     "original, AdamW, cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
     "improved": "--recipe improved",
+    "improved, original loss": BEFORE_CE,
     "improved, no shift": "--recipe improved --shift_share 0",
-    "improved, curated clips alone at the end": "--recipe improved --fine_tune_share 1",
-    "improved, no shift, curated clips alone at the end": "--recipe improved --shift_share 0 --fine_tune_share 1",
+    "original loss, curated clips alone at the end": f"{BEFORE_CE} --fine_tune_share 1",
+    "original loss, no shift, curated clips alone at the end": f"{BEFORE_CE} --fine_tune_share 1 --shift_share 0",
     "improved, share 0.75": "--recipe improved --curated_share 0.75",
     "improved, share as it is": "--recipe improved --curated_share 0",
     "improved, masks twice as wide": "--recipe improved --mask_share 0.4",

@@ -5,11 +5,12 @@ from functools import partial
 
 from torch import Tensor
 
+from losses.cross_entropy import cross_entropy
 from losses.focal_bce import focal_bce
 from losses.lovasz import lovasz_hinge
 
 Criterion = Callable[[Tensor, Tensor], Tensor]  # (logits (B, C), targets (B, C)) -> scalar
-LOSSES: dict[str, Criterion] = {"bce": focal_bce, "lovasz": lovasz_hinge}
+LOSSES: dict[str, Criterion] = {"bce": focal_bce, "lovasz": lovasz_hinge, "ce": cross_entropy}
 
 
 def get_loss(names: str, gamma: float = 0.0) -> Criterion:
@@ -27,3 +28,17 @@ def get_loss(names: str, gamma: float = 0.0) -> Criterion:
         return sum(term(logits, targets) for term in terms)
 
     return loss
+
+
+def to_probabilities(logits: Tensor, names: str) -> Tensor:
+    """Logits (B, C) of a network that was trained with these terms -> probabilities (B, C) float32.
+
+    The softmax or the sigmoid, see `is_softmax`.
+    """
+    logits = logits.float()
+    return logits.softmax(dim=1) if is_softmax(names) else logits.sigmoid()
+
+
+def is_softmax(names: str) -> bool:
+    """Whether a network learned nothing but the cross-entropy of a distribution: one logit alone then means nothing."""
+    return set(names.split("+")) == {"ce"}

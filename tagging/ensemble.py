@@ -33,15 +33,16 @@ class Ensemble:
     device: torch.device
     precision: torch.dtype
     shifts: list[float]  # of each network: see utils.tta.predict
+    losses: list[str]  # what each network learned by
 
     def predict(self, clips: Clips, batch_size: int, tta: int | None) -> np.ndarray:
         """Mean over networks of the mean probability over a clip's crops: (N, C) float32.  tta: see crop_starts."""
         tables = [
             predict(
                 model, clips, self.width, batch_size, self.device,
-                tta=tta, slack=self.settings.edge_frames, precision=self.precision, shift=shift,
+                tta=tta, slack=self.settings.edge_frames, precision=self.precision, shift=shift, loss=loss,
             )[:, columns]
-            for model, columns, shift in zip(self.models, self.columns, self.shifts, strict=True)
+            for model, columns, shift, loss in zip(self.models, self.columns, self.shifts, self.losses, strict=True)
         ]  # fmt: skip
         return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
 
@@ -85,4 +86,5 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
         device,
         pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))[0],
         [shift_of(state["args"]) for state in states.values()],
+        [state["args"]["loss"] for state in states.values()],
     )

@@ -60,6 +60,7 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "num_folds": range(1, 10_001),  # 1: a published validation split
     "seed": SEEDS,
     "use_cbam": bool,
+    "loss": str,
     "shift_share": float,
 }
 

@@ -22,6 +22,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "fine_tune_share": 0.57,
         "shift_share": 0.06,
         "dropout_rate": 0.2,
+        "loss": "ce",
         "use_mix_up": True,
         "use_spec_aug": True,
     },
@@ -83,7 +84,7 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
     loss = parser.add_argument_group("loss")
-    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up, joined by +: bce, lovasz")
+    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up, joined by +: bce, lovasz, ce")
     loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal exponent of the BCE; 0: plain BCE")
     augment = parser.add_argument_group("augmentation")
     augment.add_argument("--use_mix_up", **ON_OFF, help="mix pairs of clips")

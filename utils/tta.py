@@ -9,6 +9,7 @@ from torch import nn
 from tqdm import tqdm
 
 from loaders.store import Clips
+from losses import to_probabilities
 from models.folding import fold_norms
 from models.windows import windowed
 from utils.augment import move_bands
@@ -61,12 +62,13 @@ def predict(
     precision: torch.dtype = torch.float32,
     label: str | None = None,
     shift: float = 0.0,
+    loss: str = "bce+lovasz",
 ) -> np.ndarray:
     """Mean probability of each class over a clip's crops: (N, C) float32.
 
     tta: see crop_starts; 0 takes each clip whole in one pass, SHARED in one pass that is judged crop by crop.  Crops
     are batched across clips.  label: of the progress bar.  shift: by this share of the bands, rounded, a clip's second
-    crop is shifted up, its third down, its fourth not, and so on; 0 with SHARED.
+    crop is shifted up, its third down, its fourth not, and so on; 0 with SHARED.  loss: what the network learned by.
     """
     if not isinstance(model, Prepared):
         model = prepare(model, tta, clips.packs[0].shape[1], width)
@@ -85,7 +87,7 @@ def predict(
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
             logits = model.crops(inputs) if wide == width else model.others(inputs)
-        probabilities.append(logits.float().sigmoid().unflatten(0, (len(batch), -1)).mean(dim=1))
+        probabilities.append(to_probabilities(logits, loss).unflatten(0, (len(batch), -1)).mean(dim=1))
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)
     sums = np.add.reduceat(crops, starts, axis=0)
     return sums / counts[:, None].astype(np.float32)

@@ -79,6 +79,7 @@ MISUSE = {  # command line -> what the one line must hold
     "loaders/freesound_loader.py --dataset nope": "nope",
     "train.py --arch vgg": "vgg",
     "train.py --loss dice": "dice",
+    "train.py --loss ce --gamma_fl 2": "--gamma_fl 2.0",
     "train.py --archh resnet18": "--archh",
     "train.py --n_it 5": "--n_it",
     "train.py --batch_size 0": "--batch_size",

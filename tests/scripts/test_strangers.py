@@ -133,6 +133,7 @@ BAD_ARGS = {
     "fold_num": [-1, 2, "0", None],
     "num_folds": [0, -2, "2", None, 10**6],
     "use_cbam": ["yes", 1, None],
+    "loss": [5, None],
     "seed": [-1, "1234", None],
 }
 

@@ -124,6 +124,16 @@ def test_shifts_are_half_of_those_of_the_training(script, trained, tmp_path):
     np.testing.assert_array_equal(*tables.values())
 
 
+def test_a_network_that_learned_by_cross_entropy_predicts_a_distribution(script, trained, tmp_path):
+    state = load_checkpoint(trained / CHECKPOINT)
+    torch.save(state | {"args": state["args"] | {"loss": "ce"}}, tmp_path / "ce.pth")
+    done = script(trained, "test.py", "--model_path", tmp_path / "ce.pth", "--prediction_dir", tmp_path)
+    assert done.code == 0, done.err
+    made = load_predictions(tmp_path / Path(PREDICTED.format("test")).name).probabilities
+    np.testing.assert_allclose(made.sum(axis=1), 1, rtol=1e-5)
+    assert np.ptp(made) > 0
+
+
 def test_nothing_is_read_out_of_the_checkpoints_name(script, trained, tmp_path):
     shutil.copy(trained / CHECKPOINT, tmp_path / "mobilenet_v3_large_other_best_9x9_8000_1-7_model.pth")
     flags = "--no-use_cuda --prediction_dir", str(tmp_path), "--model_path"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from losses import to_probabilities
 from models import get_model
 from tagging.onnx_export import export_onnx
 from utils.errors import UserError
@@ -15,7 +16,7 @@ from utils.errors import UserError
 CLASSES = ["Bark", "Hum", "größe", 'say "hi"']
 
 
-def checkpoint(arch: str, use_cbam: bool) -> tuple[torch.nn.Module, dict]:
+def checkpoint(arch: str, use_cbam: bool, loss: str = "bce+lovasz") -> tuple[torch.nn.Module, dict]:
     """A network whose every weight matters, and the part of its checkpoint that an export needs."""
     torch.manual_seed(0)
     model = get_model(arch, len(CLASSES), use_cbam=use_cbam)
@@ -26,16 +27,19 @@ def checkpoint(arch: str, use_cbam: bool) -> tuple[torch.nn.Module, dict]:
     model.train()
     for _ in range(4):
         model(torch.rand(8, 1, 32, 64))
-    args = {"arch": arch, "use_cbam": use_cbam}
+    args = {"arch": arch, "use_cbam": use_cbam, "loss": loss}
     args |= {"img_rows": 32, "img_cols": 64, "sampling_rate": 16000}
     return model.eval(), {"args": args, "class_names": CLASSES, "model": model.state_dict()}
 
 
-@pytest.mark.parametrize(("arch", "use_cbam"), [("resnet18", True), ("mobilenet_v3_small", False)])
-def test_onnxruntime_gives_the_probabilities_that_torch_gives(tmp_path, arch, use_cbam):
+@pytest.mark.parametrize(
+    ("arch", "use_cbam", "loss"),
+    [("resnet18", True, "bce+lovasz"), ("resnet18", False, "ce"), ("mobilenet_v3_small", False, "bce+lovasz")],
+)
+def test_onnxruntime_gives_the_probabilities_that_torch_gives(tmp_path, arch, use_cbam, loss):
     pytest.importorskip("onnxscript", reason="torch exports with it: pip install -r requirements-dev.txt")
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install -r requirements-dev.txt")
-    model, state = checkpoint(arch, use_cbam)
+    model, state = checkpoint(arch, use_cbam, loss)
     export_onnx(tmp_path / "model.onnx", tmp_path / "model.pth", state)
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
@@ -44,7 +48,7 @@ def test_onnxruntime_gives_the_probabilities_that_torch_gives(tmp_path, arch, us
         crops = torch.rand(batch, 1, 32, frames)
         made = session.run(["probabilities"], {"crops": crops.numpy()})[0]
         with torch.inference_mode():
-            expected = model(crops).sigmoid().numpy()
+            expected = to_probabilities(model(crops), loss).numpy()
         np.testing.assert_allclose(made, expected, rtol=0, atol=1e-4)
         spread.append(expected[0])
     assert np.ptp(spread, axis=0).max() > 0.01

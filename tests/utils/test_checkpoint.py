@@ -17,7 +17,7 @@ from utils.runs import LATER_ARGS
 def state() -> dict:
     arguments = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
                  **LATER_ARGS, "fold_num": 0, "num_folds": 2, "seed": 1,
-                 "use_cbam": False}  # fmt: skip
+                 "use_cbam": False, "loss": "bce+lovasz"}  # fmt: skip
     return {
         "args": arguments, "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
         "model": {"weight": torch.ones(2, 2)}, "optimizer": {},
