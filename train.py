@@ -157,7 +157,13 @@ def build_loader(args: argparse.Namespace, device: torch.device) -> FreesoundLoa
 
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
     try:
-        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate)
+        return get_model(
+            args.arch,
+            n_classes,
+            use_cbam=args.use_cbam,
+            dropout_rate=args.dropout_rate,
+            last_stride=args.last_stride,
+        )
     except ValueError as error:
         raise MisuseError(str(error)) from None
 
