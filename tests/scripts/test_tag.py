@@ -52,6 +52,17 @@ def test_several_checkpoints_give_the_mean_of_their_probabilities(tag, tagger, t
     pd.testing.assert_frame_equal(tag(template / "test"), table)  # the run in checkpoints/
 
 
+def test_each_network_is_heard_as_its_loss_taught_it(tag, tagger, template, tmp_path):
+    """The softmax of one and the sigmoid of the other, averaged."""
+    state = load_checkpoint(tagger / BEST.format(1))
+    torch.save(state | {"args": state["args"] | {"loss": "ce"}}, tmp_path / "ce.pth")
+    clips = template / "test"
+    alone = [tag(clips, path).to_numpy() for path in (BEST.format(0), tmp_path / "ce.pth")]
+    np.testing.assert_allclose(alone[1].sum(axis=1), 1, rtol=1e-5)
+    both = tag(clips, [BEST.format(0), tmp_path / "ce.pth"]).to_numpy()
+    np.testing.assert_allclose(both, np.mean(alone, axis=0), rtol=0, atol=1e-6)
+
+
 def test_classes_in_another_order_are_aligned_by_name(tag, tagger, template, tmp_path):
     state = load_checkpoint(tagger / BEST.format(1))
     order = [2, 0, 3, 1]
