@@ -157,13 +157,7 @@ def build_loader(args: argparse.Namespace, device: torch.device) -> FreesoundLoa
 
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
     try:
-        return get_model(
-            args.arch,
-            n_classes,
-            use_cbam=args.use_cbam,
-            dropout_rate=args.dropout_rate,
-            last_stride=args.last_stride,
-        )
+        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate)
     except ValueError as error:
         raise MisuseError(str(error)) from None
 

@@ -49,8 +49,6 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "original, AdamW, cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
     "improved": "--recipe improved",
     "improved, original loss": BEFORE_CE,
-    "improved, original loss, larger last map": f"{BEFORE_CE} --last_stride 1",
-    "improved, larger last map": "--recipe improved --last_stride 1",
     "improved, no shift": "--recipe improved --shift_share 0",
     "original loss, curated clips alone at the end": f"{BEFORE_CE} --fine_tune_share 1",
     "original loss, no shift, curated clips alone at the end": f"{BEFORE_CE} --fine_tune_share 1 --shift_share 0",

@@ -5,7 +5,6 @@ from torch import nn
 from models.initialization import initialize
 from models.mobilenetv3 import mobilenet_v3_large, mobilenet_v3_small
 from models.resnet import resnet18, resnet34, resnet50
-from models.resolution import keep_last_map
 
 ARCHS = {
     "resnet18": resnet18,
@@ -17,25 +16,17 @@ ARCHS = {
 
 
 def get_model(
-    arch: str,
-    n_classes: int,
-    in_channels: int = 1,
-    use_cbam: bool = False,
-    dropout_rate: float = 0.5,
-    last_stride: int = 2,
+    arch: str, n_classes: int, in_channels: int = 1, use_cbam: bool = False, dropout_rate: float = 0.5
 ) -> nn.Module:
     """A fresh network with random weights; its logits start near -log(n_classes - 1), every class improbable.
 
-    dropout_rate: in [0, 1], before the last linear layer.  last_stride: 1 for a map of twice the rows and columns
-    before the pooling, else 2.  Raises ValueError on an unknown arch, on fewer than two classes, and where CBAM is
-    asked of a network that has no place for it.
+    dropout_rate: in [0, 1], before the last linear layer.  Raises ValueError on an unknown arch, on fewer than two
+    classes, and where CBAM is asked of a network that has no place for it.
     """
     if arch not in ARCHS:
         raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(ARCHS)}")
     if n_classes < 2:
         raise ValueError(f"a tagger needs at least 2 classes, not {n_classes}")
     model = ARCHS[arch](n_classes, in_channels, use_cbam, dropout_rate)
-    if last_stride == 1:
-        keep_last_map(model)
     initialize(model)
     return model

@@ -61,7 +61,6 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "seed": SEEDS,
     "use_cbam": bool,
     "loss": str,
-    "last_stride": range(1, 3),
     "shift_share": float,
 }
 
@@ -212,9 +211,8 @@ def _finite(weight: torch.Tensor) -> bool:
 def build_network(path: str | Path, state: dict[str, Any]) -> nn.Module:
     """The network that a checkpoint describes, with its weights, ready to predict.  Raises UserError."""
     args = state["args"]
-    flags = {name: args[name] for name in ("use_cbam", "last_stride")}
     try:
-        model = get_model(args["arch"], len(state["class_names"]), **flags)
+        model = get_model(args["arch"], len(state["class_names"]), use_cbam=args["use_cbam"])
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
     load_weights(model, state, path)

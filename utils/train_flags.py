@@ -80,13 +80,6 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
     net.add_argument("--use_cbam", **ON_OFF, help="attention at the end of each residual branch")
     net.add_argument("--dropout_rate", type=share, default=0.5, help="dropout before the last layer")
-    net.add_argument(
-        "--last_stride",
-        type=int,
-        default=2,
-        choices=[1, 2],
-        help="stride of the last block that halves the map; 1 keeps it: better ResNets, slower",
-    )
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:

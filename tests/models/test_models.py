@@ -9,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import ARCHS, get_model
 from models.cbam import CBAM, ChannelGate, SpatialGate
-from models.resolution import keep_last_map
 
 SMALL = (2, 1, 32, 40)
 RESNETS = [arch for arch in ARCHS if arch.startswith("resnet")]
@@ -29,16 +28,10 @@ def test_parameter_counts_with_80_classes(arch, use_cbam, count):
 
 
 @pytest.mark.parametrize(
-    ("arch", "use_cbam", "last_stride", "gmac"),
-    [
-        ("resnet18", True, 2, 1.076),
-        ("mobilenet_v3_large", False, 2, 0.114),
-        ("resnet18", True, 1, 1.714),
-        ("mobilenet_v3_large", False, 1, 0.185),
-    ],
+    ("arch", "use_cbam", "gmac"), [("resnet18", True, 1.076), ("mobilenet_v3_large", False, 0.114)]
 )
-def test_cost_of_a_crop(arch, use_cbam, last_stride, gmac):
-    model = get_model(arch, 80, use_cbam=use_cbam, last_stride=last_stride).eval()
+def test_cost_of_a_crop(arch, use_cbam, gmac):
+    model = get_model(arch, 80, use_cbam=use_cbam).eval()
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 1, 128, 197))
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=5e-4)
@@ -122,26 +115,6 @@ def test_a_resnet_uses_relu6_and_a_stem_of_three_convolutions():
     relus = [m for m in model.modules() if isinstance(m, nn.ReLU | nn.ReLU6)]
     assert len(relus) == 2 + 1 + 8
     assert all(isinstance(relu, nn.ReLU6) for relu in relus)
-
-
-@pytest.mark.parametrize(("arch", "use_cbam"), NETWORKS)
-def test_a_last_stride_of_1_keeps_the_map_twice_the_size_with_the_same_weights(arch, use_cbam):
-    usual, kept = (get_model(arch, 3, use_cbam=use_cbam, last_stride=stride) for stride in (2, 1))
-    kept.load_state_dict(usual.state_dict())
-    assert [last_map(model, torch.randn(1, 1, 64, 128)) for model in (usual, kept)] == [(2, 4), (4, 8)]
-
-
-def test_a_last_stride_of_1_is_refused_where_no_block_halves_the_map():
-    with pytest.raises(ValueError, match="leave out --last_stride"):
-        keep_last_map(nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.Linear(4, 2)))
-
-
-def last_map(model: nn.Module, inputs: torch.Tensor) -> tuple[int, int]:
-    """Rows and columns of the map that the network pools."""
-    sizes = []
-    model.avgpool.register_forward_pre_hook(lambda _, maps: sizes.append(tuple(maps[0].shape[2:])))
-    model.eval()(inputs)
-    return sizes[0]
 
 
 @pytest.mark.parametrize("arch", ARCHS)

@@ -134,7 +134,6 @@ BAD_ARGS = {
     "num_folds": [0, -2, "2", None, 10**6],
     "use_cbam": ["yes", 1, None],
     "loss": [5, None],
-    "last_stride": [0, 3, "1", None],
     "seed": [-1, "1234", None],
 }
 
