@@ -185,6 +185,6 @@ def test_the_prediction_of_test_py(gpu, make_loader, tta):
 def test_the_ensemble_of_tag_py(gpu, make_loader):
     clips = make_loader().held_out  # which tag.py leaves on the host: it hears each file once
     models, names = [network(), network("mobilenet_v3_small")], list("abcd")
-    columns, shifts = [[0, 1, 2, 3], [3, 2, 1, 0]], [0.0, 0.1]
-    ensemble = Ensemble(models, columns, names, SETTINGS, WIDTH, CUDA, torch.bfloat16, shifts)
+    columns, shifts, losses = [[0, 1, 2, 3], [3, 2, 1, 0]], [0.0, 0.1], ["bce+lovasz", "ce"]
+    ensemble = Ensemble(models, columns, names, SETTINGS, WIDTH, CUDA, torch.bfloat16, shifts, losses)
     assert ensemble.predict(clips, 4, tta=3).shape == (len(clips), 4)
