@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from losses.cross_entropy import cross_entropy
 from losses.focal_bce import focal_bce
@@ -30,15 +30,9 @@ def get_loss(names: str, gamma: float = 0.0) -> Criterion:
     return loss
 
 
-def to_probabilities(logits: Tensor, names: str) -> Tensor:
-    """Logits (B, C) of a network that was trained with these terms -> probabilities (B, C) float32.
+def get_activation(names: str) -> nn.Module:
+    """What makes probabilities (B, C) of the logits (B, C) of a network that was trained with these terms.
 
-    The softmax or the sigmoid, see `is_softmax`.
+    The softmax after "ce" alone, where one logit alone means nothing; else the sigmoid.
     """
-    logits = logits.float()
-    return logits.softmax(dim=1) if is_softmax(names) else logits.sigmoid()
-
-
-def is_softmax(names: str) -> bool:
-    """Whether a network learned nothing but the cross-entropy of a distribution: one logit alone then means nothing."""
-    return set(names.split("+")) == {"ce"}
+    return nn.Softmax(dim=1) if set(names.split("+")) == {"ce"} else nn.Sigmoid()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from loaders.pcen import AudioSettings
-from losses import is_softmax
+from losses import get_activation
 from utils.atomic import atomic_write
 from utils.checkpoint import build_network
 from utils.errors import UserError
@@ -29,8 +29,7 @@ def export_onnx(output: Path, path: Path, state: dict[str, Any]) -> None:
     except ImportError as error:
         raise UserError(f"--export needs {error.name}: pip install onnx onnxscript") from None
     args = state["args"]
-    last = nn.Softmax(dim=1) if is_softmax(args["loss"]) else nn.Sigmoid()
-    model = nn.Sequential(build_network(path, state), last).eval()
+    model = nn.Sequential(build_network(path, state), get_activation(args["loss"])).eval()
     crops = torch.zeros(2, 1, args["img_rows"], args["img_cols"])
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames")
     with warnings.catch_warnings():

@@ -9,7 +9,7 @@ from torch import nn
 from tqdm import tqdm
 
 from loaders.store import Clips
-from losses import to_probabilities
+from losses import get_activation
 from models.folding import fold_norms
 from models.windows import windowed
 from utils.augment import move_bands
@@ -78,7 +78,7 @@ def predict(
     first, widths = np.concatenate([first for first, _ in parts]), np.repeat([wide for _, wide in parts], counts)
     starts = np.cumsum(counts) - counts  # (N,) which crop is the first of each clip
     shifts = round(shift * clips.packs[0].shape[1]) * TURNS[(np.arange(len(owner)) - starts[owner]) % len(TURNS)]
-    batches = list(_batches(widths, batch_size * width))
+    batches, activation = list(_batches(widths, batch_size * width)), get_activation(loss)
     probabilities: list[torch.Tensor] = []
     for batch in tqdm(batches, desc=label, unit="batch", disable=None if label else True, leave=False):
         wide = int(widths[batch[0]])
@@ -87,7 +87,7 @@ def predict(
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
             logits = model.crops(inputs) if wide == width else model.others(inputs)
-        probabilities.append(to_probabilities(logits, loss).unflatten(0, (len(batch), -1)).mean(dim=1))
+        probabilities.append(activation(logits.float()).unflatten(0, (len(batch), -1)).mean(dim=1))
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)
     sums = np.add.reduceat(crops, starts, axis=0)
     return sums / counts[:, None].astype(np.float32)

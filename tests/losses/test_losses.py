@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from losses import get_loss, to_probabilities
+from losses import LOSSES, get_activation, get_loss
 from losses.cross_entropy import cross_entropy
 from losses.focal_bce import focal_bce
 from losses.lovasz import lovasz_hinge
@@ -127,7 +127,7 @@ def test_probabilities_are_what_the_loss_makes_of_the_logits():
         "ce+ce": [0.25, 0.75],
     }
     for names, values in expected.items():
-        made = to_probabilities(logits, names)
+        made = get_activation(names)(logits.float())
         assert made.dtype == torch.float32
         torch.testing.assert_close(made, torch.tensor([values]), rtol=0, atol=2e-3)
 
@@ -165,6 +165,12 @@ def test_each_sample_counts_on_its_own_in_lovasz():
 @pytest.mark.parametrize("name", ["bce", "lovasz"])
 def test_perfect_hard_predictions_cost_nothing(name):
     targets = torch.tensor([[1.0, 0, 1], [0, 0, 1]])
+    assert get_loss(name)(40 * (2 * targets - 1), targets).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_perfect_hard_predictions_of_one_label_cost_nothing(name):
+    targets = torch.eye(3)
     assert get_loss(name)(40 * (2 * targets - 1), targets).item() == pytest.approx(0, abs=1e-6)
 
 
