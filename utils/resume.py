@@ -1,6 +1,7 @@
 """Whether a training starts, continues or is refused, by the files that are already where it would write."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from utils.checkpoint import load_checkpoint
@@ -19,6 +20,7 @@ HERE_ONLY = (  # flags that change no result
 def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[argparse.Namespace, State | None]:
     """The run's arguments, those of a resumed run included, and the checkpoint to go on from, if any.
 
+    A run goes on in the folder of the checkpoint, unless --checkpoint_dir names another.
     Raises MisuseError where the flags contradict the checkpoint, or would overwrite another run.
     """
     last = checkpoint_path(args, "last")
@@ -36,8 +38,8 @@ def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> t
     if not args.resume:
         refuse_to_overwrite(args)
         return args, None
-    state = load_checkpoint(args.resume)
-    for name, value in given_flags(parser).items():
+    state, given = load_checkpoint(args.resume), given_flags(parser)
+    for name, value in given.items():
         if name not in HERE_ONLY and value != state["args"].get(name, value):
             raise MisuseError(f"--{name} {value}: {args.resume} was trained with {state['args'][name]}")
     trained = {name: value for name, value in state["args"].items() if name not in HERE_ONLY}
@@ -46,7 +48,8 @@ def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> t
             raise UserError(
                 f"{args.resume} was trained with {action.dest} {trained[action.dest]!r}, which no run can have"
             )
-    args = argparse.Namespace(**{**vars(args), **trained})
+    folder = args.checkpoint_dir if "checkpoint_dir" in given else str(Path(args.resume).parent)
+    args = argparse.Namespace(**{**vars(args), **trained, "checkpoint_dir": folder})
     refuse_to_overwrite(args, going_on=True)
     return args, state
 

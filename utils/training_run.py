@@ -78,8 +78,12 @@ class TrainingRun:
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         self._start_clock()
         self._write_log()
+        best = checkpoint_path(self.args, "best")
         if self.best_step == self.step and self._best_is_older():
             self._save("best")
+        elif self.log and not best.exists() and self.step < self.args.n_iter:
+            self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
+            print(f"{best} is not there, so only the validations to come count for it", flush=True)
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
         if state["precision"] not in ("", precision_name(self.precision)):
             print(f"the steps so far were in {state['precision']}", flush=True)

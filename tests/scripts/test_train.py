@@ -87,12 +87,31 @@ def test_a_run_stopped_by_sigterm_goes_on_to_the_same_end(train, workplace, at_b
     last = workplace / "parts" / STEM.format("last")
     assert f"stopped after step 3; to go on: python train.py --resume parts/{last.name}" in stopped.out
     assert checkpoint(last.parent)["step"] == 3
-    resumed = train("--resume", last, "--checkpoint_dir", "parts")
+    resumed = train("--resume", f"parts/{last.name}")
     assert resumed.code == 0, resumed.err
     assert "resuming after step 3 of 6" in resumed.out
+    assert not (workplace / "checkpoints").exists()
     for kind in ("last", "best"):
         assert differences(checkpoint(workplace / "whole", kind), checkpoint(workplace / "parts", kind)) == []
     assert log(workplace / "whole") == log(workplace / "parts")
+
+
+def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workplace, at_batch):
+    flags = ["--n_iter", 6, "--eval_freq", 2]
+    at_batch(3, lambda made: os.kill(os.getpid(), signal.SIGTERM))
+    assert train(*flags, "--checkpoint_dir", "here").code == 128 + signal.SIGTERM
+    last = f"here/{STEM.format('last')}"
+    torch.save(load_checkpoint(workplace / last) | {"best_score": 1.0}, workplace / last)  # no later score is better
+    resumed = train("--resume", last, "--checkpoint_dir", "there")
+    assert resumed.code == 0, resumed.err
+    assert "so only the validations to come count" in resumed.out
+    assert checkpoint(workplace / "there", "best")["best_step"] in (4, 6)
+
+
+def test_a_plan_is_of_flags_not_of_a_checkpoint(train):
+    refused = train("--plan", "--resume", "somewhere.pth")
+    assert refused.code == 2
+    assert "leave --resume out" in refused.error
 
 
 def test_a_killed_run_goes_on_from_its_last_save_to_the_same_end(train, workplace, at_batch):
