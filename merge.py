@@ -41,6 +41,8 @@ def main() -> int:
     if not found:
         raise no_predictions(args, args.split)
     runs = choose_runs(found, args.run, "average")
+    if others := [name for name in found if name not in runs]:
+        print(f"not averaged: {', '.join(others)}; --run takes several runs")
     for name, folds in runs.items():
         check_run(name, folds, corpus, args.allow_missing)
     if args.split == "val":

@@ -26,6 +26,7 @@ while (($#)); do
   flag=${1%%=*}; value=${1#*=}; words=1
   [[ $value == "$1" ]] && { value=${2:-}; words=2; }
   case $flag in
+    -h | --help) usage 0 ;;
     --img_rows) rows=$value ;;
     --img_cols) cols=$value ;;
     --sampling_rate) rate=$value ;;
@@ -44,7 +45,11 @@ done
 [[ $only =~ ^(all|features|merge|(train|test):(0|[1-9][0-9]{0,8}))$ ]] ||
   misuse "--only '$only': the stages are features, train:FOLD, test:FOLD and merge"
 plan=$("$python" train.py "${flags[@]}" --plan)  # a misspelt flag ends the loop here, not after the features
-first=${plan%%$'\n'*} k=${plan%% *}; splits=${SPLITS:-${first#* }}
+line() { sed -n "$1p" <<<"$plan"; }
+first=$(line 1); k=${first%% *}; splits=${SPLITS:-${first#* }} run=$(line $((k + 2))) there=" $(line $((k + 3))) "
+[[ $tta =~ ^([0-9]+|shared)$ ]] || misuse "TTA='$tta': a number of crops, or shared"
+for split in $splits; do [[ $there == *" $split "* ]] || misuse "SPLITS: there is no $split; the data set has$there"; done
+[[ ! $select || $there == *" train_noisy "* ]] || misuse "--select_noisy: the data set has no noisy clips"
 
 features() {
   PYTHONPATH=. "$python" loaders/freesound_loader.py --dataset "$dataset" --sampling_rate "$rate" --img_rows "$rows"
@@ -55,7 +60,7 @@ fit() {  # fold, subfolder, further flags of train.py
 }
 predict() {  # fold, subfolder, splits
   local fold=$1 subfolder=$2 best; shift 2
-  best=$checkpoints$subfolder/$(sed -n "$((fold + 2))p" <<<"$plan")
+  best=$checkpoints$subfolder/$(line $((fold + 2)))
   "$python" test.py --if_needed --model_path "$best" --tta "$tta" --prediction_dir "$predictions$subfolder" --split "$@"
 }
 train() {
@@ -68,7 +73,7 @@ merge() {
   local split
   for split in $splits; do
     "$python" merge.py --dataset "$dataset" --img_rows "$rows" --img_cols "$cols" --seed "$seed" --split "$split" \
-      --prediction_dir "$predictions"
+      --run "$run" --prediction_dir "$predictions"
   done
 }
 

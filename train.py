@@ -23,6 +23,7 @@ from utils.graphs import quicken
 from utils.optimization import fine_tuning_from, get_optimizer, learning_rate
 from utils.paths import checkpoint_path
 from utils.resume import clear, fitting, read_resumed
+from utils.runs import run_name
 from utils.scaling import LossScaler
 from utils.selection import believable_clips
 from utils.team import SOLO, Team, join_team
@@ -173,10 +174,14 @@ def report(training: TrainingRun) -> None:
 
 
 def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
-    """For a loop over folds: how many there are and the splits to predict, then the name of each fold's checkpoint."""
-    print(args.num_folds, "val test" if "test" in corpus.subsets else "val")
+    """For a loop over folds: how many there are and the splits to predict, the name of each fold's checkpoint, that of
+    the run, and all splits that could be predicted, a line each."""
+    to_predict = ["val", "test"] if "test" in corpus.subsets else ["val"]
+    print(args.num_folds, *to_predict)
     for fold in range(args.num_folds):
         print(checkpoint_path(argparse.Namespace(**vars(args) | {"fold_num": fold}), "best").name)
+    print(run_name(vars(args)))
+    print(*to_predict, *(["train_noisy"] if "train_noisy" in corpus.subsets else []))
 
 
 def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
@@ -185,6 +190,8 @@ def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
     parser.set_defaults(**RECIPES[parser.parse_args().recipe])
     args = parser.parse_args()
     check_flags(args)
+    if args.plan and args.resume not in (None, "auto"):
+        raise MisuseError("--plan describes a run by its flags; leave --resume out")
     if args.resume in (None, "auto"):
         corpus = read_corpus(get_data_path(args.dataset))
         args.fold_split, args.num_folds = settle_folds(corpus.subset("train_curated"), args.fold_split, args.num_folds)

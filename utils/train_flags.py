@@ -154,7 +154,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     work.add_argument(
         "--plan",
         action="store_true",
-        help="print the number of folds, the splits to predict and the names of the checkpoints, and stop",
+        help="print the number of folds, the splits to predict, the checkpoints' names, the run's and all splits; stop",
     )
     work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
 

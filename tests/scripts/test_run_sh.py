@@ -7,7 +7,7 @@ import pytest
 
 STUB = """#!/bin/sh
 case "$*" in
-  *--plan) echo "2 val test"; echo "a best 0.pth"; echo "a best 1.pth" ;;
+  *--plan) echo "2 val test"; echo "a best 0.pth"; echo "a best 1.pth"; echo resnet18_44100_2; echo "val test" ;;
   *) for word in "$@"; do printf '<%s>' "$word"; done >>calls.txt; echo >>calls.txt ;;
 esac
 """
@@ -22,8 +22,8 @@ def call(tmp_path, process, request):
     (root / "python").write_text(STUB)
     (root / "python").chmod(0o755)
 
-    def run(*words: str):
-        done = process(tmp_path, root / "run.sh", *words, PYTHON=root / "python")
+    def run(*words: str, **environment: str):
+        done = process(tmp_path, root / "run.sh", *words, PYTHON=root / "python", **environment)
         calls = root / "calls.txt"
         return done, calls.read_text().splitlines() if calls.exists() else []
 
@@ -43,6 +43,29 @@ def test_paths_with_blanks_stay_whole_in_every_stage(call):
         assert f"<--model_path><my runs/a best {fold}.pth>" in line
         assert line.endswith("<--split><val><test>")
     assert all("<--prediction_dir><my tables>" in line for line in [*predicted, *calls[-2:]])
+    assert all("<--run><resnet18_44100_2>" in line for line in calls[-2:])
+
+
+@pytest.mark.parametrize("words", [["-h"], ["birds", "--help"], ["birds", "2", "--use_cbam", "-h"]])
+def test_help_wherever_it_stands(call, words):
+    done, calls = call(*words)
+    assert (done.code, calls) == (0, [])
+    assert "./run.sh DATASET [K]" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "line"),
+    [
+        (["--select_noisy"], {}, "the data set has no noisy clips"),
+        ([], {"SPLITS": "val tset"}, "there is no tset; the data set has val test"),
+        ([], {"SPLITS": "train_noisy"}, "there is no train_noisy"),
+        ([], {"TTA": "many"}, "TTA='many'"),
+    ],
+)
+def test_what_would_fail_after_hours_is_refused_before_anything_runs(call, words, environment, line):
+    done, calls = call("birds", "2", *words, **environment)
+    assert (done.code, calls) == (2, [])
+    assert line in done.error
 
 
 @pytest.mark.parametrize("flag", ["--fold_num", "--num_folds", "--split", "--resume", "--dataset", "--model_path"])
