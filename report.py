@@ -33,7 +33,7 @@ def main() -> int:
 def sections(results: Results, args: argparse.Namespace) -> list[Section]:
     """The parts of the page for which there are data."""
     audio = AudioSettings(results.settings["sampling_rate"], args.img_rows)
-    parts = [scores_section(results), training_section(results, args.checkpoint_dir)]
+    parts = [scores_section(results), training_section(results)]
     if "val" in results.tables:
         parts += [classes_section(results), confusion_section(results), calibration_section(results)]
         if args.clips:
@@ -57,7 +57,7 @@ def describe(results: Results) -> str:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, "python report.py --dataset freesound --output report.html")
     what = add_run_flags(parser)
-    what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote its logs")
+    what.add_argument("--checkpoint_dir", help="folder of train.py's logs; without the flag: that of the checkpoints")
     page = parser.add_argument_group("page")
     page.add_argument("--clips", type=natural_int, default=12, help="curated clips to show; 0: none")
     page.add_argument("--noisy_clips", type=natural_int, default=12, help="noisy clips to show; 0: none")

@@ -14,10 +14,12 @@ from utils.cli import HERTZ
 from utils.errors import UserError
 from utils.merging import Runs, average_folds, check_run, find_predictions, join_folds, no_predictions
 from utils.paths import checkpoint_path, log_path
+from utils.provenance import MadeFrom, changes, tensors_digest
 from utils.runs import choose_runs
 
 SPLITS = {"val": "train_curated", "test": "test", "train_noisy": "train_noisy"}  # and the clips that each predicts
-PER_SPLIT = {"split", "tta", "precision", "model_path", "made_from"}  # what may differ between splits of one fold
+# what may differ between splits of one fold
+PER_SPLIT = {"split", "tta", "tta_shift", "precision", "model_path", "made_from"}
 LOGGED = ("step", "learning_rate", "train_loss", "lwlrap")
 
 
@@ -99,16 +101,27 @@ def _check_range(split: str, probabilities: np.ndarray) -> None:
         raise UserError(f"the probabilities of {split} are not all within 0 and 1; predict the folds again")
 
 
-def _read_training(results: Results, checkpoint_dir: str) -> None:
+def _read_training(results: Results, checkpoint_dir: str | None) -> None:
     for run, folds in results.any_runs.items():
         for fold in sorted(folds.values(), key=lambda fold: fold.args["fold_num"]):
-            names = argparse.Namespace(**(fold.args | {"checkpoint_dir": checkpoint_dir}))
+            predicted_by = Path(str(fold.args.get("model_path", "")))
+            folder = Path(checkpoint_dir or predicted_by.parent)
+            if _is_another(folder / predicted_by.name, fold.args.get("made_from", {})):
+                print(f"leaving out the log of {folder / predicted_by.name}: it did not make these predictions")
+                continue
+            names = argparse.Namespace(**(fold.args | {"checkpoint_dir": folder}))
             if log := _read_log(log_path(names)):
                 results.logs[fold_name(results, run, fold.args["fold_num"])] = log
             if not results.trained_with and checkpoint_path(names, "best").exists():
                 from utils.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
 
                 results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
+
+
+def _is_another(checkpoint: Path, made_from: MadeFrom) -> bool:
+    """Whether a checkpoint is there, and not the one that predictions were made from."""
+    now = {"the checkpoint": tensors_digest(checkpoint)} if made_from and checkpoint.exists() else {}
+    return bool(changes(made_from, now))
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ CHARTS = {  # key of a log record -> its title, and whether its axis starts at z
 }
 
 
-def training_section(results: Results, checkpoint_dir: str) -> Section:
+def training_section(results: Results) -> Section:
     """A chart for each of the figures that are logged, one line per fold."""
     lead = "One point per validation. The loss is the mean since the one before, on augmented crops."
     if not results.logs:
-        missing = f"There are no logs of these folds in {checkpoint_dir}; name their folder with --checkpoint_dir."
+        missing = "There are no logs of these folds; say with --checkpoint_dir where train.py wrote them."
         return Section("training", "Training", "How the folds learned.", paragraph(missing))
     keys = "".join(
         f'<li><i style="background:{hue(number)}"></i>{escape(name)}</li>' for number, name in enumerate(results.logs)

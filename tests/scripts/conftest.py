@@ -103,6 +103,7 @@ def predict() -> Callable[..., Path]:
             rng = np.random.default_rng([fold, len(fnames), len(changes)])
             table = rng.uniform(0.01, 0.99, (len(fnames), len(corpus.class_names)))
         args = SETTINGS | {"fold_num": fold, "split": split, "checkpoint_step": 10 + fold} | changes
+        args |= {"model_path": f"checkpoints/{args['arch']}_tiny_best_32x64_16000_{fold}-2_model.pth"}
         path = folder / "predictions" / f"{args['arch']}_tiny_{split}_32x64_16000_{fold}-2.npz"
         save_predictions(path, Predictions(table.astype(np.float32), fnames, corpus.class_names, args))
         return path
