@@ -54,8 +54,10 @@ def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "c
             raise MisuseError(f"--model_path names one of its {len(paths)} checkpoints twice")
         return {Path(path): load_checkpoint(path) | {"optimizer": {}} for path in paths}  # half of its size
     runs = find_runs(folder)
-    if len(runs) != 1:
-        held = "no best checkpoint" if not runs else f"the best checkpoints of {len(runs)} runs"
+    hear = ("dataset", "img_rows", "img_cols")  # what a run's name does not tell
+    kinds = {(run, *(state["args"][k] for k in hear)) for run, states in runs.items() for state in states.values()}
+    if len(kinds) != 1:
+        held = "no best checkpoint" if not runs else f"the best checkpoints of {len(kinds)} runs"
         raise MisuseError(f"{folder} holds {held}; say with --model_path which checkpoints to use")
     return next(iter(runs.values()))
 

@@ -21,7 +21,8 @@ from utils.errors import UserError, one_line
 from utils.runs import LATER_ARGS, run_name
 
 FORMAT = 4
-GONE_ARGS = {  # what only format 3 had, and the value under which a run did without it
+GONE_ARGS = {  # what older runs could have, and the value under which a run did without it
+    "last_stride": 2,
     "pooling": "mean",
     "use_coordinate": False,
     "use_resized_crop": False,
@@ -108,8 +109,10 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
         raise UserError(f"{path} is not a checkpoint of train.py")
     if state["format"] > FORMAT:
         raise UserError(f"{path} has format {state['format']}; this version reads up to {FORMAT}; update the code")
+    if state["format"] >= FORMAT - 1 and isinstance(state.get("args"), dict):
+        state["args"] = _without_gone_args(path, state["args"])
     if state["format"] == FORMAT - 1 and isinstance(state.get("args"), dict):
-        state |= {"args": _from_format_3(path, state["args"]), "made_from": {}}
+        state |= {"args": _from_format_3(state["args"]), "made_from": {}}
     elif state["format"] < FORMAT:
         raise UserError(f"{path} has format {state['format']}, which is too old for this version; train anew")
     state = ADDED_KEYS | state
@@ -121,14 +124,18 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> dic
     return state
 
 
-def _from_format_3(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
+def _without_gone_args(path: str | Path, args: dict[str, Any]) -> dict[str, Any]:
     for name, without in GONE_ARGS.items():
-        if args.get(name, without) != without:
+        value = args.get(name, without)
+        if type(value) is not type(without) or value != without:
             raise UserError(f"{path} was trained with --{name}, which this version no longer has; use the older one")
-    kept = {name: value for name, value in args.items() if name not in GONE_ARGS}
-    if kept.get("compile") is False:
-        kept["compile"] = None  # nobody asked for it; to refuse it was not possible then
-    return ADDED_ARGS | kept
+    return {name: value for name, value in args.items() if name not in GONE_ARGS}
+
+
+def _from_format_3(args: dict[str, Any]) -> dict[str, Any]:
+    if args.get("compile") is False:
+        args = args | {"compile": None}  # nobody asked for it; to refuse it was not possible then
+    return ADDED_ARGS | args
 
 
 def _refuse_compressed(path: str | Path) -> None:

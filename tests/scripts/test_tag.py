@@ -94,14 +94,22 @@ def test_checkpoints_of_other_classes_are_refused(run_tag, tagger, template, tmp
     assert "Yap" in refused.error or "Bark" in refused.error
 
 
-def test_without_model_path_exactly_one_run_must_be_there(script, tagger, template, tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"num_folds": 5}, "mobilenet_v3_small_tiny_best_32x64_16000_1-5_model.pth"),
+        ({"dataset": "other"}, "mobilenet_v3_small_other_best_32x64_16000_1-2_model.pth"),
+        ({"img_cols": 96}, "mobilenet_v3_small_tiny_best_32x96_16000_1-2_model.pth"),
+    ],
+)
+def test_without_model_path_exactly_one_run_must_be_there(script, tagger, template, tmp_path, changes, name):
     refused = script(tmp_path, "tag.py", template / "test")
     assert refused.code == 2
     assert "--model_path" in refused.error
     shutil.copytree(tagger / "checkpoints", tmp_path / "checkpoints")
     state = load_checkpoint(tagger / BEST.format(1))
-    state["args"]["num_folds"] = 5
-    torch.save(state, tmp_path / "checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_1-5_model.pth")
+    state["args"] |= changes
+    torch.save(state, tmp_path / "checkpoints" / name)
     refused = script(tmp_path, "tag.py", template / "test")
     assert refused.code == 2
     assert "2 runs" in refused.error

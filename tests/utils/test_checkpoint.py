@@ -98,6 +98,15 @@ def test_a_network_of_a_flag_that_is_gone_is_refused_by_name(tmp_path):
         load_checkpoint(tmp_path / "x.pth")
 
 
+@pytest.mark.parametrize("value", [1, torch.ones(2)])
+def test_a_network_with_a_larger_last_map_is_refused(tmp_path, value):
+    """Its weights would fit the network that there is now."""
+    save_checkpoint(tmp_path / "x.pth", state() | {"args": state()["args"] | {"last_stride": value}})
+    assert "--last_stride, which this version no longer has" in refusal(tmp_path / "x.pth")
+    save_checkpoint(tmp_path / "y.pth", state() | {"args": state()["args"] | {"last_stride": 2}})
+    assert load_checkpoint(tmp_path / "y.pth")["args"] == state()["args"]
+
+
 def test_a_format_that_is_too_old_is_refused(tmp_path):
     save_checkpoint(tmp_path / "x.pth", older() | {"format": 2})
     with pytest.raises(UserError, match="format 2, which is too old"):
