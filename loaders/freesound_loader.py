@@ -93,7 +93,7 @@ class FreesoundLoader:
             parts.append((noisy, soften(np.array(noisy_truth), noisy_weight)))
         clips = parts[0][0] if len(parts) == 1 else parts[0][0] + parts[1][0]
         targets = np.concatenate([targets for _, targets in parts]).astype(np.float32)
-
+        _name_mislabelled(curated.fnames, clips.fnames)
         if not len(clips):
             raise UserError(f"no clip is left to train on: none of --split {split} is usable and believable")
         shares = {"first_share": curated_share, "later_share": later_share, "later_from": later_from}
@@ -222,6 +222,13 @@ def _noisy_clips(
         rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
         print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
     return noisy.select(rows), truth[rows]
+
+
+def _name_mislabelled(curated: list[str], used: list[str]) -> None:
+    """Name the curated clips that are known to be mislabelled, unless they are trained on as noisy ones."""
+    left_out = sorted(MISLABELLED.intersection(curated).difference(used))
+    if left_out:
+        print(f"{len(left_out)} curated clips are left out, known to be mislabelled: {', '.join(left_out)}")
 
 
 def _apart(noisy: Subset, fnames: list[str], groups: np.ndarray | None, held_out: np.ndarray) -> np.ndarray:

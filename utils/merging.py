@@ -80,12 +80,12 @@ def check_run(name: str, folds: Folds, corpus: Corpus, allow_missing: bool) -> N
         odd = sorted(set(fold.class_names) ^ set(corpus.class_names))
         if odd:
             raise UserError(f"{path} was made with another class list than the data set has: {odd[0]} is in one only")
-        if changed := _changed(fold):
+        if changed := changed_since(fold):
             again = f"python test.py --model_path {fold.args['model_path']} --split {fold.args['split']}"
             raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
 
 
-def _changed(fold: Predictions) -> list[str]:
+def changed_since(fold: Predictions) -> list[str]:
     """What has changed since the predictions were made, as far as it can be seen here."""
     args, before = fold.args, fold.args.get("made_from", {})
     now: MadeFrom = {}
@@ -116,7 +116,7 @@ def balance(probabilities: np.ndarray) -> np.ndarray:
 
     On a logarithmic scale that moves each class half the way from its mean to one that all classes share.  The whole
     way (Saerens et al. 2002, one iteration towards equal priors) gains no more where classes are equally frequent, and
-    loses more where they are not (docs/recipe.md).
+    loses more where they are not (docs/results.md, Merging).
     """
     means = probabilities.mean(axis=0, dtype=np.float64)  # (C,)
     scores = probabilities / np.sqrt(np.maximum(means, np.finfo(np.float64).tiny))

@@ -7,6 +7,7 @@ import numpy as np
 from loaders import get_data_path
 from loaders.layouts import read_corpus
 from utils.errors import UserError
+from utils.merging import changed_since
 from utils.metric import clip_lwlrap
 from utils.paths import prediction_path
 from utils.prediction_file import Predictions, load_predictions
@@ -28,7 +29,7 @@ def believable_clips(args: argparse.Namespace) -> set[str]:
 def load_noisy_scores(args: argparse.Namespace) -> Predictions:
     """What this fold's first network thinks of the noisy clips, from the folder args.noisy_scores.
 
-    Raises UserError if it is not there, or is of a network that was trained on other clips than this fold's.
+    Raises UserError if it is not there, is out of date, or is of a network trained on other clips than this fold's.
     """
     path = prediction_path(args, args.noisy_scores, "train_noisy")
     if not path.exists():
@@ -39,6 +40,8 @@ def load_noisy_scores(args: argparse.Namespace) -> Predictions:
             raise UserError(f"{path} was made with {name} {scores.args.get(name)}, not {getattr(args, name)}")
     if scores.args.get("train_split") != "train_curated" or scores.args.get("split") != "train_noisy":
         raise UserError(f"{path} is not of the noisy clips by a network that never saw them; {_remedy(args)}")
+    if changed := changed_since(scores):
+        raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; {_remedy(args)}")
     return scores
 
 

@@ -203,6 +203,34 @@ def test_auto_starts_where_there_is_nothing(train):
     assert "resuming" not in done.out
 
 
+def test_the_report_shows_the_curves_of_the_run_that_made_the_predictions(train, place, script):
+    report = ["report.py", "--dataset", "tiny", "--img_rows", 32, "--img_cols", 64, "--clips", 0, "--noisy_clips", 0]
+    assert train("--seed", 9, "--checkpoint_dir", "b").code == 0
+    for path in (place / "checkpoints").glob("*_log.jsonl"):
+        path.unlink()
+    done = script(place, *report)
+    assert done.code == 0, done.err
+    assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")
+    done = script(place, *report, "--checkpoint_dir", "b")
+    assert done.code == 0, done.err
+    assert f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions" in done.out
+    assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")
+
+
+def test_scores_of_noisy_clips_by_a_network_that_has_changed_are_refused(train, place, script):
+    first = ["--split", "train_curated", "--checkpoint_dir", "first"]
+    assert train(*first).code == 0
+    path = BEST.replace("checkpoints/", "first/")
+    flags = ["--model_path", path, "--tta", 1, "--split", "train_noisy", "--prediction_dir", "scores"]
+    assert script(place, "test.py", *flags).code == 0
+    second = ["--noisy_scores", "scores", "--noisy_precision", 0.1, "--checkpoint_dir", "second"]
+    assert train(*second).code == 0
+    assert train(*first, "--overwrite", "--l_rate", 0.05).code == 0
+    refused = train(*second, "--resume", "auto")
+    assert refused.code == 1
+    assert "since it was made, the checkpoint changed" in refused.error
+
+
 def test_two_seeds_of_one_network_can_be_merged(train, place, merge, script):
     for fold in (0, 1):
         done = train("--seed", 9, "--fold_num", fold, "--checkpoint_dir", "b")
@@ -211,6 +239,7 @@ def test_two_seeds_of_one_network_can_be_merged(train, place, merge, script):
         assert script(place, "test.py", "--model_path", path, "--tta", 2, "--prediction_dir", "b").code == 0
     done = merge("--prediction_dir", "predictions", "b")
     assert done.code == 0, done.err
+    assert "not averaged" not in done.out
     tables = [load_predictions(place / folder / PREDICTED.format(fold).split("/")[1]).probabilities
               for folder in ("predictions", "b") for fold in (0, 1)]  # fmt: skip
     merged = np.loadtxt(place / "submission.csv", delimiter=",", skiprows=1, usecols=range(1, 5))
