@@ -49,7 +49,7 @@ def run(main: Callable[[], int | None]) -> None:
         print(f"{script}: {one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print(f"{script}: interrupted; run the same command again to go on", file=sys.stderr)
+        print(f"{script}: interrupted; run the same command again", file=sys.stderr)
         sys.exit(130)
 
 

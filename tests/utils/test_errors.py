@@ -30,7 +30,7 @@ def raising(error: BaseException):
         (MisuseError("--x: no"), 2, "script.py: --x: no\n"),
         (FileNotFoundError(2, "No such file or directory", "a/b"), 1, "script.py: No such file or directory: a/b\n"),
         (OSError(28, "No space left on device"), 1, "script.py: No space left on device\n"),
-        (KeyboardInterrupt(), 130, "script.py: interrupted; run the same command again to go on\n"),
+        (KeyboardInterrupt(), 130, "script.py: interrupted; run the same command again\n"),
     ],
 )
 def test_an_error_of_the_user_or_the_system_is_one_line(error, code, line, monkeypatch, capsys):
