@@ -1,6 +1,6 @@
 """Clips on disk -> batches on the device.  Knows no network and no loss.
 
-A data set in a known layout is a line of config.json; another layout is a reader in layouts.py.
+A data set in a known layout is a line of config.json; another layout is a reader in layouts/.
 """
 
 import json
@@ -48,6 +48,10 @@ def _entry(name: str) -> dict[str, str]:
         raise UserError(f'config.json: {name} needs {{"data_path": "FOLDER"}}')
     if not isinstance(entry.get("features_path", ""), str):
         raise UserError(f"config.json: features_path of {name} is not the name of a folder")
+    for other, its in config.items():  # features lie by name of their clips, which two data sets may share
+        same = isinstance(its, dict) and its.get("features_path") == entry.get("features_path")
+        if same and "features_path" in entry and its.get("data_path") != entry["data_path"]:
+            raise UserError(f"config.json: {name} and {other} share a features_path; give each a folder of its own")
     if not set(entry) <= {"data_path", "features_path"}:
         raise UserError(f"config.json: {name} may have data_path and features_path, not {', '.join(entry)}")
     return entry

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
-from loaders.index import FORMAT, read_index
+from loaders.index import FORMAT, holds, whole_index
 from loaders.layouts import Subset
 from loaders.mapping import map_array, map_journal
 from loaders.pcen import AudioSettings
@@ -38,6 +38,7 @@ with warnings.catch_warnings():  # of no room for semaphores it tells over sever
     from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 SYNC_SECONDS = 2.0  # a kill costs at most this much work
 
@@ -68,15 +69,17 @@ def make_features(
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f".{split}.lock", split):
             return _make(subset, split, folder, settings, jobs, scheduler)
-    except PermissionError as error:
-        raise UserError(f"{error.filename} cannot be written; set features_path in config.json") from None
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
+        if report := _finished(subset, split, folder, settings):
+            return report
+        raise UserError(f"{error.filename or folder} cannot be written; set features_path in config.json") from None
     except TerminatedWorkerError:
         raise UserError(
             f"a process that computed features of {split} died, perhaps because memory ran out; the clips that were "
             "finished are kept: run this again, with fewer --jobs"
         ) from None
-    except OSError as error:
-        raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
 
 
 def _make(
@@ -85,7 +88,7 @@ def _make(
     if not subset.fnames:
         raise UserError(f"there are no clips of {split}")
     signatures = {fname: _signature(subset.folder, fname) for fname in subset.fnames}
-    index = read_index(folder / f"{split}.json")
+    index = whole_index(folder, split, settings)
     old = _reusable(index, settings, signatures)
     journal = _Journal(folder / f"{split}.part", settings)
     done = {fname: clip for fname, clip in journal.clips.items() if clip[4:] == signatures.get(fname)}
@@ -110,6 +113,16 @@ def _make(
         _commit(folder, split, settings, clips, unusable, remarks)
     journal.delete()
     return Report(computed, len(clips) - computed, unusable, remarks)
+
+
+def _finished(subset: Subset, split: str, folder: Path, settings: AudioSettings) -> Report | None:
+    """The report on features that nothing is to be done for, or None.  It only reads."""
+    index = whole_index(folder, split, settings)
+    old = _reusable(index, settings, {fname: _signature(subset.folder, fname) for fname in subset.fnames})
+    unusable = dict(index["unusable"]) if index else {}
+    if [fname for fname in subset.fnames if fname not in unusable] != list(old):
+        return None
+    return Report(0, len(old), unusable, dict(index["remarks"])) if index else None
 
 
 def _signature(folder: Path, fname: str) -> list[int]:
@@ -231,9 +244,9 @@ def _commit(
     tag = hashlib.sha256(json.dumps([settings.digest, [[f, *c[2:]] for f, c in clips.items()]]).encode()).hexdigest()
     array = f"{split}.{tag[:8]}.npy"
     sources = {name: _rows(folder / name, settings.n_mels) for name in {clip[0] for clip in clips.values()}}
-    if not (folder / array).exists():
+    shape = (sum(clip[2] for clip in clips.values()), settings.n_mels)
+    if not holds(folder / array, *shape):
         with atomic_write(folder / array) as file:
-            shape = (sum(clip[2] for clip in clips.values()), settings.n_mels)
             np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
             for source, start, frames, *_ in clips.values():
                 file.write(sources[source][start : start + frames].tobytes())

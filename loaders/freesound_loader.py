@@ -177,6 +177,10 @@ def usable_clips(dataset: str, split: str, fnames: list[str], settings: AudioSet
     stale = [fname for fname in fnames if fname not in row and fname not in unusable]
     if stale:
         raise UserError(f"the features of {split} do not hold {stale[0]}; {remedy(dataset, settings)}")
+    if broken := [fname for fname in fnames if fname in unusable]:
+        reasons = features_dir(get_features_path(dataset), settings) / f"{split}_unusable.csv"
+        names = ", ".join(one_line(fname, 100) for fname in broken[:10]) + (", ..." if len(broken) > 10 else "")
+        print(f"{len(broken)} clips of {split} cannot be used: {names}; {reasons} says why")
     return clips.select(np.array([row[fname] for fname in fnames if fname in row], int))
 
 
@@ -274,8 +278,9 @@ def main() -> int:
     settings = AudioSettings(args.sampling_rate, args.img_rows)
     folder = features_dir(get_features_path(args.dataset), settings)
     unusable, denied = 0, False
-    for split in [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]:
-        report = make_features(corpus.subsets[split], split, folder, settings, args.jobs, args.scheduler)
+    wanted = [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]
+    for split in wanted or [args.split]:
+        report = make_features(corpus.subset(split), split, folder, settings, args.jobs, args.scheduler)
         print(f"{split}: {report.computed} clips computed, {report.up_to_date} up to date, ", end="")
         print(f"{len(report.unusable)} cannot be used", flush=True)
         for fname, reason in report.unusable.items():

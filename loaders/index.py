@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from loaders.pcen import AudioSettings
 from utils.errors import UserError
 
@@ -31,3 +33,23 @@ def read_index(path: Path) -> dict | None:
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
     return index
+
+
+def whole_index(folder: Path, split: str, settings: AudioSettings) -> dict | None:
+    """The index of a subset; None where there is none, or where its array is not there as it describes it."""
+    index = read_index(folder / f"{split}.json")
+    if index is None or index["digest"] != settings.digest:
+        return index
+    return index if holds(folder / index["array"], sum(clip[2] for clip in index["clips"]), settings.n_mels) else None
+
+
+def holds(path: Path, frames: int, n_mels: int) -> bool:
+    """Whether a whole array of features (frames, n_mels) float16 is there, by its header and its size alone."""
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)
+            header = np.lib.format.read_array_header_1_0(file)
+            size = file.tell() + 2 * frames * n_mels
+        return header == ((frames, n_mels), False, np.float16) and path.stat().st_size == size
+    except (OSError, ValueError):
+        return False

@@ -25,7 +25,7 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     missing = [column for column in columns if column not in table]
     if missing:
         raise UserError(f"{path}: has no column {missing[0]!r} among {', '.join(map(str, table.columns[:8]))}")
-    for column in (*columns, "usage"):
+    for column in (*columns, "usage", "fold", "group", "src_file", "fsID", "freesound_id"):
         if (table.columns == column).sum() > 1:
             raise UserError(f"{path}: has two columns {column!r}; delete one")
     return table

@@ -35,7 +35,7 @@ def main() -> int:
     requirements = pins() if args.wheels else []
     begin(DATASET, "pack.json")
     begin(NOTEBOOK, "kernel-metadata.json")
-    for source in [path for name in CODE for path in ([ROOT / name] if "." in name else (ROOT / name).rglob("*.py"))]:
+    for source in [path for name in CODE for path in [ROOT / name, *(ROOT / name).rglob("*.py")] if path.is_file()]:
         copy(source, DATASET / "code" / source.relative_to(ROOT))
     for path in checkpoints:
         copy(path, DATASET / "checkpoints" / path.name)

@@ -27,6 +27,14 @@ def test_features_lie_beside_the_audio_unless_told_otherwise(config):
     assert get_features_path("b") == Path("y/z")
 
 
+def test_two_data_sets_do_not_share_their_features(config):
+    config({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "y/", "features_path": "z/"}})
+    with pytest.raises(UserError, match="a and b share a features_path; give each a folder of its own"):
+        get_features_path("a")
+    config({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "x/", "features_path": "z/"}})
+    assert get_features_path("a") == Path("z")
+
+
 def test_a_tilde_is_the_home_of_whoever_runs_it(config, monkeypatch):
     monkeypatch.setenv("HOME", "/home/ada")
     config({"a": {"data_path": "~/x"}, "b": {"data_path": "x~", "features_path": "~/y"}})

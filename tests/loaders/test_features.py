@@ -389,6 +389,50 @@ def test_where_files_cannot_be_mapped_features_are_made_and_read_all_the_same(su
     assert "test.part cannot be memory-mapped" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("damage", ["gone", "cut off", "of other numbers"])
+@pytest.mark.parametrize("changed", [[], ["b.wav"]])
+def test_an_array_that_is_not_whole_is_made_again(subset, make, held, tmp_path, damage, changed):
+    """What open_clips says of it is to run the feature step."""
+    make(subset)
+    (array,) = (tmp_path / "features/8000_16").glob("*.npy")
+    if damage == "gone":
+        array.unlink()
+    elif damage == "cut off":
+        array.write_bytes(array.read_bytes()[:-20])
+    else:
+        np.save(array, np.zeros(3))
+    for fname in changed:
+        write_clip(subset.folder, fname, 77)
+    assert make(subset) == (6, 0, {})
+    check(held(), subset)
+    assert make(subset) == (0, 6, {})
+
+
+def read_only(monkeypatch, code):
+    def refuse(*args):
+        raise OSError(code, os.strerror(code), "somewhere")
+
+    monkeypatch.setattr(features, "_locked", refuse)
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_finished_features_in_a_read_only_place_are_up_to_date(subset, make, monkeypatch, code):
+    (subset.folder / "c.wav").write_bytes(b"")
+    unusable = make(subset)[2]
+    assert list(unusable) == ["c.wav"]
+    read_only(monkeypatch, code)
+    assert make(subset) == (0, 5, unusable)
+    write_clip(subset.folder, "a.wav", 77)
+    with pytest.raises(UserError, match="somewhere cannot be written; set features_path"):
+        make(subset)
+
+
+def test_no_features_in_a_read_only_place_is_one_line(subset, make, monkeypatch):
+    read_only(monkeypatch, errno.EROFS)
+    with pytest.raises(UserError, match="somewhere cannot be written; set features_path"):
+        make(subset)
+
+
 def test_a_folder_that_cannot_be_made_is_named(subset, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file"):

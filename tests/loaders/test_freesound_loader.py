@@ -13,6 +13,7 @@ from loaders import freesound_loader
 from loaders.freesound_loader import FreesoundLoader, soften, usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
+from loaders.store import open_clips
 from tests.published import publish
 from utils.errors import UserError
 
@@ -207,6 +208,18 @@ def test_a_clip_that_the_features_do_not_hold_is_named_with_the_command(make_loa
     assert "run: python loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32" in str(
         error.value
     )
+
+
+def test_clips_that_cannot_be_used_are_counted_and_named(make_loader, monkeypatch, capsys):
+    def with_broken(*args):
+        clips, unusable = open_clips(*args)
+        return clips.select(np.arange(3, len(clips))), unusable | dict.fromkeys(clips.fnames[:3], "empty")
+
+    monkeypatch.setattr(freesound_loader, "open_clips", with_broken)
+    make_loader(split="train_curated")
+    told = capsys.readouterr().out
+    assert "3 clips of train_curated cannot be used: ated00.wav, ated01.wav, ated02.wav; " in told
+    assert "16000_32/train_curated_unusable.csv says why" in told
 
 
 def test_usable_clips_come_in_the_order_asked_for(make_loader):

@@ -67,6 +67,7 @@ def test_a_column_that_only_counts_rows_or_is_empty_is_no_class(tmp_path, sample
         ({"sample": "fname,Bark,Hum,Hum\nt1.wav,0,0,0\n"}, "names a class twice: 'Hum'"),
         ({"sample": f"fname,Bark,Hum,{NFC},{NFD}\nt1.wav,0,0,0,0\n"}, "names a class twice"),
         ({"curated": "fname,labels,labels\nc1.wav,Bark,Hum\n"}, "two columns 'labels'"),
+        ({"curated": "fname,labels,fold,fold\nc1.wav,Bark,1,1\n"}, "two columns 'fold'"),
         ({"curated": CURATED + "c3.wav,Moo\n"}, "clip c3.wav: the label 'Moo' is not in the class list"),
         ({"curated": "fname,labels\nc1.wav,Bark,Hum\nc2.wav,Bark,Hum\n"}, "Expected 2 fields in line 2, saw 3"),
     ],

@@ -52,6 +52,14 @@ def test_split_chooses_the_subsets(features, corpus, split, made):
     assert sorted(path.stem for path in (corpus / "features/16000_32").glob("*.json")) == made
 
 
+def test_a_split_that_is_not_there_is_refused_with_what_there_is(features, corpus):
+    (corpus / "train_noisy.csv").unlink()
+    shutil.rmtree(corpus / "train_noisy")
+    done = features("--split", "train_noisy")
+    assert done.code == 1
+    assert "this data set has no train_noisy clips; it has train_curated, test" in done.error
+
+
 def test_another_rate_or_number_of_bands_lies_beside(features, corpus):
     before = snapshot(corpus / "features")
     assert features("--img_rows", "16", "--split", "test").code == 0

@@ -62,7 +62,7 @@ def packed(outside, script) -> dict:
     flags = ["--dataset", "tiny", "--num_folds", 2, "--tta", 2, *NAMES]
     flags += ["--python", f"{sys.version_info.major}.{sys.version_info.minor}"]
     done = script(outside, "on_kaggle/pack.py", *flags)
-    if done.code and "cannot be had" in done.error:
+    if done.code and "cannot be downloaded" in done.error:
         done = script(outside, "on_kaggle/pack.py", *flags, "--no-wheels")
     assert done.code == 0, done.err
     return json.loads((outside / "kaggle_dataset/pack.json").read_text())
@@ -117,6 +117,7 @@ def test_the_pack_holds_the_checkpoints_and_the_code_of_inference(packed, outsid
     for name in CHECKPOINTS:
         assert (folder / "checkpoints" / name).read_bytes() == (outside / "checkpoints" / name).read_bytes()
     assert not list(folder.rglob("__pycache__"))
+    assert (folder / "code/LICENSE").exists()
     assert not (folder / "code/train.py").exists()
     assert json.loads((folder / "dataset-metadata.json").read_text())["id"] == "me/my-pack"
 
