@@ -68,6 +68,7 @@ def main() -> int:
         )  # fmt: skip
 
     def scores() -> np.ndarray:
+        team.align(model)
         probabilities = team.rows(len(loader.held_out), len(loader.class_names), predict_held_out)
         model.train()
         return probabilities

@@ -13,27 +13,30 @@ if __name__ == "__main__":
 
 import argparse
 import json
+import math
 import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
 from statistics import mean, median
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from joblib import cpu_count
 
 from benchmarks.common import Row, add_output_flag, publish
-from benchmarks.precision import script, spread
-from loaders import get_data_path
-from loaders.layouts import read_corpus
+from benchmarks.precision import ROOT, script, spread
+from loaders import get_data_path, get_features_path
+from loaders.index import features_dir, read_index
+from loaders.layouts import Corpus, read_corpus
+from loaders.pcen import AudioSettings
 from models import ARCHS
 from utils.cli import hertz, make_parser, natural_int, positive_int
 from utils.errors import UserError, run
 from utils.merging import balance
 from utils.metric import lwlrap
 from utils.prediction_file import load_predictions
-from utils.provenance import digest
-from utils.train_flags import RECIPES
+from utils.provenance import digest, versions
 
 ORIGINAL = "--use_mix_up --use_spec_aug"
 ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
@@ -66,6 +69,7 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "one stage, share 0.75, BCE alone": f"{ONE_STAGE} --curated_share 0.75 --loss bce",
 }
 
+CODE = ("train.py", "test.py", "loaders", "losses", "models", "utils")  # what a result depends on
 SIZES = ["device", "arch", "num_folds", "n_iter", "batch_size", "img_rows", "img_cols", "sampling_rate", "precision"]
 REGIMES = {
     "short": {},
@@ -81,16 +85,23 @@ def main() -> None:
     corpus = read_corpus(get_data_path(args.dataset))
     if corpus.subset("test").truth is None:
         raise UserError(f"the answers to the test clips of {args.dataset} are not there, so nothing can be compared")
+    args.made_from = made_from(corpus, args)
     done = Results(args.folder / "results.jsonl")
     todo = [(name, seed) for seed in args.seeds for name in args.settings if (how(name, args), seed) not in done.rows]
-    with ThreadPoolExecutor(args.jobs) as pool:
-        for name, seed, record in pool.map(lambda job: (*job, train_and_score(*job, args)), todo):
-            done.add({"setting": name, "seed": seed, "how": how(name, args), **record})
-            print(f"{name}, seed {seed}: lwlrap {record['test']:.4f}, held out {record['held out']:.4f}", flush=True)
+    stale = {(row["setting"], row["seed"]) for row in done.rows.values()}.intersection(todo)
+    if stale:
+        print(f"{len(stale)} runs in {done.path} are of other code, data or flags, and are made anew", flush=True)
+    train_all(todo, args, done)
     facts = f"{args.arch}{' + CBAM' if args.arch.startswith('resnet') else ''}, fold 0 of {args.num_folds}, "
     facts += f"{args.n_iter} steps of {args.batch_size} crops {args.img_rows} x {args.img_cols}, {args.precision}; "
     facts += f"n = {len(args.seeds)} seeds, {args.jobs} runs at a time"
     publish(f"Ablation on {args.dataset}", facts, table(done, args), [], args)
+
+
+def train_all(todo: list[tuple[str, int]], args: argparse.Namespace, done: "Results") -> None:
+    """Train and score these settings and seeds, args.jobs at a time; if one fails, those that run still finish."""
+    with ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(lambda job: train_and_score(*job, args, done), todo))
 
 
 class Results:
@@ -98,44 +109,58 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
+        self.path, self.lock = path, Lock()
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         self.rows = {(row["how"], row["seed"]): row for row in map(json.loads, lines)}
 
     def add(self, row: dict[str, Any]) -> None:
-        self.rows[row["how"], row["seed"]] = row
-        with open(self.path, "a", encoding="utf-8") as file:
+        with self.lock, open(self.path, "a", encoding="utf-8") as file:
+            self.rows[row["how"], row["seed"]] = row
             file.write(json.dumps(row) + "\n")
 
 
 def how(setting: str, args: argparse.Namespace) -> str:
     """All that a run's result depends on but its seed: a folder may hold runs of several lengths and recipes."""
     sizes = {name: getattr(args, name) for name in SIZES}
-    return json.dumps([SETTINGS[setting], RECIPES, sizes, args.dataset, args.curve, SCORES])
+    return json.dumps([SETTINGS[setting], sizes, args.dataset, args.curve, SCORES, args.made_from])
 
 
-def train_and_score(setting: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
-    """One training; lwlrap of its last weights on the test clips and on the held-out ones."""
+def made_from(corpus: Corpus, args: argparse.Namespace) -> list[str]:
+    """Digests of the code, the packages and the data.  A finished run has no checkpoint left that would tell."""
+    sources = sorted(path for name in CODE for path in [ROOT / name, *(ROOT / name).rglob("*.py")] if path.is_file())
+    folder = features_dir(get_features_path(args.dataset), AudioSettings(args.sampling_rate, args.img_rows))
+    clips = [
+        json.dumps([name, subset.truth_of(subset.fnames).tolist(), read_index(folder / f"{name}.json")])
+        for name, subset in corpus.subsets.items()
+    ]
+    return [digest(path.read_text(encoding="utf-8") for path in sources), json.dumps(versions()), digest(clips)]
+
+
+def train_and_score(setting: str, seed: int, args: argparse.Namespace, done: Results) -> None:
+    """One training; lwlrap of its last weights on the test clips and on the held-out ones goes to the results."""
     name = "_".join(setting.replace(",", "").split())
     folder = args.folder / f"{name}_{seed}_{digest([how(setting, args)])[:8]}"
     flags = ["--seed", seed, *shlex.split(SETTINGS[setting])]
-    began = time.monotonic()
+    began, anew = time.monotonic(), not any(folder.rglob("*.pth"))
     if "--select_noisy" in flags:
         flags.remove("--select_noisy")
         first = train(folder / "first", [*flags, "--split", "train_curated"], args)
         predict(first, "train_noisy", 8, folder / "first", args)
         flags += ["--noisy_scores", folder / "first"]
     last = train(folder, flags, args)
-    seconds = time.monotonic() - began
+    seconds = time.monotonic() - began if anew else math.nan  # of a run that was stopped a part is not known
     crops, whole = (predict(last, "test", tta, folder / f"tta_{tta}", args) for tta in (8, 0))
     truth, (crops, whole) = tables_of([crops, whole], args.dataset)
     tests = [lwlrap(truth, scores) for scores in (crops, balance(crops), whole)]
     [log] = folder.glob("*_log.jsonl")
     records = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     held_out, curve = records[-1]["lwlrap"], [record["test"] for record in records if "test" in record]
+    scores = dict(zip(SCORES, (*tests, held_out), strict=True))
+    run_of = {"setting": setting, "seed": seed, "how": how(setting, args), "jobs": args.jobs}
+    done.add({**run_of, **scores, "seconds": seconds, "curve": curve})
+    print(f"{setting}, seed {seed}: lwlrap {tests[0]:.4f}, held out {held_out:.4f}", flush=True)
     for checkpoint in folder.rglob("*.pth"):
         checkpoint.unlink()
-    return {**dict(zip(SCORES, (*tests, held_out), strict=True)), "seconds": seconds, "curve": curve}
 
 
 def train(folder: Path, flags: list[object], args: argparse.Namespace) -> Path:
@@ -177,7 +202,7 @@ def table(done: Results, args: argparse.Namespace) -> list[Row]:
     rows = []
     for name, records in scores.items():
         test, balanced, whole, held_out = ([record[key] for record in records] for key in SCORES)
-        error, seconds = 1 - mean(test), median(record["seconds"] for record in records)
+        error = 1 - mean(test)
         rows.append(
             {
                 "setting": name,
@@ -188,10 +213,18 @@ def table(done: Results, args: argparse.Namespace) -> list[Row]:
                 "held out": f"{mean(held_out):.4f} ± {spread(held_out):.4f}",
                 **({"test on the way": on_the_way(records)} if args.curve else {}),
                 "error against the first": f"{error / (1 - mean(record['test'] for record in first)):.2f}",
-                "time": f"{seconds / median(record['seconds'] for record in first):.2f}",
+                "time": relative_time(records, first),
             }
         )
     return rows
+
+
+def relative_time(records: list[dict[str, Any]], first: list[dict[str, Any]]) -> str:
+    """How many times as long as the first setting's; empty where a run was stopped or had other jobs beside it."""
+    times = [median(record["seconds"] for record in each) for each in (records, first)]
+    alike = len({record["jobs"] for record in records + first}) == 1
+    whole = all(math.isfinite(record["seconds"]) for record in records + first)
+    return f"{times[0] / times[1]:.2f}" if alike and whole else ""
 
 
 def on_the_way(records: list[dict[str, Any]]) -> str:

@@ -13,6 +13,7 @@ if __name__ == "__main__":
 
 import argparse
 import json
+import os
 import subprocess
 import time
 from datetime import timedelta
@@ -73,8 +74,11 @@ def in_a_process(part: str, args: argparse.Namespace, folder: Path) -> Facts:
     """What a part measures in a process of its own, so that none inherits another's settings or memory."""
     command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--worker", part]
     limit = 60 * args.minutes + 60
+    cache = str(folder / part.replace(" ", "_"))  # of compiled kernels: with another process's, cold would not be cold
+    caches = {"TORCHINDUCTOR_CACHE_DIR": cache, "TRITON_CACHE_DIR": cache}
+    how = {"cwd": folder, "env": os.environ | caches, "stdout": subprocess.PIPE, "text": True, "timeout": limit}
     try:
-        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, timeout=limit, check=False)
+        done = subprocess.run(command, check=False, **how)
     except subprocess.TimeoutExpired:
         return {"failed": f"was not done after {limit:.0f} s"}
     try:

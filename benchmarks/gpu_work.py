@@ -39,11 +39,12 @@ def checks(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     off = apart(there, cpu)
     differing = resumed_differently(args)
     torch.use_deterministic_algorithms(False)
+    recorded = [graphs(args, device, there)] if device.type == "cuda" else []  # before TF32 is allowed
     set_up(device)
     rows = [
         row(f"losses of {args.check_steps} steps in fp32 against the CPU", f"{off:.1e} apart at most, relatively",
             off < LOSS_TOLERANCE),
-        *([graphs(args, device, there)] if device.type == "cuda" else []),
+        *recorded,
         row("resume with --deterministic", f"{differing} tensors differ in a bit", differing == 0),
         *precisions(args, device),
     ]  # fmt: skip

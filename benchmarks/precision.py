@@ -59,6 +59,8 @@ def main() -> None:
 
 def verdict(scores: dict[str, list[float]]) -> str:
     """Whether the means differ by more than their own uncertainty explains (two standard errors, Welch)."""
+    if min(map(len, scores.values())) < 2:
+        return "One seed each says nothing about the noise."
     difference = mean(scores["bf16"]) - mean(scores["fp32"])
     noise = 2 * sum(spread(values) ** 2 / len(values) for values in scores.values()) ** 0.5
     within = "within" if abs(difference) <= noise else "NOT within"
@@ -74,7 +76,11 @@ def spread(scores: list[float]) -> float:
 
 def prepare(folder: Path, args: argparse.Namespace) -> None:
     """Make the corpus and its features, unless they are there."""
+    tables = [folder / "corpus" / f"{name}.csv" for name in ("train_curated", "train_noisy")]
     if (folder / "features").is_dir():
+        held = [len(path.read_text(encoding="utf-8").splitlines()) - 1 for path in tables]
+        if held != [args.curated, args.noisy]:
+            raise UserError(f"--folder {folder} holds {held[0]} curated and {held[1]} noisy clips; say so")
         return
     folder.mkdir(parents=True, exist_ok=True)
     config = {"demo": {"data_path": "corpus", "features_path": "features"}}

@@ -18,7 +18,7 @@ class Sampler:
         later_share: float = 1.0,
         later_from: float = np.inf,
     ) -> None:
-        """first_share: at least so much of every batch is of clips 0..n_first-1; the others get the rest.
+        """first_share: at least so much of the batches is, on average, of clips 0..n_first-1; the others get the rest.
 
         later_share: the same from batch number later_from on.
         """

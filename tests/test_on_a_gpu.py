@@ -175,7 +175,7 @@ def test_validation(gpu, make_loader, monkeypatch, precision, memory):
     assert predict(network(), held_out, WIDTH, 4, CUDA, precision=precision).shape == (len(held_out), 4)
 
 
-@pytest.mark.parametrize("tta", [0, 1, 8])
+@pytest.mark.parametrize("tta", [0, 1, 8, "shared"])
 def test_the_prediction_of_test_py(gpu, make_loader, tta):
     clips = make_loader().held_out.to(CUDA)
     made = predict(network(), clips, WIDTH, 4, CUDA, tta=tta, precision=torch.float16, shift=0.1)

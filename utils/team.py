@@ -50,6 +50,12 @@ class Team:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         return nn.parallel.DistributedDataParallel(model)
 
+    def align(self, model: nn.Module) -> None:
+        """Give all processes the first one's statistics of norms, which is what is saved.  On GPUs they are one."""
+        for buffer in model.buffers() if self.size > 1 else ():
+            if buffer.device.type == "cpu":
+                dist.broadcast(buffer, 0)
+
     def rows(self, n: int, n_columns: int, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """A table (n, n_columns) float32 of which each process computes some rows: compute(indices) -> their rows.
 

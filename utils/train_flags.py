@@ -66,7 +66,7 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         help="how to make folds; without the flag: given if the data set gives folds, else stratified",
     )
     data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
-    data.add_argument("--curated_share", type=share, default=0.0, help="least share of curated clips in a batch")
+    data.add_argument("--curated_share", type=share, default=0.0, help="least share of curated clips, on average")
     data.add_argument(
         "--noisy_scores",
         default="",
@@ -121,7 +121,7 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         help="last share of the steps, which do without mixup and shifts",
     )
     steps.add_argument(
-        "--fine_tune_share", type=share, default=1.0, help="least share of curated clips in a batch of those steps"
+        "--fine_tune_share", type=share, default=1.0, help="least share of curated clips in those steps, on average"
     )
     steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
 
