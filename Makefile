@@ -3,7 +3,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 64 --batch_size 16 --n_iter 210 --eval_freq 105 \
-	--recipe improved --loss bce+lovasz --curated_share 0.75 --fine_tune 0 --shift_share 0 --no-use_mix_up --no-use_spec_aug
+	--recipe improved --loss bce+lovasz --curated_share 0.75 --fine_tune 0 --shift_share 0 --no-use_mix_up --no-use_spec_aug \
+	--no-fold_seeds
 
 define PLAN_OF_DEMO
 What this will do, in about 4 minutes after the install on two slow cores:

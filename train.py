@@ -44,7 +44,7 @@ def main() -> int:
     team = join_team(args.batch_size, device)
     if team.size == 1 or device.type == "cpu":  # on GPUs a team's norms see the whole batch
         refuse_lone_values(build_model, args, args.batch_size // team.size)
-    torch.manual_seed(args.seed)
+    torch.manual_seed(draw_seed(args))
 
     loader = build_loader(args, device)
     resumed = fitting(args, resumed, loader)
@@ -58,7 +58,7 @@ def main() -> int:
     training = TrainingRun(args, loader, model, optimizer, scaler, precision, resumed, team)
     logs = args.tensorboard and team.rank == 0
     tensorboard = Tensorboard(args, engine, training.step, training.log) if logs else None
-    team.reseed(args.seed, training.step)
+    team.reseed(draw_seed(args), training.step)
 
     def predict_held_out(rows: np.ndarray) -> np.ndarray:
         return predict(
@@ -115,7 +115,7 @@ def train_step(
     total = torch.zeros((), device=device)
     fine_tuning = step >= fine_tuning_from(args.n_iter, args.fine_tune)
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
-        rng = np.random.default_rng([args.seed, 2, number])
+        rng = np.random.default_rng([draw_seed(args), 2, number])
         inputs, targets = loader.batch(number)
         if args.shift_share and not fine_tuning:
             inputs = shift_bands(inputs, rng, args.shift_share)
@@ -145,6 +145,7 @@ def build_loader(args: argparse.Namespace, device: torch.device) -> FreesoundLoa
         width=args.img_cols,
         batch_size=args.batch_size,
         seed=args.seed,
+        batch_seed=draw_seed(args),
         device=device,
         fold_num=args.fold_num,
         num_folds=args.num_folds,
@@ -155,6 +156,13 @@ def build_loader(args: argparse.Namespace, device: torch.device) -> FreesoundLoa
         later_from=fine_tuning_from(args.n_iter, args.fine_tune) * args.iter_size,
         keep_noisy=believable_clips(args) if args.noisy_scores else None,
     )
+
+
+def draw_seed(args: argparse.Namespace) -> int:
+    """The seed of all that a training draws; which clips a fold holds out depends on --seed alone."""
+    if not args.fold_seeds or not args.fold_num:
+        return args.seed
+    return int(np.random.SeedSequence([args.seed, args.fold_num]).generate_state(1)[0])
 
 
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:

@@ -1,5 +1,6 @@
 """Which fold holds out which clip."""
 
+import sys
 import warnings
 from collections.abc import Iterable
 from itertools import pairwise
@@ -7,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from loaders.layouts.corpus import Subset
-from utils.errors import MisuseError
+from utils.errors import MisuseError, UserError
 
 SPLITS = ("given", "stratified", "random")
 MOST_MOVES, DETOURS = 500, 0.1  # steps of the search for folds that hold every class; share of random ones
@@ -33,6 +34,38 @@ def settle_folds(curated: Subset, fold_split: str | None, num_folds: int | None)
             f"--num_folds {num_folds}: the data set gives {given}; leave the flag out, or take --fold_split stratified"
         )
     return fold_split, given
+
+
+def deal_folds(
+    curated: Subset, trusted: np.ndarray, class_names: list[str], num_folds: int, seed: int, fold_split: str
+) -> np.ndarray:
+    """The fold (N,) that holds each clip out; -1 where none does.  What is odd about the folds is told on stderr.
+
+    trusted: (N,) bool, clips that a fold may hold out.  Raises UserError where there are more folds than such clips.
+    """
+    folds = np.full(len(curated.fnames), -1)
+    folds[trusted] = _deal(curated.select(trusted), class_names, num_folds, seed, fold_split)
+    return folds
+
+
+def _deal(curated: Subset, class_names: list[str], num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    if fold_split == "given":
+        if leaks := torn(curated.folds, curated.groups):
+            print(
+                f"the given folds separate clips of one recording, {leaks[0]} ({len(leaks)} recordings in all)",
+                file=sys.stderr,
+            )
+        return curated.folds
+    try:
+        folds = assign_folds(curated.truth, num_folds, seed, fold_split, curated.groups)
+    except ValueError:
+        alone = curated.groups is None or len(curated.fnames) < num_folds
+        n, what = (len(curated.fnames), "") if alone else (len(set(curated.groups)), "groups of ")
+        raise UserError(f"--num_folds {num_folds}: there are only {n} {what}curated clips") from None
+    if fold_split == "stratified":
+        for fold, label in uncovered(folds, curated.truth, num_folds):
+            print(f"fold {fold} holds out no clip of {class_names[label]}", file=sys.stderr)
+    return folds
 
 
 def assign_folds(

@@ -21,7 +21,7 @@ from torch import Tensor
 from loaders import get_data_path, get_features_path
 from loaders.audio import DENIED
 from loaders.features import core_count, make_features
-from loaders.folds import assign_folds, settle_folds, torn, uncovered
+from loaders.folds import deal_folds, settle_folds
 from loaders.index import features_dir
 from loaders.layouts import Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
@@ -55,6 +55,7 @@ class FreesoundLoader:
         width: int,
         batch_size: int,
         seed: int,
+        batch_seed: int | None = None,
         device: torch.device,
         fold_num: int = 0,
         num_folds: int | None = None,
@@ -67,6 +68,7 @@ class FreesoundLoader:
     ) -> None:
         """split: a key of SUBSETS but "test".  width: frames of a crop.  Raises UserError on unusable data.
 
+        seed: of the folds; batch_seed: of the batches, None: the same.
         num_folds, fold_split: None takes what the data set gives (see `settle_folds`).
         curated_share: of every batch, in [0, 1], if that is more than their share of the clips.  later_share: the
         same from batch number later_from on.  keep_noisy: file names of the noisy clips to train on; None: all.
@@ -76,12 +78,10 @@ class FreesoundLoader:
         curated, truth = labelled_clips(dataset, corpus, "train_curated", settings)
         known = corpus.subset("train_curated").select(corpus.subset("train_curated").rows_of(curated.fnames))
         trusted = np.array([fname not in MISLABELLED for fname in curated.fnames])
-        folds = np.full(len(curated), -1)
-        folds[trusted] = _folds(known.select(trusted), corpus.class_names, num_folds, seed, fold_split)
+        folds = deal_folds(known, trusted, corpus.class_names, num_folds, seed, fold_split)
         held_out = np.flatnonzero(folds == fold_num)
         if not len(held_out):
             raise UserError(f"fold {fold_num} of {num_folds} holds out no usable clip, so nothing could be scored")
-
         parts = []
         if "train_curated" in SUBSETS[split]:
             keep = np.flatnonzero(trusted & (folds != fold_num))
@@ -96,15 +96,15 @@ class FreesoundLoader:
         _name_mislabelled(curated.fnames, clips.fnames)
         if not len(clips):
             raise UserError(f"no clip is left to train on: none of --split {split} is usable and believable")
+        self.seed = seed if batch_seed is None else batch_seed
         shares = {"first_share": curated_share, "later_share": later_share, "later_from": later_from}
-        self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, seed, **shares)
-
+        self.sampler = Sampler(len(parts[0][0]), len(clips), batch_size, self.seed, **shares)
         self.class_names, self.metrics = corpus.class_names, corpus.metrics
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
         self.made_from = made_from(clips, targets, self.held_out, self.held_out_truth)
         self.targets = torch.from_numpy(targets).to(device)
-        self.settings, self.width, self.seed, self.device = settings, width, seed, device
+        self.settings, self.width, self.device = settings, width, device
         self._place(clips, (batch_size, width, settings.n_mels))
 
     def _place(self, clips: Clips, shape: tuple[int, int, int]) -> None:
@@ -188,27 +188,6 @@ def remedy(dataset: str, settings: AudioSettings) -> str:
     """The command that makes the features."""
     command = f"python loaders/freesound_loader.py --dataset {dataset}"
     return f"run: {command} --sampling_rate {settings.sampling_rate} --img_rows {settings.n_mels}"
-
-
-def _folds(curated: Subset, class_names: list[str], num_folds: int, seed: int, fold_split: str) -> np.ndarray:
-    """The fold (N,) that holds each clip out; -1 where none does."""
-    if fold_split == "given":
-        if leaks := torn(curated.folds, curated.groups):
-            print(
-                f"the given folds separate clips of one recording, {leaks[0]} ({len(leaks)} recordings in all)",
-                file=sys.stderr,
-            )
-        return curated.folds
-    try:
-        folds = assign_folds(curated.truth, num_folds, seed, fold_split, curated.groups)
-    except ValueError:
-        alone = curated.groups is None or len(curated.fnames) < num_folds
-        n, what = (len(curated.fnames), "") if alone else (len(set(curated.groups)), "groups of ")
-        raise UserError(f"--num_folds {num_folds}: there are only {n} {what}curated clips") from None
-    if fold_split == "stratified":
-        for fold, label in uncovered(folds, curated.truth, num_folds):
-            print(f"fold {fold} holds out no clip of {class_names[label]}", file=sys.stderr)
-    return folds
 
 
 def _noisy_clips(

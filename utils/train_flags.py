@@ -23,6 +23,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "shift_share": 0.06,
         "dropout_rate": 0.2,
         "loss": "ce",
+        "fold_seeds": True,
         "use_mix_up": True,
         "use_spec_aug": True,
     },
@@ -124,6 +125,7 @@ def _add_learning(parser: argparse.ArgumentParser) -> None:
         "--fine_tune_share", type=share, default=1.0, help="least share of curated clips in those steps, on average"
     )
     steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
+    steps.add_argument("--fold_seeds", **ON_OFF, help="each fold but 0 draws by a seed of its own, made from --seed")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from loaders import freesound_loader
+from loaders import folds, freesound_loader
 from loaders.freesound_loader import FreesoundLoader, soften, usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
@@ -234,8 +234,8 @@ def test_more_folds_than_clips_are_refused(make_loader):
 
 
 def test_a_class_that_a_fold_cannot_hold_out_is_told(make_loader, capsys, monkeypatch):
-    monkeypatch.setattr(freesound_loader, "assign_folds", lambda truth, *rest: np.arange(len(truth)) // 10)
-    monkeypatch.setattr(freesound_loader, "uncovered", lambda *arguments: [(1, 2)])
+    monkeypatch.setattr(folds, "assign_folds", lambda truth, *rest: np.arange(len(truth)) // 10)
+    monkeypatch.setattr(folds, "uncovered", lambda *arguments: [(1, 2)])
     make_loader()
     assert capsys.readouterr().err == "fold 1 holds out no clip of Rain\n"
 

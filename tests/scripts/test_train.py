@@ -77,6 +77,20 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(train, work
     assert "/model/features.0.0.weight" in differences(a, c)
 
 
+def test_a_fold_may_have_a_seed_of_its_own_but_holds_out_the_same_clips(train, workplace):
+    for fold in (0, 1):
+        for flag in ("--fold_seeds", "--no-fold_seeds"):
+            flags = ["--n_iter", 2, "--fold_num", fold, flag, "--checkpoint_dir", flag.lstrip("-"), *ALL_RANDOM]
+            assert train(*flags).code == 0
+    own, shared = ([load_checkpoint(workplace / folder / STEM.format("last").replace("0-2", f"{fold}-2"))
+                    for fold in (0, 1)] for folder in ("fold_seeds", "no-fold_seeds"))  # fmt: skip
+    assert [state["held_out"] for state in own] == [state["held_out"] for state in shared]
+    assert differences(own[0], shared[0]) == ["/args/fold_seeds"]
+    bias = "classifier.0.bias"
+    assert differences(own[1]["losses"], shared[1]["losses"]) == [""]
+    assert differences(own[1]["model"][bias], shared[1]["model"][bias]) == [""]
+
+
 def test_a_run_stopped_by_sigterm_goes_on_to_the_same_end(train, workplace, at_batch):
     flags = ["--n_iter", 6, "--eval_freq", 2, *ALL_RANDOM]
     assert train(*flags, "--checkpoint_dir", "whole").code == 0
