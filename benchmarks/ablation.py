@@ -129,10 +129,10 @@ def made_from(corpus: Corpus, args: argparse.Namespace) -> list[str]:
     """Digests of the code, the packages and the data.  A finished run has no checkpoint left that would tell."""
     sources = sorted(path for name in CODE for path in [ROOT / name, *(ROOT / name).rglob("*.py")] if path.is_file())
     folder = features_dir(get_features_path(args.dataset), AudioSettings(args.sampling_rate, args.img_rows))
-    clips = [
-        json.dumps([name, subset.truth_of(subset.fnames).tolist(), read_index(folder / f"{name}.json")])
-        for name, subset in corpus.subsets.items()
-    ]
+    clips = []
+    for name, subset in corpus.subsets.items():
+        index = read_index(folder / f"{name}.json") or {"clips": []}
+        clips.append(json.dumps([subset.truth_of(subset.fnames).tolist(), [[c[0], c[3]] for c in index["clips"]]]))
     return [digest(path.read_text(encoding="utf-8") for path in sources), json.dumps(versions()), digest(clips)]
 
 
