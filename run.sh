@@ -48,6 +48,7 @@ plan=$("$python" train.py "${flags[@]}" --plan)  # a misspelt flag ends the loop
 line() { sed -n "$1p" <<<"$plan"; }
 first=$(line 1); k=${first%% *}; splits=${SPLITS:-${first#* }} run=$(line $((k + 2))) there=" $(line $((k + 3))) "
 [[ $tta =~ ^([0-9]+|shared)$ ]] || misuse "TTA='$tta': a number of crops, or shared"
+[[ $splits =~ [^[:space:]] ]] || misuse "SPLITS is empty"
 for split in $splits; do [[ $there == *" $split "* ]] || misuse "SPLITS: there is no $split; the data set has$there"; done
 [[ ! $select || $there == *" train_noisy "* ]] || misuse "--select_noisy: the data set has no noisy clips"
 

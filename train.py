@@ -48,8 +48,8 @@ def main() -> int:
 
     loader = build_loader(args, device)
     resumed = fitting(args, resumed, loader)
-    if args.overwrite and not resumed and team.rank == 0:
-        clear(args)
+    if args.overwrite and team.rank == 0:
+        clear(args, going_on=resumed is not None)
     model = build_model(args, len(loader.class_names)).to(device, memory_format=torch.channels_last)
     optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
     engine = team.wrap(quicken(model, args, device, precision, compiled, graphs=team.size == 1), device)
@@ -110,7 +110,7 @@ def train_step(
     """One optimizer step; returns its loss, a scalar on the device that nobody has waited for; NaN if the loss or
     a gradient is not finite (in fp16 such a gradient skips the step).
 
-    Whatever is random in it but dropout is a function of the seed and the step alone.
+    Whatever is random in it but dropout is a function of the seed, with --fold_seeds the fold, and the step.
     """
     total = torch.zeros((), device=device)
     fine_tuning = step >= fine_tuning_from(args.n_iter, args.fine_tune)

@@ -120,9 +120,10 @@ def _finished(subset: Subset, split: str, folder: Path, settings: AudioSettings)
     index = whole_index(folder, split, settings)
     old = _reusable(index, settings, {fname: _signature(subset.folder, fname) for fname in subset.fnames})
     unusable = dict(index["unusable"]) if index else {}
-    if [fname for fname in subset.fnames if fname not in unusable] != list(old):
+    repaired = (not isinstance(try_clip(subset.folder, fname, settings)[0], str) for fname in unusable)
+    if index is None or set(subset.fnames) != {*old, *unusable} or any(repaired):
         return None
-    return Report(0, len(old), unusable, dict(index["remarks"])) if index else None
+    return Report(0, len(old), unusable, dict(index["remarks"]))
 
 
 def _signature(folder: Path, fname: str) -> list[int]:

@@ -43,7 +43,7 @@ KEYS = {
     "optimizer": dict,
     "precision": str,  # what --precision auto came to: fp32, bf16 or fp16; empty where that was not written down
     "scaler": dict,  # of the loss, in fp16: its scale, steps since it was halved, steps skipped; empty elsewhere
-    "generators": dict,  # torch's own, which dropout draws from; all others derive from seed and step
+    "generators": dict,  # torch's own, which dropout draws from; all others derive from seed, fold and step
     "losses": torch.Tensor,  # (n_iter,) of each step, NaN where not yet done
     "log": list,  # the records of the JSON-lines log
     "held_out": list,  # file names of the fold's validation clips

@@ -90,14 +90,25 @@ def fitting(args: argparse.Namespace, state: State | None, loader: Any) -> State
     if not changed:
         return state
     if not args.overwrite:
-        raise UserError(f"{args.resume}: since it was trained, {' and '.join(changed)} changed; {_remedy()}")
+        anew = "to start anew replace it with --overwrite, or leave --resume out and give another --checkpoint_dir"
+        raise UserError(f"{args.resume}: since it was trained, {' and '.join(changed)} changed; {anew}")
     return None
 
 
-def clear(args: argparse.Namespace) -> None:
-    """Delete the checkpoints and the log of the run that --overwrite replaces."""
-    for path in (checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)):
-        path.unlink(missing_ok=True)
+def clear(args: argparse.Namespace, going_on: bool) -> None:
+    """Delete what --overwrite replaces: checkpoints and log of a run; if this run goes on, another run's best one."""
+    best = checkpoint_path(args, "best")
+    paths = [best] if going_on else [checkpoint_path(args, "last"), best, log_path(args)]
+    for path in paths:
+        if not going_on or (path.exists() and _is_of_another_run(args, path)):
+            path.unlink(missing_ok=True)
+
+
+def _is_of_another_run(args: argparse.Namespace, path: Path) -> bool:
+    try:
+        return bool(differences(args, load_checkpoint(path)))
+    except UserError:
+        return True
 
 
 def differences(args: argparse.Namespace, state: State, most: int = 3) -> str:

@@ -158,7 +158,9 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print the number of folds, the splits to predict, the checkpoints' names, the run's and all splits; stop",
     )
-    work.add_argument("--checkpoint_dir", default="checkpoints", help="where checkpoints and logs go")
+    work.add_argument(
+        "--checkpoint_dir", default="checkpoints", help="checkpoints, logs; with --resume PATH: its folder"
+    )
 
 
 def describe_recipe(name: str, args: argparse.Namespace) -> str:

@@ -28,11 +28,16 @@ def test_features_lie_beside_the_audio_unless_told_otherwise(config):
 
 
 def test_two_data_sets_do_not_share_their_features(config):
-    config({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "y/", "features_path": "z/"}})
+    config({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "y/", "features_path": "./z"}})
     with pytest.raises(UserError, match="a and b share a features_path; give each a folder of its own"):
         get_features_path("a")
-    config({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "x/", "features_path": "z/"}})
+    config({"a": {"data_path": "x/", "features_path": "y/features"}, "b": {"data_path": "y/"}, "c": 3})
+    with pytest.raises(UserError, match="b and a share a features_path"):
+        get_features_path("b")
+    config({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "./x", "features_path": "z"}})
     assert get_features_path("a") == Path("z")
+    config({"a": {"data_path": "x/", "features_path": ""}, "b": {"data_path": "y/", "features_path": ""}})
+    assert get_features_path("a") == Path("x/features")
 
 
 def test_a_tilde_is_the_home_of_whoever_runs_it(config, monkeypatch):

@@ -416,13 +416,14 @@ def read_only(monkeypatch, code):
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
-def test_finished_features_in_a_read_only_place_are_up_to_date(subset, make, monkeypatch, code):
+@pytest.mark.parametrize("changed", ["a.wav", "c.wav"])
+def test_finished_features_in_a_read_only_place_are_up_to_date(subset, make, monkeypatch, code, changed):
     (subset.folder / "c.wav").write_bytes(b"")
     unusable = make(subset)[2]
     assert list(unusable) == ["c.wav"]
     read_only(monkeypatch, code)
-    assert make(subset) == (0, 5, unusable)
-    write_clip(subset.folder, "a.wav", 77)
+    assert make(Subset(subset.folder, FNAMES[::-1])) == (0, 5, unusable)
+    write_clip(subset.folder, changed, 77)
     with pytest.raises(UserError, match="somewhere cannot be written; set features_path"):
         make(subset)
 

@@ -61,7 +61,7 @@ def test_splits_predicted_with_different_checkpoints_are_refused(ready, template
 
 def test_splits_may_differ_in_their_crops(ready, template, predict, script):
     for fold in range(2):
-        predict(ready, template, fold, "train_noisy", tta="shared", tta_shift=0.0)
+        predict(ready, template, fold, "train_noisy", tta="shared", tta_shift=0.03)
     assert script(ready, "report.py", *FLAGS, "--clips", 0, "--noisy_clips", 0).code == 0
 
 

@@ -60,6 +60,7 @@ def test_help_wherever_it_stands(call, words):
         ([], {"SPLITS": "val tset"}, "there is no tset; the data set has val test"),
         ([], {"SPLITS": "train_noisy"}, "there is no train_noisy"),
         ([], {"TTA": "many"}, "TTA='many'"),
+        ([], {"SPLITS": " "}, "SPLITS is empty"),
     ],
 )
 def test_what_would_fail_after_hours_is_refused_before_anything_runs(call, words, environment, line):

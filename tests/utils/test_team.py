@@ -29,6 +29,7 @@ def test_two_and_three_processes_take_the_steps_that_one_takes(alone, process, w
     together = torch.load(workplace / "team.pt", weights_only=True)
     assert (together["size"], alone["size"]) == (size, 1)
     assert together["stop"] == 7
+    assert together["aligned"]
     assert together["meetings"] == 2  # once in each of two steps of two batches
     torch.testing.assert_close(together["losses"], alone["losses"], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(together["scores"], alone["scores"], rtol=1e-4, atol=1e-5)
