@@ -64,8 +64,8 @@ install: .venv/installed ## make .venv and install requirements.txt into it
 
 .venv/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "make: $(PYTHON) is older than Python 3.11; name another one with PYTHON=..."; exit 2; }
-	$(PYTHON) -m venv .venv
+		{ echo "make: $(PYTHON) is not there, or older than Python 3.11; name another one with PYTHON=..."; exit 2; }
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

@@ -23,6 +23,7 @@ from utils.merging import (
     guess_by_frequency,
     join_folds,
     no_predictions,
+    refuse_empty_folders,
 )
 from utils.metric import lwlrap, per_class_lwlrap
 from utils.prediction_file import Predictions, write_labels, write_table
@@ -40,6 +41,7 @@ def main() -> int:
     found = find_predictions(args, args.split)
     if not found:
         raise no_predictions(args, args.split)
+    refuse_empty_folders(args, found)
     runs = choose_runs(found, args.run, "average")
     if others := [name for name in found if name not in runs]:
         print(f"not averaged: {', '.join(others)}; --run takes several runs")

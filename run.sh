@@ -20,7 +20,7 @@ k=; [[ ${1:-} =~ ^[0-9]+$ ]] && { k=$1; shift; }
 python=${PYTHON:-python}; tta=${TTA:-8}
 
 # flags that other stages need too; all but those of this script go to train.py as they are
-rows=128 cols=197 rate=44100 seed=1234 checkpoints=checkpoints predictions=predictions
+rows=128 cols=197 rate=44100 seed=1234 checkpoints=checkpoints predictions=predictions precision=
 only=all select= flags=(--dataset "$dataset" ${k:+--num_folds "$k"} --resume auto)
 while (($#)); do
   flag=${1%%=*}; value=${1#*=}; words=1
@@ -31,6 +31,7 @@ while (($#)); do
     --img_cols) cols=$value ;;
     --sampling_rate) rate=$value ;;
     --seed) seed=$value ;;
+    --precision) precision=$value ;;
     --checkpoint_dir) checkpoints=$value; ours=yes ;;
     --prediction_dir) predictions=$value; ours=yes ;;
     --only) only=$value; ours=yes ;;
@@ -62,7 +63,8 @@ fit() {  # fold, subfolder, further flags of train.py
 predict() {  # fold, subfolder, splits
   local fold=$1 subfolder=$2 best; shift 2
   best=$checkpoints$subfolder/$(line $((fold + 2)))
-  "$python" test.py --if_needed --model_path "$best" --tta "$tta" --prediction_dir "$predictions$subfolder" --split "$@"
+  "$python" test.py --if_needed --model_path "$best" --tta "$tta" ${precision:+--precision "$precision"} \
+    --prediction_dir "$predictions$subfolder" --split "$@"
 }
 train() {
   [[ $select ]] || { fit "$1" ""; return; }

@@ -22,7 +22,7 @@ from utils.errors import MisuseError, UserError, run
 from utils.metric import lwlrap
 from utils.paths import prediction_path
 from utils.prediction_file import Predictions, load_predictions, save_predictions
-from utils.provenance import digest, tensors_digest
+from utils.provenance import ALL_LABELS, digest, tensors_digest
 from utils.scores import describe_further, describe_test
 from utils.tta import SHARED, Prepared, predict, prepare, shift_of
 
@@ -65,6 +65,8 @@ def main() -> int:
             tta=args.tta, slack=audio_settings(trained).edge_frames, precision=precision,
             label=f"fold {trained.fold_num}, {split}", shift=about["tta_shift"], loss=trained.loss,
         )  # fmt: skip
+        if not np.isfinite(scored).all():
+            raise UserError(f"{args.model_path}: its outputs are not finite; train that fold with a smaller --l_rate")
         probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
         predictions = Predictions(probabilities, fnames, state["class_names"], vars(trained) | about)
         save_predictions(path, predictions)
@@ -82,6 +84,11 @@ def clips_of(split: str, state: dict[str, Any], trained: argparse.Namespace, cor
     """The names of a split's clips, and those clips of them that can be used."""
     subset = "train_curated" if split == "val" else split
     fnames = state["held_out"] if split == "val" else corpus.subset(subset).fnames
+    if gone := sorted(set(fnames) - set(corpus.subset(subset).fnames)):
+        raise UserError(
+            f"fold {trained.fold_num} held out {gone[0]}, which is no curated clip any more; put it back, or train "
+            "that fold again with --overwrite"
+        )
     return fnames, usable_clips(trained.dataset, subset, fnames, audio_settings(trained))
 
 
@@ -97,6 +104,7 @@ def describe(
         "split": split,
         "precision": str(precision),
         "model_path": args.model_path,
+        "labels": state["made_from"].get(ALL_LABELS, ""),
         "made_from": {
             "the checkpoint": tensors_digest(args.model_path),
             "the clips": digest(fnames),

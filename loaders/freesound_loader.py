@@ -30,7 +30,7 @@ from loaders.store import Clips, OneAhead, PinnedCopies, as_inputs, open_clips
 from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
 from utils.errors import MisuseError, UserError, one_line, run
-from utils.provenance import MadeFrom, digest
+from utils.provenance import ALL_LABELS, MadeFrom, digest
 
 SUBSETS = {
     "train": ["train_curated", "train_noisy"],
@@ -102,7 +102,7 @@ class FreesoundLoader:
         self.class_names, self.metrics = corpus.class_names, corpus.metrics
         self.held_out, self.held_out_truth = curated.select(held_out), truth[held_out]
         self.prior = (targets.sum(axis=0) / targets.sum()).astype(np.float32)  # (C,), sums to 1
-        self.made_from = made_from(clips, targets, self.held_out, self.held_out_truth)
+        self.made_from = made_from(clips, targets, self.held_out, self.held_out_truth) | all_labels(corpus)
         self.targets = torch.from_numpy(targets).to(device)
         self.settings, self.width, self.device = settings, width, device
         self._place(clips, (batch_size, width, settings.n_mels))
@@ -151,6 +151,12 @@ def made_from(clips: Clips, targets: np.ndarray, held_out: Clips, held_out_truth
         "the features of the held-out clips": digest(held_out.digests),
         "the labels of the held-out clips": digest(held_out_truth),
     }
+
+
+def all_labels(corpus: Corpus) -> MadeFrom:
+    """A digest of every label that any fold trains on, by which predictions of folds tell whether they go together."""
+    subsets = [corpus.subsets[name] for name in SUBSETS["train"] if name in corpus.subsets]
+    return {ALL_LABELS: digest([part for subset in subsets for part in (digest(subset.fnames), digest(subset.truth))])}
 
 
 def soften(truth: np.ndarray, weight: float) -> np.ndarray:

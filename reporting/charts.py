@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 SIZE = (4.2, 2.7)  # inches; the page shows 72 of its pixels for one, or more
 HUES = 8  # of folds, --hue-0 and so on in page.css
+STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # of the first folds, of those after HUES, after twice as many
 INK, RULE = "#010101", "#010102"  # stand-ins until the page's own are put in
 RC = {
     "svg.fonttype": "none",
@@ -43,7 +44,13 @@ def curves(lines: list[tuple[list[float], list[float]]], title: str, floor: bool
         figure, axes = _blank()
         for number, (steps, values) in enumerate(lines):
             marker = "o" if len(steps) < 20 else None
-            axes.plot(steps, values, color=_stand_in(number), marker=marker, markersize=3, linewidth=1.6, clip_on=False)
+            how = {
+                "marker": marker,
+                "markersize": 3,
+                "linewidth": 1.6,
+                "linestyle": STYLES[number // HUES % len(STYLES)],
+            }
+            axes.plot(steps, values, color=_stand_in(number), clip_on=False, **how)
         axes.set_xlabel("step")
         if floor:
             axes.set_ylim(bottom=0)
@@ -68,6 +75,12 @@ def reliability_chart(mean: np.ndarray, share: np.ndarray, count: np.ndarray, ti
 def hue(number: int) -> str:
     """The CSS colour of the fold of that number."""
     return f"var(--hue-{number % HUES})"
+
+
+def key(number: int) -> str:
+    """The CSS background of the key of the fold of that number: its colour, dashed as its line is."""
+    dash = ("", "4px, #0000 4px 6px", "2px, #0000 2px 4px")[number // HUES % len(STYLES)]
+    return f"repeating-linear-gradient(90deg, {hue(number)} 0 {dash})" if dash else hue(number)
 
 
 def _stand_in(number: int) -> str:

@@ -12,7 +12,15 @@ import numpy as np
 from loaders.layouts import Corpus
 from utils.cli import HERTZ
 from utils.errors import UserError
-from utils.merging import Runs, average_folds, check_run, find_predictions, join_folds, no_predictions
+from utils.merging import (
+    Runs,
+    average_folds,
+    check_run,
+    find_predictions,
+    join_folds,
+    no_predictions,
+    refuse_empty_folders,
+)
 from utils.paths import checkpoint_path, log_path
 from utils.provenance import MadeFrom, changes, tensors_digest
 from utils.runs import choose_runs
@@ -55,6 +63,7 @@ def read_results(args: argparse.Namespace, corpus: Corpus) -> Results:
     all_runs = {name: folds for runs in found.values() for name, folds in runs.items()}
     if not all_runs:
         raise no_predictions(args, "val")
+    refuse_empty_folders(args, all_runs)
     names = list(choose_runs(all_runs, args.run, "report on"))
     runs = {split: {n: own[n] for n in names} for split, own in found.items() if all(n in own for n in names)}
     if not runs:

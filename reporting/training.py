@@ -2,7 +2,8 @@
 
 from html import escape
 
-from reporting.charts import curves, hue
+from reporting.charts import curves
+from reporting.charts import key as key_of
 from reporting.markup import Section, paragraph
 from reporting.results import Results
 
@@ -20,7 +21,8 @@ def training_section(results: Results) -> Section:
         missing = "There are no logs of these folds; say with --checkpoint_dir where train.py wrote them."
         return Section("training", "Training", "How the folds learned.", paragraph(missing))
     keys = "".join(
-        f'<li><i style="background:{hue(number)}"></i>{escape(name)}</li>' for number, name in enumerate(results.logs)
+        f'<li><i style="background:{key_of(number)}"></i>{escape(name)}</li>'
+        for number, name in enumerate(results.logs)
     )
     charts = ""
     for key, (title, floor) in CHARTS.items():

@@ -3,6 +3,7 @@
 import argparse
 import glob
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,15 @@ def find_predictions(args: argparse.Namespace, split: str) -> Runs:
             prefix = f"{folder}/" if len(args.prediction_dir) > 1 else ""
             runs.setdefault(prefix + run_name(predictions.args), {})[path] = predictions
     return runs
+
+
+def refuse_empty_folders(args: argparse.Namespace, names: Iterable[str]) -> None:
+    """Raises UserError if one of several folders gave none of the runs of these names."""
+    for folder in args.prediction_dir if len(args.prediction_dir) > 1 else []:
+        if not any(name.startswith(f"{folder}/") for name in names):
+            raise UserError(
+                f"--prediction_dir {folder}: there are no such predictions in it; leave it out, or make them"
+            )
 
 
 def no_predictions(args: argparse.Namespace, split: str) -> UserError:
@@ -136,7 +146,9 @@ def _held_out_rows(folds: Folds, corpus: Corpus) -> dict[str, np.ndarray]:
     for path, fold in folds.items():
         unknown = [fname for fname in fold.fnames if fname not in curated]
         if unknown:
-            raise UserError(f"{path} holds {unknown[0]}, which is no curated clip of the data set; predict it again")
+            raise UserError(
+                f"{path} holds {unknown[0]}, which is no curated clip of the data set; train that fold again"
+            )
         twice = [fname for fname in fold.fnames if fname in rows]
         if twice:
             raise UserError(f"{path} and another fold both held out {twice[0]}; they are of different splits")

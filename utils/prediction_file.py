@@ -54,7 +54,7 @@ def load_predictions(path: Path) -> Predictions:
                 file["class_names"].tolist(),
                 json.loads(str(file["args"])),
             )
-    except (KeyError, ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile):
+    except (KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile):
         raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again") from None
     for what, names in ("clips", held.fnames), ("classes", held.class_names):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -63,7 +63,7 @@ def load_predictions(path: Path) -> Predictions:
             raise UserError(f"{path} names one of its {what} twice; predict that fold again")
     if not isinstance(held.args, dict) or held.probabilities.dtype.kind != "f":
         raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again")
-    held = replace(held, args=LATER_ARGS | {"tta_shift": 0.0} | held.args)
+    held = replace(held, args=LATER_ARGS | {"tta_shift": 0.0, "labels": ""} | held.args)
     if held.probabilities.shape != (len(held.fnames), len(held.class_names)):
         raise UserError(f"{path} has {held.probabilities.shape} probabilities for {len(held.fnames)} clips")
     if not np.isfinite(held.probabilities).all():

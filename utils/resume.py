@@ -7,8 +7,8 @@ from typing import Any
 from utils.checkpoint import load_checkpoint
 from utils.cli import can_be, given_flags
 from utils.errors import MisuseError, UserError
-from utils.paths import checkpoint_path, log_path
-from utils.provenance import changes
+from utils.paths import checkpoint_path, log_path, tensorboard_dir
+from utils.provenance import ALL_LABELS, changes
 from utils.team import restarted
 
 State = dict[str, Any]  # a checkpoint
@@ -82,7 +82,7 @@ def fitting(args: argparse.Namespace, state: State | None, loader: Any) -> State
     """
     if state is None:
         return None
-    changed = changes(state["made_from"], loader.made_from)
+    changed = [what for what in changes(state["made_from"], loader.made_from) if what != ALL_LABELS]
     if state["held_out"] != loader.held_out.fnames and "the held-out clips" not in changed:
         changed.append("the held-out clips")
     if state["class_names"] != loader.class_names:
@@ -98,7 +98,8 @@ def fitting(args: argparse.Namespace, state: State | None, loader: Any) -> State
 def clear(args: argparse.Namespace, going_on: bool) -> None:
     """Delete what --overwrite replaces: checkpoints and log of a run; if this run goes on, another run's best one."""
     best = checkpoint_path(args, "best")
-    paths = [best] if going_on else [checkpoint_path(args, "last"), best, log_path(args)]
+    events = tensorboard_dir(args).glob("events*")
+    paths = [best] if going_on else [checkpoint_path(args, "last"), best, log_path(args), *events]
     for path in paths:
         if not going_on or (path.exists() and _is_of_another_run(args, path)):
             path.unlink(missing_ok=True)

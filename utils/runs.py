@@ -39,7 +39,12 @@ def check_alike(args_of: dict[Path, Args], keys: Iterable[str] | None = None) ->
     (first_path, first), *others = args_of.items()
     for path, args in others:
         for key in keys or [key for key in {**first, **args} if key not in PER_FOLD]:
-            if args.get(key) != first.get(key):
+            if key == "labels" and args.get(key) != first.get(key):
+                if args.get(key) and first.get(key):  # older files do not know
+                    raise UserError(
+                        f"{path} was trained on other labels than {first_path}; train both on the same ones"
+                    )
+            elif args.get(key) != first.get(key):
                 raise UserError(
                     f"{path} was made with {key} {args.get(key)}, {first_path} with {first.get(key)}; make them alike"
                 )

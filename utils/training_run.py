@@ -109,6 +109,10 @@ class TrainingRun:
         if last or (self.args.eval_freq and self.step % self.args.eval_freq == 0):
             self._check_finite()
             table = scores()
+            if not np.isfinite(table).all():
+                raise UserError(
+                    f"outputs are not finite after step {self.step}; {self._kept()}; try a smaller --l_rate"
+                )
             if self.team.rank == 0:
                 self._validate(table)
             self.save()

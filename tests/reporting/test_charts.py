@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from reporting.charts import HUES, curves, reliability_chart
+from reporting.charts import HUES, curves, key, reliability_chart
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,14 @@ def test_every_colour_is_a_variable_of_the_page(charts):
     assert "var(--hue-1)" in charts["curves"]
     assert "var(--hue-2)" not in charts["curves"]
     assert f"var(--hue-{HUES}" not in charts["many"]
+
+
+def test_more_folds_than_colours_have_lines_and_keys_of_other_dashes():
+    chart = curves([([1, 2], [float(number), 1.0]) for number in range(20)], "many")
+    assert chart.count("stroke-dasharray: 6.4,3.2") == 8
+    keys = [key(number) for number in range(20)]
+    assert len(set(keys)) == 20
+    assert keys[0] == "var(--hue-0)"
 
 
 def test_the_same_figures_give_the_same_bytes(charts):

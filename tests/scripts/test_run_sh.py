@@ -44,6 +44,13 @@ def test_paths_with_blanks_stay_whole_in_every_stage(call):
         assert line.endswith("<--split><val><test>")
     assert all("<--prediction_dir><my tables>" in line for line in [*predicted, *calls[-2:]])
     assert all("<--run><resnet18_44100_2>" in line for line in calls[-2:])
+    assert not any("--precision" in line for line in calls)
+
+
+def test_a_precision_is_that_of_training_and_of_prediction(call):
+    done, calls = call("birds", "2", "--precision", "fp32")
+    assert done.code == 0, done.err
+    assert ["<--precision><fp32>" in line for line in calls] == [False, *[True] * 4, False, False]
 
 
 @pytest.mark.parametrize("words", [["-h"], ["birds", "--help"], ["birds", "2", "--use_cbam", "-h"]])

@@ -231,6 +231,36 @@ def test_scores_of_noisy_clips_by_a_network_that_has_changed_are_refused(train, 
     assert "since it was made, the checkpoint changed" in refused.error
 
 
+def test_folds_that_were_trained_on_different_labels_are_not_merged(train, place, merge, script):
+    table = place / "data/train_noisy.csv"
+    table.write_text(table.read_text().replace('"Bark"', '"Rain"', 1))
+    path = BEST.replace("0-2", "1-2")
+    assert train("--fold_num", 1, "--overwrite").code == 0
+    assert script(place, "test.py", "--model_path", path, "--tta", 2).code == 0
+    refused = merge()
+    assert refused.code == 1
+    assert "was trained on other labels than" in refused.error
+    assert script(place, "test.py", "--model_path", path, "--tta", 2, "--prediction_dir", "alone").code == 0
+    assert merge("--prediction_dir", "alone", "--allow_missing").code == 0
+
+
+def test_a_held_out_clip_that_is_gone_is_named_with_what_to_do(place, script):
+    gone = load_checkpoint(place / BEST)["held_out"][0]
+    table = place / "data/train_curated.csv"
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith(gone)))
+    refused = script(place, "test.py", "--model_path", BEST, "--split", "val")
+    assert refused.code == 1
+    assert f"held out {gone}, which is no curated clip any more; put it back, or train that fold again" in refused.error
+
+
+def test_one_of_several_folders_without_predictions_is_an_error(merge, place, script):
+    refused = merge("--prediction_dir", "predictions", "predictoins")
+    assert refused.code == 1
+    assert "--prediction_dir predictoins: there are no such predictions in it" in refused.error
+    report = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64, "--prediction_dir", "predictions", "empty"]
+    assert "--prediction_dir empty: there are no such" in script(place, "report.py", *report).error
+
+
 def test_two_seeds_of_one_network_can_be_merged(train, place, merge, script):
     for fold in (0, 1):
         done = train("--seed", 9, "--fold_num", fold, "--checkpoint_dir", "b")

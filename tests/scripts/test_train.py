@@ -122,6 +122,13 @@ def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workpla
     assert checkpoint(workplace / "there", "best")["best_step"] in (4, 6)
 
 
+def test_outputs_that_are_not_finite_are_one_line(train, workplace, script, tiny_flags):
+    refused = train("--n_iter", 2, "--eval_freq", 1, "--l_rate", 1e12)
+    assert refused.code == 1
+    assert "not finite" in refused.error
+    assert "try a smaller --l_rate" in refused.error
+
+
 def test_a_plan_is_of_flags_not_of_a_checkpoint(train):
     refused = train("--plan", "--resume", "somewhere.pth")
     assert refused.code == 2

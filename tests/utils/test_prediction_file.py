@@ -23,7 +23,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     np.testing.assert_array_equal(loaded.probabilities, TABLE)
     assert loaded.probabilities.dtype == np.float32
     assert (loaded.fnames, loaded.class_names) == (MADE.fnames, MADE.class_names)
-    assert loaded.args == MADE.args | LATER_ARGS | {"tta_shift": 0.0}  # of before there were these
+    assert loaded.args == MADE.args | LATER_ARGS | {"tta_shift": 0.0, "labels": ""}  # of before there were these
 
 
 def test_a_csv_in_the_layout_of_a_submission_lies_beside(tmp_path):
