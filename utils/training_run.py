@@ -76,13 +76,13 @@ class TrainingRun:
             raise UserError(text) from None
         self.step, self.log = state["step"], state["log"]
         self.best_score, self.best_step = state["best_score"], state["best_step"]
+        best = checkpoint_path(self.args, "best")
+        if self.best_step < self.step == self.args.n_iter and not best.exists():
+            raise UserError(f"{best} is not there, and the run is finished; put it back, or train with --overwrite")
         self._start_clock()
         self._write_log()
-        best = checkpoint_path(self.args, "best")
         if self.best_step == self.step and self._best_is_older():
             self._save("best")
-        elif self.log and not best.exists() and self.step == self.args.n_iter:
-            raise UserError(f"{best} is not there, and the run is finished; put it back, or train with --overwrite")
         elif self.log and not best.exists():
             self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
             print(f"{best} is not there, so only the validations to come count for it", flush=True)

@@ -167,7 +167,8 @@ def test_bad_arguments_of_the_training_are_refused(refuse, stranger, state, key,
 
 def test_a_checkpoint_does_not_choose_where_to_write(stranger, state, trained, script, tmp_path):
     elsewhere = tmp_path / "elsewhere"
-    path = stranger(args={**state["args"], "checkpoint_dir": str(elsewhere), "resume": "x", "prediction_dir": "y"})
+    args = {**state["args"], "checkpoint_dir": str(elsewhere), "resume": "x", "prediction_dir": "y"}
+    path = stranger(args=args, best_step=state["step"])
     outcome = script(trained, "train.py", "--resume", path, "--checkpoint_dir", tmp_path / "out")
     assert outcome.code == 0, outcome
     assert not elsewhere.exists()

@@ -122,6 +122,27 @@ def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workpla
     assert checkpoint(workplace / "there", "best")["best_step"] in (4, 6)
 
 
+def test_a_finished_run_without_its_best_checkpoint_is_told(train, workplace):
+    assert train("--n_iter", 2, "--eval_freq", 1).code == 0
+    last, best = (workplace / "checkpoints" / STEM.format(kind) for kind in ("last", "best"))
+    torch.save(load_checkpoint(last) | {"best_step": 1}, last)
+    best.unlink()
+    refused = train("--n_iter", 2, "--eval_freq", 1, "--resume", "auto")
+    assert refused.code == 1
+    assert f"{best.name} is not there, and the run is finished; put it back" in refused.error
+
+
+def test_another_runs_best_checkpoint_is_not_taken_over(train, workplace, at_batch):
+    flags = ["--n_iter", 6, "--eval_freq", 2]
+    at_batch(3, lambda made: os.kill(os.getpid(), signal.SIGTERM))
+    assert train(*flags, "--checkpoint_dir", "here").code == 128 + signal.SIGTERM
+    assert train(*flags, "--seed", 9, "--checkpoint_dir", "there").code == 0
+    last = f"here/{STEM.format('last')}"
+    assert train("--resume", last, "--checkpoint_dir", "there").code == 2
+    assert train("--resume", last, "--checkpoint_dir", "there", "--overwrite").code == 0
+    assert checkpoint(workplace / "there", "best")["args"]["seed"] == 1234
+
+
 def test_outputs_that_are_not_finite_are_one_line(train, workplace, script, tiny_flags):
     refused = train("--n_iter", 2, "--eval_freq", 1, "--l_rate", 1e12)
     assert refused.code == 1
