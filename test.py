@@ -83,8 +83,9 @@ def audio_settings(trained: argparse.Namespace) -> AudioSettings:
 def clips_of(split: str, state: dict[str, Any], trained: argparse.Namespace, corpus: Corpus) -> tuple[list[str], Clips]:
     """The names of a split's clips, and those clips of them that can be used."""
     subset = "train_curated" if split == "val" else split
-    fnames = state["held_out"] if split == "val" else corpus.subset(subset).fnames
-    if gone := sorted(set(fnames) - set(corpus.subset(subset).fnames)):
+    known = corpus.subset(subset).fnames
+    fnames = state["held_out"] if split == "val" else known
+    if gone := sorted(set(fnames) - set(known)):
         raise UserError(
             f"fold {trained.fold_num} held out {gone[0]}, which is no curated clip any more; put it back, or train "
             "that fold again with --overwrite"

@@ -118,10 +118,12 @@ def _make(
 def _finished(subset: Subset, split: str, folder: Path, settings: AudioSettings) -> Report | None:
     """The report on features that nothing is to be done for, or None.  It only reads."""
     index = whole_index(folder, split, settings)
+    if index is None:
+        return None
     old = _reusable(index, settings, {fname: _signature(subset.folder, fname) for fname in subset.fnames})
-    unusable = dict(index["unusable"]) if index else {}
+    unusable = dict(index["unusable"])
     repaired = (not isinstance(try_clip(subset.folder, fname, settings)[0], str) for fname in unusable)
-    if index is None or set(subset.fnames) != {*old, *unusable} or any(repaired):
+    if set(subset.fnames) != {*old, *unusable} or any(repaired):
         return None
     return Report(0, len(old), unusable, dict(index["remarks"]))
 

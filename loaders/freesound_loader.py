@@ -170,6 +170,12 @@ def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSett
     """The usable clips of a training subset in the order of its CSV, and their labels (N, C) bool."""
     subset = corpus.subset(split)
     clips = usable_clips(dataset, split, subset.fnames, settings)
+    if len(clips) < len(subset.fnames):
+        usable = set(clips.fnames)
+        broken = [one_line(fname, 100) for fname in subset.fnames if fname not in usable]
+        reasons = features_dir(get_features_path(dataset), settings) / f"{split}_unusable.csv"
+        names = ", ".join(broken[:10]) + (", ..." if len(broken) > 10 else "")
+        print(f"{len(broken)} clips of {split} cannot be used: {names}; {reasons} says why")
     return clips, subset.truth_of(clips.fnames)
 
 
@@ -183,10 +189,6 @@ def usable_clips(dataset: str, split: str, fnames: list[str], settings: AudioSet
     stale = [fname for fname in fnames if fname not in row and fname not in unusable]
     if stale:
         raise UserError(f"the features of {split} do not hold {stale[0]}; {remedy(dataset, settings)}")
-    if broken := [fname for fname in fnames if fname in unusable]:
-        reasons = features_dir(get_features_path(dataset), settings) / f"{split}_unusable.csv"
-        names = ", ".join(one_line(fname, 100) for fname in broken[:10]) + (", ..." if len(broken) > 10 else "")
-        print(f"{len(broken)} clips of {split} cannot be used: {names}; {reasons} says why")
     return clips.select(np.array([row[fname] for fname in fnames if fname in row], int))
 
 

@@ -44,13 +44,10 @@ def curves(lines: list[tuple[list[float], list[float]]], title: str, floor: bool
         figure, axes = _blank()
         for number, (steps, values) in enumerate(lines):
             marker = "o" if len(steps) < 20 else None
-            how = {
-                "marker": marker,
-                "markersize": 3,
-                "linewidth": 1.6,
-                "linestyle": STYLES[number // HUES % len(STYLES)],
-            }
-            axes.plot(steps, values, color=_stand_in(number), clip_on=False, **how)
+            axes.plot(
+                steps, values, color=_stand_in(number), marker=marker, markersize=3, linewidth=1.6, clip_on=False,
+                linestyle=STYLES[number // HUES % len(STYLES)],
+            )  # fmt: skip
         axes.set_xlabel("step")
         if floor:
             axes.set_ylim(bottom=0)
@@ -77,8 +74,8 @@ def hue(number: int) -> str:
     return f"var(--hue-{number % HUES})"
 
 
-def key(number: int) -> str:
-    """The CSS background of the key of the fold of that number: its colour, dashed as its line is."""
+def swatch(number: int) -> str:
+    """The CSS background of the legend's patch for the fold of that number: its colour, dashed as its line is."""
     dash = ("", "4px, #0000 4px 6px", "2px, #0000 2px 4px")[number // HUES % len(STYLES)]
     return f"repeating-linear-gradient(90deg, {hue(number)} 0 {dash})" if dash else hue(number)
 

@@ -2,8 +2,7 @@
 
 from html import escape
 
-from reporting.charts import curves
-from reporting.charts import key as key_of
+from reporting.charts import curves, swatch
 from reporting.markup import Section, paragraph
 from reporting.results import Results
 
@@ -21,7 +20,7 @@ def training_section(results: Results) -> Section:
         missing = "There are no logs of these folds; say with --checkpoint_dir where train.py wrote them."
         return Section("training", "Training", "How the folds learned.", paragraph(missing))
     keys = "".join(
-        f'<li><i style="background:{key_of(number)}"></i>{escape(name)}</li>'
+        f'<li><i style="background:{swatch(number)}"></i>{escape(name)}</li>'
         for number, name in enumerate(results.logs)
     )
     charts = ""

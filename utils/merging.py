@@ -64,8 +64,9 @@ def find_predictions(args: argparse.Namespace, split: str) -> Runs:
 
 def refuse_empty_folders(args: argparse.Namespace, names: Iterable[str]) -> None:
     """Raises UserError if one of several folders gave none of the runs of these names."""
+    folders = {name.rpartition("/")[0] for name in names}
     for folder in args.prediction_dir if len(args.prediction_dir) > 1 else []:
-        if not any(name.startswith(f"{folder}/") for name in names):
+        if folder not in folders:
             raise UserError(
                 f"--prediction_dir {folder}: there are no such predictions in it; leave it out, or make them"
             )

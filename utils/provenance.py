@@ -41,7 +41,7 @@ def tensors_digest(path: str | Path) -> str:
             return digest(
                 sorted(f"{info.file_size} {info.CRC}" for info in file.infolist() if "/data/" in info.filename)
             )
-    except (zipfile.BadZipFile, NotImplementedError):
+    except (zipfile.BadZipFile, NotImplementedError):  # the second: of a version or a method that zipfile does not know
         return ""
 
 

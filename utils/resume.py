@@ -98,11 +98,12 @@ def fitting(args: argparse.Namespace, state: State | None, loader: Any) -> State
 def clear(args: argparse.Namespace, going_on: bool) -> None:
     """Delete what --overwrite replaces: checkpoints and log of a run; if this run goes on, another run's best one."""
     best = checkpoint_path(args, "best")
-    events = tensorboard_dir(args).glob("events*")
-    paths = [best] if going_on else [checkpoint_path(args, "last"), best, log_path(args), *events]
+    if going_on:
+        paths = [best] if best.exists() and _is_of_another_run(args, best) else []
+    else:
+        paths = [checkpoint_path(args, "last"), best, log_path(args), *tensorboard_dir(args).glob("events*")]
     for path in paths:
-        if not going_on or (path.exists() and _is_of_another_run(args, path)):
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _is_of_another_run(args: argparse.Namespace, path: Path) -> bool:

@@ -39,15 +39,12 @@ def check_alike(args_of: dict[Path, Args], keys: Iterable[str] | None = None) ->
     (first_path, first), *others = args_of.items()
     for path, args in others:
         for key in keys or [key for key in {**first, **args} if key not in PER_FOLD]:
-            if key == "labels" and args.get(key) != first.get(key):
-                if args.get(key) and first.get(key):  # older files do not know
-                    raise UserError(
-                        f"{path} was trained on other labels than {first_path}; train both on the same ones"
-                    )
-            elif args.get(key) != first.get(key):
-                raise UserError(
-                    f"{path} was made with {key} {args.get(key)}, {first_path} with {first.get(key)}; make them alike"
-                )
+            here, there = args.get(key), first.get(key)
+            if here == there or (key == "labels" and not (here and there)):  # older files do not know their labels
+                continue
+            if key == "labels":
+                raise UserError(f"{path} was trained on other labels than {first_path}; train both on the same ones")
+            raise UserError(f"{path} was made with {key} {here}, {first_path} with {there}; make them alike")
 
 
 def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing: bool = False) -> None:

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from reporting.charts import HUES, curves, key, reliability_chart
+from reporting.charts import HUES, curves, reliability_chart, swatch
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_every_colour_is_a_variable_of_the_page(charts):
 def test_more_folds_than_colours_have_lines_and_keys_of_other_dashes():
     chart = curves([([1, 2], [float(number), 1.0]) for number in range(20)], "many")
     assert chart.count("stroke-dasharray: 6.4,3.2") == 8
-    keys = [key(number) for number in range(20)]
+    keys = [swatch(number) for number in range(20)]
     assert len(set(keys)) == 20
     assert keys[0] == "var(--hue-0)"
 

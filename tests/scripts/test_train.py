@@ -143,11 +143,18 @@ def test_another_runs_best_checkpoint_is_not_taken_over(train, workplace, at_bat
     assert checkpoint(workplace / "there", "best")["args"]["seed"] == 1234
 
 
-def test_outputs_that_are_not_finite_are_one_line(train, workplace, script, tiny_flags):
-    refused = train("--n_iter", 2, "--eval_freq", 1, "--l_rate", 1e12)
+def test_outputs_that_are_not_finite_are_one_line(train, workplace, script):
+    flags = ["--n_iter", 1, "--l_rate", 1e12]
+    refused = train(*flags)
     assert refused.code == 1
-    assert "not finite" in refused.error
+    assert "outputs are not finite after step 1" in refused.error
     assert "try a smaller --l_rate" in refused.error
+    assert train("--n_iter", 2, "--l_rate", 1e12, "--eval_freq", 0, "--save_freq", 1).code == 1
+    last = f"checkpoints/{STEM.format('last')}"
+    refused = script(workplace, "test.py", "--model_path", last)
+    assert refused.code == 1
+    assert f"{last}: its outputs are not finite" in refused.error
+    assert not list(workplace.rglob("*.npz"))
 
 
 def test_a_plan_is_of_flags_not_of_a_checkpoint(train):
