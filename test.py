@@ -62,7 +62,7 @@ def main() -> int:
             network = prepare(built, args.tta, trained.img_rows, trained.img_cols)
         scored = predict(
             network, clips.to(device), trained.img_cols, args.batch_size, device,
-            tta=args.tta, slack=audio_settings(trained).edge_frames, precision=precision,
+            tta=args.tta, precision=precision,
             label=f"fold {trained.fold_num}, {split}", shift=about["tta_shift"], loss=trained.loss,
         )  # fmt: skip
         if not np.isfinite(scored).all():

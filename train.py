@@ -63,7 +63,7 @@ def main() -> int:
     def predict_held_out(rows: np.ndarray) -> np.ndarray:
         return predict(
             model, loader.held_out.select(rows), args.img_cols, args.batch_size,
-            device, slack=loader.settings.edge_frames, precision=precision, label="validation",
+            device, precision=precision, label="validation",
             shift=shift_of(vars(args)), loss=args.loss,
         )  # fmt: skip
 

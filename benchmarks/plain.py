@@ -173,18 +173,13 @@ def lovasz_hinge(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def predict(
-    model: nn.Module, clips: list[np.ndarray], width: int, tta: int, slack: int, device: torch.device
-) -> np.ndarray:
-    """Mean probability over `tta` evenly spaced crops of each clip (n_mels, frames), one clip at a time: (N, C).
-
-    A clip that is at most `slack` frames longer than a crop is scored once.
-    """
+def predict(model: nn.Module, clips: list[np.ndarray], width: int, tta: int, device: torch.device) -> np.ndarray:
+    """Mean probability over `tta` evenly spaced crops of each clip (n_mels, frames), one clip at a time: (N, C)."""
     model.to(device).eval()
     rows = []
     for features in clips:
         spare = features.shape[1] - width
-        starts = [spare // 2] if spare <= slack else np.linspace(0, spare, tta).round().astype(int)
+        starts = [0] if spare <= 0 else np.linspace(0, spare, tta).round().astype(int)
         crops = np.stack([features[:, start : start + width] for start in starts])
         logits = model(torch.from_numpy(crops)[:, None].to(device))
         rows.append(torch.sigmoid(logits).mean(dim=0).cpu().numpy())

@@ -67,7 +67,7 @@ def our_predictions(args: argparse.Namespace) -> Callable[[int], None]:
         for model in models:
             predict(
                 model, few, args.img_cols, args.batch_size, device,
-                tta=args.tta, slack=settings.edge_frames, precision=precision,
+                tta=args.tta, precision=precision,
             )  # fmt: skip
         wait_for(device)
 
@@ -86,12 +86,12 @@ def shared_crops(args: argparse.Namespace) -> Callable[[int], None]:
 
 def plain_predictions(args: argparse.Namespace) -> Callable[[int], None]:
     """As plain.py does it, fold after fold."""
-    device, slack = pick_device(args.device), AudioSettings().edge_frames
+    device = pick_device(args.device)
     models, clips = [plain.plainly(model) for model in networks(args)], clip_arrays(random_clips(args.clips))
 
     def work(n: int) -> None:
         for model in models:
-            plain.predict(model, clips[:n], args.img_cols, args.tta, slack, device)
+            plain.predict(model, clips[:n], args.img_cols, args.tta, device)
         wait_for(device)
 
     return work

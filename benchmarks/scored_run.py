@@ -33,9 +33,8 @@ class ScoredRun(TrainingRun):
 
     def _validate(self, scores: np.ndarray) -> None:
         super()._validate(scores)
-        slack, device = self.loader.settings.edge_frames, self.losses.device
-        sizes = self.args.img_cols, BATCH_SIZE
-        how = {"slack": slack, "precision": self.precision, "shift": shift_of(vars(self.args)), "loss": self.args.loss}
+        sizes, device = (self.args.img_cols, BATCH_SIZE), self.losses.device
+        how = {"precision": self.precision, "shift": shift_of(vars(self.args)), "loss": self.args.loss}
         test = predict(self.model, self.test_clips, *sizes, device, tta=TTA, **how)
         self.model.train()
         self.log[-1]["test"] = lwlrap(self.test_truth, test)

@@ -12,13 +12,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import chain
 
 import numpy as np
 import scipy.sparse
 
 BLOCK = 64  # frames at a time: their windows and spectra stay in the cache
-PADDED = 6000  # frames at a time whose samples are copied, with zeros beyond the ends of the clip
+PIECE = 6000  # hops of samples that are copied at a time
 
 Buffers = tuple[np.ndarray, np.ndarray, np.ndarray]  # windowed samples, spectra, magnitudes
 
@@ -38,6 +37,7 @@ class AudioSettings:
     power: float = 0.2
     time_constant: float = 0.4  # seconds
     eps: float = 1e-9
+    start: float = 0.0  # seconds whose mean PCEN's smoother starts from; 0: the first frame alone
     cancel_db: float = 20.0  # channels whose mean is further below the loudest of them: that one is taken alone
 
     @property
@@ -51,9 +51,9 @@ class AudioSettings:
         return 1 << (int(0.025 * self.sampling_rate) - 1).bit_length()
 
     @property
-    def edge_frames(self) -> int:
-        """Frames that a centred STFT has beyond the windows that lie wholly within a clip."""
-        return self.n_fft // self.hop_length
+    def start_frames(self) -> int:
+        """Frames, at least one, whose mean PCEN's smoother starts from."""
+        return max(round(self.start * self.sampling_rate / self.hop_length), 1)
 
     @property
     def digest(self) -> str:
@@ -62,34 +62,26 @@ class AudioSettings:
 
 
 def pcen_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
-    """PCEN of the whole clip: samples (n,) float32 -> (1 + n // hop_length, n_mels) float32, time first.
+    """PCEN of a whole clip: samples (n,) float32, n >= 1 -> (1 + n // hop_length, n_mels) float32, time first.
 
-    Reference: `librosa.pcen(librosa.feature.melspectrogram(power=1), ...)`.  The smoother starts once, at the clip's
-    first frame, from librosa's initial state.
+    Reference: `librosa.feature.melspectrogram(power=1, pad_mode="reflect")`, then `librosa.pcen` with a `zi` from each
+    band's mean over the first `start` seconds.  So a sound has the same pattern at every level.
     """
-    n_frames = 1 + len(samples) // settings.hop_length
-    state, buffers = _initial_state(settings), _buffers(settings)
-    out = np.empty((n_frames, settings.n_mels), np.float32)
-    for first in range(0, n_frames, PADDED):
-        windows = _windows(samples, first, min(first + PADDED, n_frames), settings)
-        for at in range(0, len(windows), BLOCK):
-            features, state = _block(windows[at : at + BLOCK], state, settings, buffers)
-            out[first + at : first + at + len(features)] = features
-    return out
+    step = PIECE * settings.hop_length
+    pieces = (samples[at : at + step] for at in range(0, len(samples), step))
+    return np.concatenate(list(pcen_stream(pieces, settings)))
 
 
-def pcen_stream(
-    blocks: Iterable[np.ndarray], settings: AudioSettings, state: np.ndarray | None = None
-) -> Iterator[np.ndarray]:
+def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
     """As pcen_mel, of a recording whose samples come in blocks (n,) of any length, without holding it whole.
 
     Yields (frames, n_mels) float32, as soon as the samples of a frame are there.  The smoother's state is carried
-    from block to block.  state: where it starts, such as `settled_state` gives; without one as in pcen_mel.
+    from block to block.
     """
     hop, n_fft = settings.hop_length, settings.n_fft
-    state, edge = _initial_state(settings) if state is None else state, np.zeros(n_fft // 2, np.float32)
-    held, buffers = edge, _buffers(settings)  # held: samples from the first frame that is still to come
-    for block in chain(blocks, [edge]):
+    state, buffers = None, _buffers(settings)
+    held = np.zeros(0, np.float32)  # samples from the first frame that is still to come
+    for block in _reflected(blocks, n_fft // 2, settings.start_frames * hop):
         held = np.concatenate([held, block])
         ready = max((len(held) - n_fft) // hop + 1, 0)
         for at in range(0, ready, BLOCK):
@@ -100,28 +92,43 @@ def pcen_stream(
         held = held[ready * hop :]
 
 
-def settled_state(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
-    """The smoother's state if each band had always been what it is in the mean over these samples (n,), n >= n_fft."""
-    windows = np.lib.stride_tricks.sliding_window_view(samples, settings.n_fft)[:: settings.hop_length]
-    buffers = _buffers(settings)
-    blocks = [_mel(windows[at : at + BLOCK], settings, buffers) for at in range(0, len(windows), BLOCK)]
-    return (1 - _smoothing(settings)) * np.concatenate(blocks).mean(axis=0, dtype=np.float64, keepdims=True)
+def _reflected(blocks: Iterable[np.ndarray], half: int, first: int) -> Iterator[np.ndarray]:
+    """The samples with `half` more at either end, mirrored there as `np.pad(mode="reflect")` does.
 
-
-def _initial_state(settings: AudioSettings) -> np.ndarray:
-    """librosa's: as if each band had always been 1."""
-    return np.full((1, settings.n_mels), 1 - _smoothing(settings))
+    The first block yielded has `first` samples or more beyond its mirrored ones, unless there are fewer.
+    """
+    blocks, head = iter(blocks), np.zeros(0, np.float32)
+    while len(head) <= half + first and (block := next(blocks, None)) is not None:
+        head = np.concatenate([head, block])
+    if len(head) <= half:  # shorter than half a window: mirrored several times
+        yield np.pad(head, half, mode="reflect")
+        return
+    yield np.concatenate([head[half:0:-1], head])
+    tail = head[-half - 1 :]
+    for block in blocks:
+        yield block
+        tail = np.concatenate([tail, block])[-half - 1 :]
+    yield tail[-2::-1]
 
 
 def _block(
-    frames: np.ndarray, state: np.ndarray, settings: AudioSettings, buffers: Buffers
+    frames: np.ndarray, state: np.ndarray | None, settings: AudioSettings, buffers: Buffers
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Windows (block, n_fft) -> their features (block, n_mels), and the smoother's state after them."""
+    """Windows (block, n_fft) -> their features (block, n_mels), and the smoother's state (1, n_mels) after them.
+
+    state: before them; None at the start of a recording.
+    """
     from scipy.signal import lfilter  # as the import of librosa below
 
     b, mel = _smoothing(settings), _mel(frames, settings, buffers)
+    state = _starting_state(mel, settings) if state is None else state
     smooth, state = lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
     return _compress(mel, smooth.astype(np.float32), settings), state
+
+
+def _starting_state(mel: np.ndarray, settings: AudioSettings) -> np.ndarray:
+    """The smoother's state (1, n_mels) if each band had always been as in the mean over a recording's first frames."""
+    return (1 - _smoothing(settings)) * mel[: settings.start_frames].mean(axis=0, dtype=np.float64, keepdims=True)
 
 
 def _buffers(settings: AudioSettings) -> Buffers:
@@ -142,15 +149,6 @@ def _mel(frames: np.ndarray, settings: AudioSettings, buffers: Buffers) -> np.nd
     np.fft.rfft(windowed, axis=1, out=spectra)
     np.abs(spectra, out=magnitudes, casting="same_kind")
     return (_mel_bank(settings) @ magnitudes.T).T
-
-
-def _windows(samples: np.ndarray, first: int, last: int, settings: AudioSettings) -> np.ndarray:
-    """Windows first..last-1 of a centred STFT, (last - first, n_fft), with zeros beyond the clip's ends."""
-    half, hop = settings.n_fft // 2, settings.hop_length
-    start, stop = first * hop - half, (last - 1) * hop + half
-    inner = samples[max(start, 0) : stop]
-    padded = np.pad(inner, (max(-start, 0), stop - max(start, 0) - len(inner)))
-    return np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[::hop]
 
 
 def _smoothing(settings: AudioSettings) -> float:

@@ -40,7 +40,7 @@ class Ensemble:
         tables = [
             predict(
                 model, clips, self.width, batch_size, self.device,
-                tta=tta, slack=self.settings.edge_frames, precision=self.precision, shift=shift, loss=loss,
+                tta=tta, precision=self.precision, shift=shift, loss=loss,
             )[:, columns]
             for model, columns, shift, loss in zip(self.models, self.columns, self.shifts, self.losses, strict=True)
         ]  # fmt: skip

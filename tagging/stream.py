@@ -1,13 +1,13 @@
 """A recording of any length -> whole seconds of samples, what is silence in them, and features as they come."""
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
 from loaders.audio import mono_blocks, wrap
-from loaders.pcen import AudioSettings, pcen_stream, settled_state
+from loaders.pcen import AudioSettings, pcen_stream
 
 SILENT = 1e-4  # of full scale, -80 dB: three steps of 16 bits, so that dither counts as silence
 PARTS = 10  # levels of a second
@@ -47,19 +47,12 @@ def is_silent(second: np.ndarray) -> bool:
 def stream_features(seconds: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
     """Features (frames, n_mels) float16 of a recording that comes second by second, in memory that does not grow.
 
-    Unlike those of a clip they keep its own time: silence around it is not trimmed, as the loudest frame is not known
-    before the end, and the smoother starts from what the first second holds, so that its start is not heard
-    (docs/design.md).  Otherwise they are the same: a recording shorter than the shortest clip is repeated.
+    As those of a clip, but silence around it is not trimmed: the loudest frame is not known before the end.  A
+    recording shorter than the shortest clip is repeated.
     """
     shortest = round(settings.shortest * settings.sampling_rate)
     seconds = iter(seconds)
     head = list(islice(seconds, -(-shortest // settings.sampling_rate)))
     start = wrap(np.concatenate(head), shortest) if head else np.zeros(shortest, np.float32)
-    state = settled_state(start[: settings.sampling_rate], settings)
-    for features in pcen_stream(_followed_by(start, seconds), settings, state):
+    for features in pcen_stream(chain([start], seconds), settings):
         yield features.astype(np.float16)
-
-
-def _followed_by(start: np.ndarray, rest: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    yield start
-    yield from rest

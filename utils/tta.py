@@ -37,17 +37,18 @@ def shift_of(args: dict[str, Any]) -> float:
     return args["shift_share"] / 2
 
 
-def crop_starts(length: int, width: int, tta: int | None, slack: int = 0) -> np.ndarray:
-    """First frames of the crops of one clip, evenly spaced from its first to its last frame.
+def crop_starts(length: int, width: int, tta: int | None) -> np.ndarray:
+    """First frames of the crops of one clip, evenly spaced from its first to its last frame, rounded.
 
-    length, width: frames of the clip and of a crop.  tta: how many crops; None: half a crop apart or less.  A clip
-    longer than a crop by at most `slack` frames (the edges that a centred STFT adds) is scored once, in its middle.
+    length, width: frames of the clip and of a crop.  tta: how many crops; None: half a crop apart or less.  In a clip
+    that is hardly longer than a crop several crops start at the same frame, as published.  A clip no longer than a
+    crop is scored once; so is any clip with one crop, in its middle.
     """
     spare = length - width
-    if spare <= slack:
-        return np.array([max(spare, 0) // 2])
+    if spare <= 0:
+        return np.zeros(1, int)
     count = tta or int(np.ceil(spare / (width / 2))) + 1
-    return np.unique(np.linspace(0, spare, count).round().astype(int)) if count > 1 else np.array([spare // 2])
+    return np.linspace(0, spare, count).round().astype(int) if count > 1 else np.array([spare // 2])
 
 
 @torch.inference_mode()
@@ -58,7 +59,6 @@ def predict(
     batch_size: int,
     device: torch.device,
     tta: int | str | None = None,
-    slack: int = 0,
     precision: torch.dtype = torch.float32,
     label: str | None = None,
     shift: float = 0.0,
@@ -72,7 +72,7 @@ def predict(
     """
     if not isinstance(model, Prepared):
         model = prepare(model, tta, clips.packs[0].shape[1], width)
-    parts = [_parts(int(length), width, tta, slack) for length in clips.lengths]
+    parts = [_parts(int(length), width, tta) for length in clips.lengths]
     counts = np.array([len(first) for first, _ in parts])
     owner = np.repeat(np.arange(len(clips)), counts)  # (crops,)
     first, widths = np.concatenate([first for first, _ in parts]), np.repeat([wide for _, wide in parts], counts)
@@ -93,14 +93,14 @@ def predict(
     return sums / counts[:, None].astype(np.float32)
 
 
-def _parts(length: int, width: int, tta: int | str | None, slack: int) -> tuple[np.ndarray, int]:
+def _parts(length: int, width: int, tta: int | str | None) -> tuple[np.ndarray, int]:
     """First frames of what is heard of a clip, and how many frames each has."""
     if tta == 0:
         return np.zeros(1, int), length
     if tta != SHARED:
-        return crop_starts(length, width, tta, slack), width
-    if length <= width + slack:
-        return crop_starts(length, width, 1, slack), width
+        return crop_starts(length, width, tta), width
+    if length <= width:
+        return np.zeros(1, int), width
     wide = min(length, max(LONGEST_PASS, 2 * width))
     return crop_starts(length, wide, int(np.ceil(length / wide))), wide
 

@@ -75,5 +75,5 @@ def test_the_plain_network_has_the_plain_layers(layer):
 def test_predictions():
     model = get_model("mobilenet_v3_small", 12)
     clips = random_clips(5)
-    ours = predict(model, clips, 197, 4, CPU, tta=3, slack=4)
+    ours = predict(model, clips, 197, 4, CPU, tta=3)
     assert_close(plain.predict(model, clip_arrays(clips), 197, 3, 4, CPU), ours)

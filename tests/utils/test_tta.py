@@ -15,22 +15,21 @@ CPU = torch.device("cpu")
 LENGTHS, WIDTHS = st.integers(1, 5000), st.integers(1, 300)
 
 
-@given(LENGTHS, WIDTHS, st.integers(1, 20) | st.none(), st.integers(0, 4))
-def test_crops_go_from_the_first_to_the_last_frame_evenly(length, width, tta, slack):
-    starts = crop_starts(length, width, tta, slack)
+@given(LENGTHS, WIDTHS, st.integers(1, 20) | st.none())
+def test_crops_go_from_the_first_to_the_last_frame_evenly(length, width, tta):
+    starts = crop_starts(length, width, tta)
     spare = length - width
-    if spare <= slack:
-        assert len(starts) == 1
-        assert 0 <= starts[0] <= max(spare, 0)
+    if spare <= 0:
+        assert starts.tolist() == [0]
     elif tta == 1:
         assert starts.tolist() == [spare // 2]
     else:
         assert starts[0] == 0
         assert starts[-1] + width == length
         gaps = np.diff(starts)
-        assert gaps.min() > 0
+        assert gaps.min() >= 0
         assert gaps.max() - gaps.min() <= 1
-        assert len(starts) == min(tta, spare + 1) if tta else gaps.max() <= max(width / 2 + 1, 1)
+        assert len(starts) == tta if tta else gaps.max() <= max(width / 2 + 1, 1)
 
 
 @given(LENGTHS, st.integers(2, 300))
@@ -42,21 +41,21 @@ def test_crops_half_a_crop_apart_cover_every_frame(length, width):
 
 
 @pytest.mark.parametrize(
-    ("length", "tta", "slack", "starts"),
+    ("length", "tta", "starts"),
     [
-        (197, 8, 0, [0]),  # as long as a crop
-        (201, 8, 4, [2]),  # two seconds, with the frames that a centred STFT has at its edges
-        (201, 2, 0, [0, 4]),
-        (150, 8, 4, [0]),  # shorter
-        (202, 8, 4, [0, 1, 2, 3, 4, 5]),  # no crop twice
-        (1000, 3, 4, [0, 402, 803]),
-        (1000, 1, 4, [401]),
-        (394, None, 4, [0, 98, 197]),
-        (296, None, 4, [0, 50, 99]),
+        (197, 8, [0]),  # as long as a crop
+        (150, 8, [0]),  # shorter
+        (198, 8, [0, 0, 0, 0, 1, 1, 1, 1]),
+        (201, 8, [0, 1, 1, 2, 2, 3, 3, 4]),  # two seconds, with the frames that a centred STFT has at its edges
+        (201, 2, [0, 4]),
+        (1000, 3, [0, 402, 803]),
+        (1000, 1, [401]),
+        (394, None, [0, 98, 197]),
+        (296, None, [0, 50, 99]),
     ],
 )
-def test_crop_starts_by_hand(length, tta, slack, starts):
-    assert crop_starts(length, 197, tta, slack).tolist() == starts
+def test_crop_starts_by_hand(length, tta, starts):
+    assert crop_starts(length, 197, tta).tolist() == starts
 
 
 class Network(nn.Module):
@@ -93,14 +92,14 @@ def test_equals_a_plain_loop_over_clips_and_crops(tta, batch_size, shift):
             crops = [part]
         else:
             wrapped = np.resize(part, (20, 6)) if len(part) < 20 else part
-            crops = [wrapped[start : start + 20] for start in crop_starts(len(part), 20, tta, slack=2)]
+            crops = [wrapped[start : start + 20] for start in crop_starts(len(part), 20, tta)]
         if shift:
             moved = ([0, 1, 2, 3, 4, 5], [0, 0, 0, 1, 2, 3], [2, 3, 4, 5, 5, 5])  # as it is, up, down
             crops = [crop[:, moved[number % 3]] for number, crop in enumerate(crops)]
         with torch.inference_mode():
             said = [model(torch.from_numpy(crop.T[None, None].astype(np.float32))).sigmoid()[0] for crop in crops]
         expected.append(torch.stack(said).mean(dim=0).numpy())
-    made = predict(model, held, 20, batch_size, CPU, tta=tta, slack=2, shift=shift)
+    made = predict(model, held, 20, batch_size, CPU, tta=tta, shift=shift)
     assert (made.shape, made.dtype) == ((6, 3), np.float32)
     np.testing.assert_allclose(made, expected, atol=1e-6)
 
@@ -122,16 +121,16 @@ def test_shared_crops_take_short_clips_once_and_others_in_one_pass(monkeypatch):
 
     torch.manual_seed(0)
     model = Plain().eval()
-    held, _ = clips([40, 11, 14, 40, 25])
+    held, _ = clips([40, 11, 12, 40, 25])
 
     def scores(clip: int, firsts) -> np.ndarray:
         with torch.inference_mode():
             parts = [held.crops(np.array([clip]), np.array([first]), 12, CPU) for first in firsts]
             return model(torch.cat(parts)).sigmoid().mean(0).numpy()
 
-    made = predict(model, held, 12, 2, CPU, tta="shared", slack=2)
-    expected = [scores(0, range(29)), scores(1, [0]), scores(2, [1]), scores(3, range(29)), scores(4, range(14))]
+    made = predict(model, held, 12, 2, CPU, tta="shared")
+    expected = [scores(0, range(29)), scores(1, [0]), scores(2, [0]), scores(3, range(29)), scores(4, range(14))]
     np.testing.assert_allclose(made, expected, atol=1e-6)
     monkeypatch.setattr("utils.tta.LONGEST_PASS", 30)
     parts = np.stack([scores(0, range(19)), scores(0, range(10, 29))])
-    np.testing.assert_allclose(predict(model, held, 12, 2, CPU, tta="shared", slack=2)[0], parts.mean(0), atol=1e-6)
+    np.testing.assert_allclose(predict(model, held, 12, 2, CPU, tta="shared")[0], parts.mean(0), atol=1e-6)
