@@ -13,12 +13,12 @@ if __name__ == "__main__":
 import argparse
 import contextlib
 import json
+import re
 import runpy
 import shlex
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from itertools import chain
 from statistics import mean
 from typing import Any
@@ -38,23 +38,26 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE = "--n_iter 800 --batch_size 32 --img_rows 32 --img_cols 96"
 
 
-def start_from(seconds: float) -> Callable[[], None]:
-    """PCEN's smoother starts from each band's mean over the first seconds; 0: over the first frame alone."""
+def start_from(state: Callable[[np.ndarray], np.ndarray]) -> Callable[[], None]:
+    """PCEN's smoother starts from what a function makes of the first frames (128, n_mels)."""
 
     def patch() -> None:
         pcen.BLOCK = 128
-        own = pcen._starting_state
-        pcen._starting_state = lambda mel, settings: own(mel, replace(settings, start=seconds))
+        own = pcen._block
+
+        def block(frames: np.ndarray, before: np.ndarray | None, settings: pcen.AudioSettings, buffers: pcen.Buffers):
+            if before is None:
+                first = state(pcen._mel(frames, settings, buffers)).astype(np.float64)
+                before = (1 - pcen._smoothing(settings)) * first[None]
+            return own(frames, before, settings, buffers)
+
+        pcen._block = block
 
     return patch
 
 
-def start_at_one() -> None:
-    pcen._starting_state = lambda _, settings: np.full((1, settings.n_mels), 1 - pcen._smoothing(settings))
-
-
 def zeros_at_the_ends() -> None:
-    pcen._reflected = lambda blocks, half, _: chain([np.zeros(half, np.float32)], blocks, [np.zeros(half, np.float32)])
+    pcen._reflected = lambda blocks, half: chain([np.zeros(half, np.float32)], blocks, [np.zeros(half, np.float32)])
 
 
 def drop_the_last_batch() -> None:
@@ -140,11 +143,9 @@ def torchvision_mobilenet() -> None:
 
 VARIANTS: dict[str, tuple[str, Callable[[], None] | None]] = {  # flags of train.py, and what is changed in the code
     "ours": ("", None),
-    "start: first frame": ("", start_from(0.0)),
-    "start: mean of 0.1 s": ("", start_from(0.1)),
-    "start: mean of 0.5 s": ("", start_from(0.5)),
-    "start: mean of 1 s": ("", start_from(1.0)),
-    "start at 1": ("", start_at_one),
+    "smoother from 1": ("", start_from(lambda mel: np.ones(mel.shape[1]))),
+    "smoother from the mean of 0.1 s": ("", start_from(lambda mel: mel[:10].mean(axis=0))),
+    "smoother from the mean of 0.5 s": ("", start_from(lambda mel: mel[:50].mean(axis=0))),
     "zeros at the ends": ("", zeros_at_the_ends),
     "random folds": ("--fold_split random", None),
     "last batch dropped": ("", drop_the_last_batch),
@@ -181,8 +182,9 @@ def main() -> int:
     for name in args.variants:
         each = [done[args.flags, name, seed] for seed in args.seeds]
         tests = [row["test"] for row in each]
-        rows.append({"variant": name, "lwlrap, test": f"{mean(tests):.4f}", "of each seed": ", ".join(f"{t:.4f}" for t in tests),
-                     "held out": f"{mean(row['held out'] for row in each):.4f}"})  # fmt: skip
+        told = f"{mean(tests):.4f} ({', '.join(f'{score:.4f}' for score in tests)})"
+        held_out = f"{mean(row['held out'] for row in each):.4f}"
+        rows.append({"variant": name, "lwlrap, test (each seed)": told, "held out": held_out})
     print(markdown(rows))
     return 0
 
@@ -198,9 +200,7 @@ def work(args: argparse.Namespace, name: str, seed: int) -> dict[str, float]:
     """Features, training and prediction of one variant with one seed."""
     flags, patch = VARIANTS[name]
     data = get_data_path(args.dataset).resolve()
-    folder = args.folder.resolve() / "_".join(
-        [*name.replace(":", "").replace(",", "").replace("'", "").split(), args.tag]
-    )
+    folder = args.folder.resolve() / args.tag / re.sub(r"\W+", "_", name)
     (folder / str(seed)).mkdir(parents=True, exist_ok=True)
     config = {args.dataset: {"data_path": str(data), "features_path": str(folder / "features")}}
     (folder / str(seed) / "config.json").write_text(json.dumps(config))

@@ -37,8 +37,8 @@ class AudioSettings:
     power: float = 0.2
     time_constant: float = 0.4  # seconds
     eps: float = 1e-9
-    start: float = 0.0  # seconds whose mean PCEN's smoother starts from; 0: the first frame alone
     cancel_db: float = 20.0  # channels whose mean is further below the loudest of them: that one is taken alone
+    revision: int = 2  # of the computation itself: features of another one are made again
 
     @property
     def hop_length(self) -> int:
@@ -51,11 +51,6 @@ class AudioSettings:
         return 1 << (int(0.025 * self.sampling_rate) - 1).bit_length()
 
     @property
-    def start_frames(self) -> int:
-        """Frames, at least one, whose mean PCEN's smoother starts from."""
-        return max(round(self.start * self.sampling_rate / self.hop_length), 1)
-
-    @property
     def digest(self) -> str:
         """Short hash that tells features of these settings from any others."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
@@ -65,7 +60,7 @@ def pcen_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     """PCEN of a whole clip: samples (n,) float32, n >= 1 -> (1 + n // hop_length, n_mels) float32, time first.
 
     Reference: `librosa.feature.melspectrogram(power=1, pad_mode="reflect")`, then `librosa.pcen` with a `zi` from each
-    band's mean over the first `start` seconds.  So a sound has the same pattern at every level.
+    band's own first frame.  So the start of a sound has the same pattern at every level.
     """
     step = PIECE * settings.hop_length
     pieces = (samples[at : at + step] for at in range(0, len(samples), step))
@@ -81,7 +76,7 @@ def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterat
     hop, n_fft = settings.hop_length, settings.n_fft
     state, buffers = None, _buffers(settings)
     held = np.zeros(0, np.float32)  # samples from the first frame that is still to come
-    for block in _reflected(blocks, n_fft // 2, settings.start_frames * hop):
+    for block in _reflected(blocks, n_fft // 2):
         held = np.concatenate([held, block])
         ready = max((len(held) - n_fft) // hop + 1, 0)
         for at in range(0, ready, BLOCK):
@@ -92,13 +87,10 @@ def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterat
         held = held[ready * hop :]
 
 
-def _reflected(blocks: Iterable[np.ndarray], half: int, first: int) -> Iterator[np.ndarray]:
-    """The samples with `half` more at either end, mirrored there as `np.pad(mode="reflect")` does.
-
-    The first block yielded has `first` samples or more beyond its mirrored ones, unless there are fewer.
-    """
+def _reflected(blocks: Iterable[np.ndarray], half: int) -> Iterator[np.ndarray]:
+    """The samples with `half` more at either end, mirrored there as `np.pad(mode="reflect")` does."""
     blocks, head = iter(blocks), np.zeros(0, np.float32)
-    while len(head) <= half + first and (block := next(blocks, None)) is not None:
+    while len(head) <= half and (block := next(blocks, None)) is not None:
         head = np.concatenate([head, block])
     if len(head) <= half:  # shorter than half a window: mirrored several times
         yield np.pad(head, half, mode="reflect")
@@ -116,19 +108,14 @@ def _block(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Windows (block, n_fft) -> their features (block, n_mels), and the smoother's state (1, n_mels) after them.
 
-    state: before them; None at the start of a recording.
+    state: before them; None at the start of a recording, as if each band had always been as in the first frame.
     """
     from scipy.signal import lfilter  # as the import of librosa below
 
     b, mel = _smoothing(settings), _mel(frames, settings, buffers)
-    state = _starting_state(mel, settings) if state is None else state
+    state = (1 - b) * mel[:1].astype(np.float64) if state is None else state
     smooth, state = lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
     return _compress(mel, smooth.astype(np.float32), settings), state
-
-
-def _starting_state(mel: np.ndarray, settings: AudioSettings) -> np.ndarray:
-    """The smoother's state (1, n_mels) if each band had always been as in the mean over a recording's first frames."""
-    return (1 - _smoothing(settings)) * mel[: settings.start_frames].mean(axis=0, dtype=np.float64, keepdims=True)
 
 
 def _buffers(settings: AudioSettings) -> Buffers:

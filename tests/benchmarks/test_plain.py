@@ -76,4 +76,4 @@ def test_predictions():
     model = get_model("mobilenet_v3_small", 12)
     clips = random_clips(5)
     ours = predict(model, clips, 197, 4, CPU, tta=3)
-    assert_close(plain.predict(model, clip_arrays(clips), 197, 3, 4, CPU), ours)
+    assert_close(plain.predict(model, clip_arrays(clips), 197, 3, CPU), ours)

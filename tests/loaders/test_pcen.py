@@ -34,8 +34,7 @@ def reference(samples: np.ndarray, audio: AudioSettings) -> np.ndarray:
     smooth = {"gain": 0.5, "bias": 0.001, "power": 0.2, "time_constant": 0.4, "eps": 1e-9}
     frames = 0.4 * rate / hop
     b = (math.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
-    start = (1 - b) * mel[:, : audio.start_frames].mean(axis=1, keepdims=True)
-    return librosa.pcen(mel, sr=rate, hop_length=hop, zi=start, **smooth).T
+    return librosa.pcen(mel, sr=rate, hop_length=hop, zi=(1 - b) * mel[:, :1], **smooth).T
 
 
 def clip(kind: str, seconds: float, rate: int, seed: int = 0) -> np.ndarray:
@@ -99,6 +98,26 @@ def test_two_seconds_are_201_frames_of_which_197_lie_wholly_within_the_clip():
     assert math.ceil((2 * 44100 - 2048) / 441) + 1 == 197
 
 
+def tone_in_noise(audio: AudioSettings) -> np.ndarray:
+    time = np.arange(2 * audio.sampling_rate) / audio.sampling_rate
+    noise = np.random.default_rng(0).normal(0, 0.01, len(time))
+    return (0.5 * np.sin(2 * np.pi * 1000 * time) * (time > 0.5) + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("audio", [FULL, LOW])
+def test_the_first_second_has_the_same_pattern_at_any_level(audio):
+    loud = tone_in_noise(audio)
+    patterns = [pcen_mel(samples, audio)[:100].ravel() for samples in (loud, loud * np.float32(0.01))]
+    assert np.corrcoef(*patterns)[0, 1] > 0.999
+
+
+@pytest.mark.parametrize("audio", [FULL, LOW])
+def test_steady_noise_looks_the_same_at_the_start_of_a_clip_as_later(audio):
+    steady = np.random.default_rng(0).normal(0, 0.01, 20 * audio.sampling_rate).astype(np.float32)
+    made = pcen_mel(steady, audio)
+    np.testing.assert_allclose(made[:100].mean(axis=0), made[500:].mean(axis=0), rtol=0.1)
+
+
 @pytest.mark.parametrize("n", [1, 2, 159, 160, 161, 511, 512, 513])
 def test_clips_shorter_than_a_window_have_a_frame_per_hop(n):
     assert pcen_mel(np.ones(n, np.float32), LOW).shape == (1 + n // 160, 64)
@@ -122,7 +141,7 @@ def test_features_are_finite_and_of_single_precision_without_warnings():
 
 def test_every_setting_changes_the_digest():
     others = [AudioSettings(**{name: value / 2}) for name, value in vars(FULL).items() if isinstance(value, float)]
-    others += [AudioSettings(sampling_rate=48000), AudioSettings(n_mels=64)]
+    others += [AudioSettings(sampling_rate=48000), AudioSettings(n_mels=64), AudioSettings(revision=9)]
     digests = {audio.digest for audio in (FULL, *others)}
     assert len(digests) == 1 + len(others) == 1 + len(vars(FULL))
     assert FULL.digest == AudioSettings().digest

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops.misc import SqueezeExcitation
 
 from models import ARCHS, get_model
 from models.cbam import CBAM, ChannelGate, SpatialGate
@@ -189,6 +190,23 @@ def test_cbam_weighs_channels_first_then_places():
     cbam, x = CBAM(32).eval(), torch.randn(2, 32, 5, 6)
     assert torch.equal(cbam(x), cbam[1](cbam[0](x)))
     assert isinstance(cbam[0], ChannelGate)
+
+
+@pytest.mark.parametrize("arch", ["mobilenet_v3_large", "mobilenet_v3_small"])
+def test_mobilenet_is_as_published(arch):
+    """Squeeze and excitation N(0, 0.01), the hidden layer He-normal with fan-out, ReLU6, eps 1e-5."""
+    torch.manual_seed(0)
+    model = get_model(arch, 80)
+    squeezes = [m for m in model.modules() if isinstance(m, SqueezeExcitation)]
+    convolutions = [conv for squeeze in squeezes for conv in (squeeze.fc1, squeeze.fc2)]
+    hidden = model.classifier[0]
+    for layer in convolutions:
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=5 / layer.weight.numel() ** 0.5)
+    assert hidden.weight.std().item() == pytest.approx((2 / hidden.out_features) ** 0.5, rel=0.01)
+    assert model.classifier[-1].weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert not any(layer.bias.any() for layer in [*convolutions, hidden])
+    assert not any(isinstance(m, nn.ReLU) for m in model.modules())
+    assert {m.eps for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {1e-5}
 
 
 def test_weights_start_as_published():

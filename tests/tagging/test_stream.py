@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import librosa
 import numpy as np
 import pytest
 import soundfile as sf
@@ -30,7 +29,7 @@ def in_blocks(samples: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
 
 
 @given(
-    n=st.integers(0, 30_000),
+    n=st.integers(1, 30_000),
     sizes=st.lists(st.integers(0, 5000), max_size=30),
     seed=st.integers(0, 99),
     audio=st.sampled_from([LOW, FULL]),
@@ -52,29 +51,12 @@ def test_a_file_second_by_second_is_the_file(tmp_path_factory, n, rate):
     assert 1 <= len(seconds[-1]) <= 8000
 
 
-def pcen_from_the_first_second(samples: np.ndarray, audio: AudioSettings) -> np.ndarray:
-    """librosa's PCEN, its smoother started from each band's mean over the windows that lie in the first second."""
-    mel, bands = librosa.feature.melspectrogram, {"fmin": audio.fmin, "fmax": audio.sampling_rate / 2}
-    how = {"sr": audio.sampling_rate, "n_fft": audio.n_fft, "hop_length": audio.hop_length, "n_mels": audio.n_mels,
-           "power": 1, **bands}  # fmt: skip
-    mean = mel(y=samples[: audio.sampling_rate], center=False, **how).mean(axis=1, keepdims=True, dtype=np.float64)
-    frames = audio.time_constant * audio.sampling_rate / audio.hop_length
-    b = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
-    energies = mel(y=samples, center=True, pad_mode="constant", **how).astype(np.float64)
-    return librosa.pcen(
-        energies, sr=audio.sampling_rate, hop_length=audio.hop_length, gain=audio.gain, bias=audio.bias,
-        power=audio.power, time_constant=audio.time_constant, eps=audio.eps, zi=(1 - b) * mean,
-    ).T  # fmt: skip
-
-
 @pytest.mark.parametrize("n", [1, 7999, 8000, 15_999, 16_000, 16_001, 50_000])
-def test_features_of_a_stream_are_those_of_an_untrimmed_clip_but_for_where_the_smoother_starts(n):
+def test_features_of_a_stream_are_those_of_an_untrimmed_clip(n):
     samples = noise(n)
     streamed = np.concatenate(list(stream_features(in_blocks(samples, [8000] * 10), LOW)))
     assert streamed.dtype == np.float16
-    whole = pcen_from_the_first_second(wrap(samples, 16_000), LOW)
-    assert streamed.shape == whole.shape
-    np.testing.assert_allclose(streamed, whole, rtol=0, atol=1e-3)
+    np.testing.assert_array_equal(streamed, pcen_mel(wrap(samples, 16_000), LOW).astype(np.float16))
 
 
 @pytest.mark.parametrize("level", [-80, -20])
