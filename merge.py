@@ -9,10 +9,7 @@ import pandas as pd
 
 from loaders import get_data_path
 from loaders.layouts import Corpus, read_corpus
-from utils.atomic import atomic_write, try_outputs
-from utils.cli import make_parser
-from utils.errors import UserError, run
-from utils.merging import (
+from predicting.merging import (
     Runs,
     add_run_flags,
     align,
@@ -25,10 +22,13 @@ from utils.merging import (
     no_predictions,
     refuse_empty_folders,
 )
-from utils.metric import lwlrap, per_class_lwlrap
-from utils.prediction_file import Predictions, write_labels, write_table
-from utils.runs import choose_runs
-from utils.scores import describe_test, further
+from predicting.metrics import lwlrap, per_class_lwlrap
+from predicting.prediction_file import Predictions, write_labels, write_table
+from predicting.runs import choose_runs
+from predicting.scores import describe_test, further
+from utils.atomic import atomic_write, try_outputs
+from utils.cli import make_parser
+from utils.errors import UserError, run
 
 OUTPUTS = {"test": "submission.csv", "val": "oof.csv", "train_noisy": "noisy.csv"}
 

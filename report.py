@@ -5,6 +5,7 @@ import argparse
 from loaders import get_data_path
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
+from predicting.merging import add_run_flags
 from reporting.calibration import calibration_section
 from reporting.classes import classes_section, confusion_section
 from reporting.clips import doubtful_section, hardest_section
@@ -16,7 +17,6 @@ from reporting.training import training_section
 from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser, natural_int, positive_float
 from utils.errors import run
-from utils.merging import add_run_flags
 
 
 def main() -> int:

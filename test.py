@@ -10,21 +10,21 @@ import numpy as np
 import torch
 
 from loaders import get_data_path
+from loaders.clips import Clips
 from loaders.freesound_loader import usable_clips
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
-from loaders.store import Clips
+from predicting.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
+from predicting.metrics import lwlrap
+from predicting.paths import prediction_path
+from predicting.prediction_file import Predictions, load_predictions, save_predictions
+from predicting.scores import describe_further, describe_test
+from predicting.tta import SHARED, Prepared, predict, prepare, shift_of
 from utils.atomic import try_outputs
-from utils.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
 from utils.devices import PRECISION_HELP, PRECISIONS, choose_device, pick_precision, set_up, told_in_one_line
+from utils.digests import ALL_LABELS, digest, tensors_digest
 from utils.errors import MisuseError, UserError, run
-from utils.metric import lwlrap
-from utils.paths import prediction_path
-from utils.prediction_file import Predictions, load_predictions, save_predictions
-from utils.provenance import ALL_LABELS, digest, tensors_digest
-from utils.scores import describe_further, describe_test
-from utils.tta import SHARED, Prepared, predict, prepare, shift_of
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # what the checkpoint knows better
 

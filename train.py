@@ -16,21 +16,21 @@ from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from losses import Criterion, get_loss
 from models import get_model
-from utils.augment import mixup, shift_bands, spec_augment
+from predicting.paths import checkpoint_path
+from predicting.runs import run_name
+from predicting.tta import predict, shift_of
+from training.augment import mixup, shift_bands, spec_augment
+from training.flags import RECIPES, build_parser, describe_recipe
+from training.graphs import quicken
+from training.processes import SOLO, Team, join_team
+from training.progress import Interrupts, TrainingRun, refuse_lone_values, try_run_outputs
+from training.resume import clear, fitting, read_resumed
+from training.scaling import LossScaler
+from training.schedule import fine_tuning_from, get_optimizer, learning_rate
+from training.selection import believable_clips
+from training.tensorboard import Tensorboard, import_writer
 from utils.devices import pick_compile, pick_device, pick_precision, set_up, told_in_one_line
 from utils.errors import MisuseError, UserError, run
-from utils.graphs import quicken
-from utils.optimization import fine_tuning_from, get_optimizer, learning_rate
-from utils.paths import checkpoint_path
-from utils.resume import clear, fitting, read_resumed
-from utils.runs import run_name
-from utils.scaling import LossScaler
-from utils.selection import believable_clips
-from utils.team import SOLO, Team, join_team
-from utils.tensorboard import Tensorboard, import_writer
-from utils.train_flags import RECIPES, build_parser, describe_recipe
-from utils.training_run import Interrupts, TrainingRun, refuse_lone_values, try_run_outputs
-from utils.tta import predict, shift_of
 
 
 @told_in_one_line()

@@ -31,12 +31,12 @@ from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from models import ARCHS
+from predicting.merging import balance
+from predicting.metrics import lwlrap
+from predicting.prediction_file import load_predictions
 from utils.cli import hertz, make_parser, natural_int, positive_int
+from utils.digests import digest, versions
 from utils.errors import UserError, run
-from utils.merging import balance
-from utils.metric import lwlrap
-from utils.prediction_file import load_predictions
-from utils.provenance import digest, versions
 
 ORIGINAL = "--use_mix_up --use_spec_aug"
 ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
@@ -69,7 +69,7 @@ SETTINGS = {  # name -> flags of train.py, or of run.sh
     "one stage, share 0.75, BCE alone": f"{ONE_STAGE} --curated_share 0.75 --loss bce",
 }
 
-CODE = ("train.py", "test.py", "loaders", "losses", "models", "utils")  # what a result depends on
+CODE = ("train.py", "test.py", "loaders", "losses", "models", "predicting", "training", "utils")  # of a result
 SIZES = ["device", "arch", "num_folds", "n_iter", "batch_size", "img_rows", "img_cols", "sampling_rate", "precision"]
 REGIMES = {
     "short": {},

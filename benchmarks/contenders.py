@@ -13,11 +13,11 @@ from torch import nn
 from benchmarks import plain, synthetic
 from losses import get_loss
 from train import build_loader, build_model, train_step
+from training.flags import build_parser
+from training.graphs import quicken
+from training.scaling import LossScaler
+from training.schedule import get_optimizer, parameter_groups
 from utils.devices import DTYPES, pick_device, set_up
-from utils.graphs import quicken
-from utils.optimization import get_optimizer, parameter_groups
-from utils.scaling import LossScaler
-from utils.train_flags import build_parser
 
 Work = Callable[[int], None]
 

@@ -29,10 +29,10 @@ import torch
 from benchmarks.common import Row, markdown
 from loaders import get_data_path, pcen, sampling, store
 from loaders.layouts import read_corpus
+from predicting.metrics import lwlrap
+from predicting.prediction_file import load_predictions
 from utils.cli import make_parser, natural_int, positive_int
 from utils.errors import run
-from utils.metric import lwlrap
-from utils.prediction_file import load_predictions
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = "--n_iter 800 --batch_size 32 --img_rows 32 --img_cols 96"
@@ -94,7 +94,7 @@ def pcen_on_each_crop() -> None:
 
 def one_crop_in_the_middle() -> None:
     """Clips of up to four frames more than a crop have one."""
-    from utils import tta
+    from predicting import tta
 
     starts = tta.crop_starts
     tta.crop_starts = lambda length, width, count: starts(length, width, 1 if length - width <= 4 else count)

@@ -20,13 +20,13 @@ from benchmarks.common import Row
 from benchmarks.contenders import wait_for
 from loaders.freesound_loader import FreesoundLoader
 from losses import get_loss
-from utils.checkpoint import load_checkpoint
+from predicting.checkpoint import load_checkpoint
+from predicting.paths import checkpoint_path
+from predicting.tta import predict
+from training.graphs import quicken
+from training.scaling import LossScaler
+from training.schedule import get_optimizer
 from utils.devices import DTYPES, set_up
-from utils.graphs import quicken
-from utils.optimization import get_optimizer
-from utils.paths import checkpoint_path
-from utils.scaling import LossScaler
-from utils.tta import predict
 
 LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
 PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between precisions

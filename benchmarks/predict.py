@@ -21,13 +21,13 @@ from benchmarks.common import publish
 from benchmarks.contenders import wait_for
 from benchmarks.rounds import Contender, add_round_flags, comparison, serve, timed_rounds
 from benchmarks.synthetic import CLASSES, SHORTEST, curated_seconds
+from loaders.clips import Clips
 from loaders.pcen import AudioSettings
-from loaders.store import Clips
 from models import ARCHS, get_model
+from predicting.tta import SHARED, predict, prepare
 from utils.cli import make_parser, positive_int
 from utils.devices import DTYPES, pick_device, set_up
 from utils.errors import run
-from utils.tta import SHARED, predict, prepare
 
 GOALS = {"cpu": "at least 2, aim at 3"}
 
@@ -39,10 +39,10 @@ def main() -> None:
         serve(lambda: work[args.worker](args))
         return
     entrants = [
-        Contender("ours", "utils/tta.py", amount=args.clips),
+        Contender("ours", "predicting/tta.py", amount=args.clips),
         Contender("plain", "one clip at a time, fp32", GOALS.get(args.device, ""), amount=args.clips),
-        Contender("shared", "utils/tta.py, all crops in one pass (--tta shared)", amount=args.clips),
-        Contender("whole", "utils/tta.py, whole clips (--tta 0)", amount=args.clips),
+        Contender("shared", "predicting/tta.py, all crops in one pass (--tta shared)", amount=args.clips),
+        Contender("whole", "predicting/tta.py, whole clips (--tta 0)", amount=args.clips),
     ]
     timings = timed_rounds(entrants, args.repeats, warm_up=args.clips)
     rows = comparison(entrants, timings)

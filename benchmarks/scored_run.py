@@ -14,10 +14,10 @@ import train
 from loaders import get_data_path
 from loaders.freesound_loader import usable_clips
 from loaders.layouts import read_corpus
+from predicting.metrics import lwlrap
+from predicting.tta import predict, shift_of
+from training.progress import TrainingRun
 from utils.errors import run
-from utils.metric import lwlrap
-from utils.training_run import TrainingRun
-from utils.tta import predict, shift_of
 
 TTA, BATCH_SIZE = 8, 32  # as ablation.py and test.py have them
 

@@ -27,11 +27,11 @@ from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
 from loaders.index import FORMAT, holds, whole_index
 from loaders.layouts import Subset
-from loaders.mapping import map_array, map_journal
+from loaders.memory_map import map_array, map_journal
 from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
+from utils.digests import digest
 from utils.errors import UserError
-from utils.provenance import digest
 
 with warnings.catch_warnings():  # of no room for semaphores it tells over several lines; what fails tells that in one
     warnings.simplefilter("ignore")

@@ -20,17 +20,17 @@ from torch import Tensor
 
 from loaders import get_data_path, get_features_path
 from loaders.audio import DENIED
+from loaders.clips import Clips, OneAhead, PinnedCopies, as_inputs, open_clips
 from loaders.features import core_count, make_features
 from loaders.folds import deal_folds, settle_folds
 from loaders.index import features_dir
 from loaders.layouts import Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.sampling import Sampler
-from loaders.store import Clips, OneAhead, PinnedCopies, as_inputs, open_clips
 from utils.cli import hertz, make_parser, positive_int
 from utils.devices import send
+from utils.digests import ALL_LABELS, MadeFrom, digest
 from utils.errors import MisuseError, UserError, one_line, run
-from utils.provenance import ALL_LABELS, MadeFrom, digest
 
 SUBSETS = {
     "train": ["train_curated", "train_noisy"],

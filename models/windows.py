@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torchvision.ops.misc import SqueezeExcitation
 
 from models.cbam import ChannelGate
-from models.folding import fold_norms
+from models.fused_norms import fold_norms
 
 
 def windowed(model: nn.Module, n_mels: int, width: int) -> nn.Module:

@@ -12,16 +12,16 @@ import shutil
 import subprocess
 from typing import Any
 
+from predicting.checkpoint import find_runs
+from predicting.runs import check_alike, check_folds, choose_runs
 from utils.atomic import atomic_write
-from utils.checkpoint import find_runs
 from utils.cli import make_parser, natural_int, positive_int
 from utils.errors import UserError, one_line, run
-from utils.runs import check_alike, check_folds, choose_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASET, NOTEBOOK = Path("kaggle_dataset"), Path("kaggle_notebook")
 SLUG, COMPETITION = "kaggle-fat", "freesound-audio-tagging-2019"  # as they stand in notebook.py
-CODE = ("loaders", "losses", "models", "utils", "test.py", "merge.py", "LICENSE")
+CODE = ("loaders", "losses", "models", "predicting", "utils", "test.py", "merge.py", "LICENSE")
 WHEELS = ("soundfile", "soxr")  # what decodes and resamples; of the rest, Kaggle's own versions will do
 PLATFORM = "manylinux_2_28_x86_64"
 MERGE_KEYS = ("img_rows", "img_cols", "seed")  # what merge.py takes one value of

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from predicting.metrics import per_class_lwlrap
 from reporting.analysis import confusions, outranked, worst_pairs
 from reporting.heat_map import heat_map
 from reporting.markup import DASH, Section, blank, number, table, text
 from reporting.results import Results
-from utils.metric import per_class_lwlrap
 
 MOST_PAIRS = 200  # rows of the table
 MOST_IN_MAP = 24  # classes; more would be too small to read

@@ -7,11 +7,11 @@ import numpy as np
 
 from loaders.audio import UnusableClipError
 from loaders.pcen import AudioSettings
+from predicting.metrics import clip_lwlrap
 from reporting.analysis import least_belief
 from reporting.markup import Section, data_uri, paragraph
 from reporting.media import clip_samples, picture, sound
 from reporting.results import Results
-from utils.metric import clip_lwlrap
 
 TOP = 5  # predicted labels that a card shows
 

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from loaders.layouts import Corpus
-from utils.cli import HERTZ
-from utils.errors import UserError
-from utils.merging import (
+from predicting.merging import (
     Runs,
     average_folds,
     check_run,
@@ -21,9 +19,11 @@ from utils.merging import (
     no_predictions,
     refuse_empty_folders,
 )
-from utils.paths import checkpoint_path, log_path
-from utils.provenance import MadeFrom, changes, tensors_digest
-from utils.runs import choose_runs
+from predicting.paths import checkpoint_path, log_path
+from predicting.runs import choose_runs
+from utils.cli import HERTZ
+from utils.digests import MadeFrom, changes, tensors_digest
+from utils.errors import UserError
 
 SPLITS = {"val": "train_curated", "test": "test", "train_noisy": "train_noisy"}  # and the clips that each predicts
 # what may differ between splits of one fold
@@ -122,7 +122,7 @@ def _read_training(results: Results, checkpoint_dir: str | None) -> None:
             if log := _read_log(log_path(names)):
                 results.logs[fold_name(results, run, fold.args["fold_num"])] = log
             if not results.trained_with and checkpoint_path(names, "best").exists():
-                from utils.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
+                from predicting.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
 
                 results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
+from predicting.merging import Folds, align, guess_by_frequency
+from predicting.metrics import METRICS
+from predicting.prediction_file import Predictions
+from predicting.scores import score_parts
 from reporting.markup import Section, blank, card, number, table, text
 from reporting.results import Results, fold_name
-from utils.merging import Folds, align, guess_by_frequency
-from utils.metric import METRICS
-from utils.prediction_file import Predictions
-from utils.scores import score_parts
 
 Scores = dict[str, float]
 PARTS = ("public", "private", "overall")

@@ -1,9 +1,9 @@
 """Section: every setting and version that the run was made with."""
 
+from predicting.runs import PER_FOLD
 from reporting.markup import DASH, Section, table, text
 from reporting.results import Results
-from utils.provenance import versions
-from utils.runs import PER_FOLD
+from utils.digests import versions
 
 
 def settings_section(results: Results) -> Section:

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from loaders.clips import Clips
 from loaders.pcen import AudioSettings
-from loaders.store import Clips
-from models.folding import fold_norms
-from utils.checkpoint import build_network, find_runs, load_checkpoint
+from models.fused_norms import fold_norms
+from predicting.checkpoint import build_network, find_runs, load_checkpoint
+from predicting.tta import predict, shift_of
 from utils.devices import pick_precision
 from utils.errors import MisuseError, UserError
-from utils.tta import predict, shift_of
 
 CROP_SETTINGS = ("sampling_rate", "img_rows", "img_cols")  # what networks must share to hear the same crops
 
@@ -32,7 +32,7 @@ class Ensemble:
     width: int  # frames of a crop
     device: torch.device
     precision: torch.dtype
-    shifts: list[float]  # of each network: see utils.tta.predict
+    shifts: list[float]  # of each network: see predicting.tta.predict
     losses: list[str]  # what each network learned by
 
     def predict(self, clips: Clips, batch_size: int, tta: int | None) -> np.ndarray:

@@ -12,8 +12,8 @@ from torch import nn
 
 from loaders.pcen import AudioSettings
 from losses import get_activation
+from predicting.checkpoint import build_network
 from utils.atomic import atomic_write
-from utils.checkpoint import build_network
 from utils.errors import UserError
 
 

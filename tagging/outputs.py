@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from predicting.prediction_file import write_table
 from tagging.tagger import LONG, Tagged
 from tagging.timeline import clock
 from utils.atomic import atomic_write, is_stream, try_outputs
 from utils.errors import MisuseError, one_line
-from utils.prediction_file import write_table
 
 
 def describe(file: Tagged, class_names: list[str], top: int) -> str:

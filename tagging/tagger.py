@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import sample_features
+from loaders.clips import Clips
 from loaders.listing import list_sounds
-from loaders.store import Clips
 from tagging.ensemble import Ensemble
 from tagging.stream import is_silent, read_seconds, second_levels, stream_features
 from utils.errors import UserError, one_line

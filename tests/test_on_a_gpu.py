@@ -16,11 +16,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from losses import get_loss
 from models import get_model
+from predicting.tta import predict
 from tagging.ensemble import Ensemble
 from tests.conftest import SETTINGS, WIDTH
-from utils.optimization import get_optimizer
-from utils.scaling import LossScaler
-from utils.tta import predict
+from training.scaling import LossScaler
+from training.schedule import get_optimizer
 
 CUDA = torch.device("cuda")
 PRECISIONS = [torch.float32, torch.bfloat16, torch.float16]
@@ -50,7 +50,7 @@ def gpu(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
     monkeypatch.setattr(torch.Tensor, "numpy", on_the_host)
-    monkeypatch.setattr("loaders.store.pinned", lambda shape: torch.empty(shape, dtype=torch.half))
+    monkeypatch.setattr("loaders.clips.pinned", lambda shape: torch.empty(shape, dtype=torch.half))
     monkeypatch.setattr("loaders.freesound_loader.OneAhead", lambda function: function)  # a mode is one thread's
     for name in ("Stream", "Event", "current_stream"):
         monkeypatch.setattr(torch.cuda, name, Stream)

@@ -1,1 +1,1 @@
-"""What several scripts share: augmentation, schedule, metric, checkpoints, prediction, run names, errors."""
+"""What every room needs: errors, command lines, files written whole, devices, digests, random streams."""

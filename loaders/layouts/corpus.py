@@ -43,7 +43,7 @@ class Corpus:
 
     class_names: list[str]
     subsets: dict[str, Subset] = field(default_factory=dict)
-    judged_by: tuple[str, ...] = ()  # keys of utils.metric.METRICS that a competition on these data was judged by
+    judged_by: tuple[str, ...] = ()  # keys of predicting.metrics.METRICS that a competition on these data was judged by
     labels_in_submission: int = 0  # a row of the submission names up to so many labels; 0: it has all probabilities
 
     def subset(self, name: str) -> Subset:
@@ -60,7 +60,7 @@ class Corpus:
 
     @property
     def metrics(self) -> list[str]:
-        """What is reported beside lwlrap: keys of utils.metric.METRICS."""
+        """What is reported beside lwlrap: keys of predicting.metrics.METRICS."""
         return [*self.judged_by, *(["accuracy"] if self.single_label else ["mAP", "d-prime"])]
 
 

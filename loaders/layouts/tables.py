@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from loaders.csv_files import check_commas, class_columns, parse_labels, read_csv, read_rows
 from loaders.layouts.corpus import Subset
 from loaders.spelling import look
-from loaders.tables import check_commas, class_columns, parse_labels, read_csv, read_rows
 from utils.errors import UserError
 
 

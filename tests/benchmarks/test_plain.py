@@ -13,8 +13,8 @@ from benchmarks.predict import clip_arrays, random_clips
 from losses import get_loss
 from models import cbam, get_model
 from models.relu6 import ReLU6
-from utils.augment import mixup, spec_augment
-from utils.tta import predict
+from predicting.tta import predict
+from training.augment import mixup, spec_augment
 
 CPU = torch.device("cpu")
 

@@ -14,8 +14,8 @@ from demo import corpus as demo_corpus
 from demo.corpus import CLASSES, FOLDERS, TABLES, generate, mislabel, plan, render
 from demo.sounds import RECIPES
 from demo.synthesis import RATE
+from predicting.metrics import lwlrap
 from utils.errors import MisuseError
-from utils.metric import lwlrap
 
 SCRIPT = Path(demo_corpus.__file__).resolve()
 SMALL = {"curated": 8, "noisy": 6, "test": 4}

@@ -21,10 +21,10 @@ from threadpoolctl import threadpool_limits
 
 from loaders import features
 from loaders.clip_features import clip_features, locate
+from loaders.clips import open_clips
 from loaders.features import make_features
 from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
-from loaders.store import open_clips
 from utils.errors import UserError
 
 SETTINGS = AudioSettings(sampling_rate=8000, n_mels=16)

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from loaders import folds, freesound_loader
+from loaders.clips import open_clips
 from loaders.freesound_loader import FreesoundLoader, soften, usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
-from loaders.store import open_clips
 from tests.published import publish
 from utils.errors import UserError
 

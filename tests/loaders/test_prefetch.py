@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from loaders.store import OneAhead, PinnedCopies
+from loaders.clips import OneAhead, PinnedCopies
 
 
 def test_values_are_those_of_the_function_in_any_order():
@@ -78,7 +78,7 @@ def copies(monkeypatch) -> PinnedCopies:
     monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: stream)
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, used: None)
-    monkeypatch.setattr("loaders.store.pinned", lambda shape: torch.empty(shape, dtype=torch.half))
+    monkeypatch.setattr("loaders.clips.pinned", lambda shape: torch.empty(shape, dtype=torch.half))
     return PinnedCopies((2, 3, 4), torch.device("cpu"))
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from models.windows import local_max, local_mean, windowed
-from tests.models.test_folding import trained_a_little
+from tests.models.test_fused_norms import trained_a_little
 
 NETWORKS = [("resnet18", True), ("resnet18", False), ("mobilenet_v3_small", False)]
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from predicting.metrics import lwlrap
 from reporting.analysis import calibration_error, least_belief, outranked, reliability, worst_pairs
-from utils.metric import lwlrap
 
 
 def test_wrong_labels_at_or_above_a_true_one_are_counted_once_per_true_label():

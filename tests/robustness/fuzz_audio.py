@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.common import Row
+from loaders.clips import open_clips
 from loaders.pcen import AudioSettings
-from loaders.store import open_clips
 from tests.robustness.audio_mutants import EITHER, REFUSED, USED, Mutant, encode, mutants, sound, writes
 from tests.robustness.csv_mutants import encode as encode_table
 from tests.robustness.processes import Finished, run_group

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from loaders.clips import open_clips
 from loaders.pcen import AudioSettings
-from loaders.store import open_clips
+from predicting.checkpoint import load_checkpoint
+from predicting.prediction_file import load_predictions
 from tests.robustness.sandbox import FLAGS, Sandbox
-from utils.checkpoint import load_checkpoint
-from utils.prediction_file import load_predictions
 
 SETTINGS = AudioSettings(*(int(FLAGS[FLAGS.index(flag) + 1]) for flag in ("--sampling_rate", "--img_rows")))
 

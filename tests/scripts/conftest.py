@@ -13,8 +13,8 @@ import soundfile as sf
 import torch
 
 from loaders.layouts import read_corpus
-from utils.checkpoint import build_network, load_checkpoint
-from utils.prediction_file import Predictions, save_predictions
+from predicting.checkpoint import build_network, load_checkpoint
+from predicting.prediction_file import Predictions, save_predictions
 
 BEST = "checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{}-2_model.pth"
 RATE = 16000
@@ -141,7 +141,18 @@ def make_repository(tmp_path_factory, template, request):
 
     def make(dataset: str = "tiny") -> Path:
         root = tmp_path_factory.mktemp("repository")
-        for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
+        for name in (
+            "loaders",
+            "losses",
+            "models",
+            "predicting",
+            "training",
+            "utils",
+            "train.py",
+            "test.py",
+            "merge.py",
+            "run.sh",
+        ):
             source = request.config.rootpath / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
         shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))

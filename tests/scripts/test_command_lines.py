@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.team import Team
+from training.processes import Team
 
 SCRIPTS = ["train.py", "test.py", "merge.py", "report.py", "tag.py", "loaders/freesound_loader.py", "on_kaggle/pack.py"]
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from utils.checkpoint import load_checkpoint
+from predicting.checkpoint import load_checkpoint
 
 NAMES = ["--slug", "my-pack", "--competition", "tiny-tagging", "--user", "me"]
 CHECKPOINTS = [f"mobilenet_v3_small_tiny_best_32x64_16000_{fold}-2_model.pth" for fold in (0, 1)]

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from loaders.layouts import read_corpus
-from utils.metric import lwlrap
+from predicting.metrics import lwlrap
 
 # The seed document's commands, letter for letter: its test loop leaves out the braces around k.
 SEED = """

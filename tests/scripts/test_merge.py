@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from loaders.layouts import read_corpus
+from predicting.merging import balance
+from predicting.metrics import lwlrap
+from predicting.prediction_file import Predictions, save_predictions
 from utils.errors import UserError
-from utils.merging import balance
-from utils.metric import lwlrap
-from utils.prediction_file import Predictions, save_predictions
 
 CLASSES = ["Bark", "Hum", "Rain", "Whistle"]
 TESTS = [f"test{i:02}.wav" for i in range(6)]

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from loaders.layouts import Corpus, read_corpus
+from predicting.prediction_file import Predictions, save_predictions
 from tests.published import KINDS, publish
 from utils.errors import UserError
-from utils.prediction_file import Predictions, save_predictions
 
 FLAGS = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64, "--seed", 1234]
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile as sf
 
 from loaders.layouts import read_corpus
-from utils.prediction_file import load_predictions
+from predicting.prediction_file import load_predictions
 
 FLAGS = shlex.split("--dataset tiny --img_rows 32 --img_cols 64 --seed 1234")
 EVIL = "<script>alert('x')</script>"

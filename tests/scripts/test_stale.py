@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.prediction_file import load_predictions
+from predicting.checkpoint import load_checkpoint, save_checkpoint
+from predicting.prediction_file import load_predictions
 
 LAST, BEST = (f"checkpoints/mobilenet_v3_small_tiny_{kind}_32x64_16000_0-2_model.pth" for kind in ("last", "best"))
 PREDICTED = "predictions/mobilenet_v3_small_tiny_test_32x64_16000_{}-2.npz"

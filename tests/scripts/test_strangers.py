@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from utils.checkpoint import load_checkpoint
+from predicting.checkpoint import load_checkpoint
 
 STEM = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"
 FLIPPED = 50  # checkpoints with a few bytes changed

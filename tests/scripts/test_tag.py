@@ -13,8 +13,8 @@ import soundfile as sf
 import torch
 
 from loaders.layouts import read_corpus
-from utils.checkpoint import load_checkpoint
-from utils.prediction_file import load_predictions
+from predicting.checkpoint import load_checkpoint
+from predicting.prediction_file import load_predictions
 
 BEST = "checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{}-2_model.pth"
 PREDICTED = "predictions/mobilenet_v3_small_tiny_test_32x64_16000_{}-2.npz"

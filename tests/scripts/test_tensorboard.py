@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from utils.checkpoint import load_checkpoint
-from utils.tensorboard import grid
+from predicting.checkpoint import load_checkpoint
+from training.tensorboard import grid
 
 STEM = "mobilenet_v3_small_tiny_{}_32x64_16000_0-2_model.pth"
 FLAGS = shlex.split("--n_iter 4 --eval_freq 2 --use_mix_up --use_spec_aug --iter_size 2")

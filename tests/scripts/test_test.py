@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from loaders.layouts import read_corpus
-from utils.checkpoint import load_checkpoint
-from utils.metric import lwlrap
-from utils.prediction_file import load_predictions
+from predicting.checkpoint import load_checkpoint
+from predicting.metrics import lwlrap
+from predicting.prediction_file import load_predictions
 
 CHECKPOINT = "checkpoints/resnet18_tiny_best_32x64_16000_0-2_model.pth"
 PREDICTED = "predictions/resnet18_tiny_{}_32x64_16000_0-2.npz"

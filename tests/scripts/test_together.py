@@ -4,8 +4,8 @@ import os
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 
+from loaders.clips import open_clips
 from loaders.pcen import AudioSettings
-from loaders.store import open_clips
 
 FEATURES = shlex.split("loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from utils.checkpoint import load_checkpoint
+from predicting.checkpoint import load_checkpoint
 
 STEM = "mobilenet_v3_small_tiny_{}_32x64_16000_0-2_model.pth"
 

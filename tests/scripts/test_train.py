@@ -16,10 +16,10 @@ from torch import nn
 from loaders.freesound_loader import FreesoundLoader
 from losses import get_loss
 from models import get_model
-from utils.checkpoint import load_checkpoint
-from utils.metric import lwlrap
-from utils.scaling import LossScaler
-from utils.tta import predict
+from predicting.checkpoint import load_checkpoint
+from predicting.metrics import lwlrap
+from predicting.tta import predict
+from training.scaling import LossScaler
 
 STEM = "mobilenet_v3_small_tiny_{}_32x64_16000_0-2_model.pth"
 ALL_RANDOM = shlex.split("--use_mix_up --use_spec_aug --iter_size 2")
@@ -298,7 +298,7 @@ def test_eval_freq_0_validates_only_at_the_end(train, workplace):
 
 def test_the_best_checkpoint_is_kept_when_later_ones_are_worse(train, workplace, monkeypatch):
     scores = iter([0.3, 0.8, 0.6])
-    monkeypatch.setattr("utils.training_run.lwlrap", lambda truth, table: next(scores))
+    monkeypatch.setattr("training.progress.lwlrap", lambda truth, table: next(scores))
     done = train("--n_iter", 3, "--eval_freq", 1)
     assert "best lwlrap 0.8000 at step 2" in done.out
     best, last = (checkpoint(workplace / "checkpoints", kind) for kind in ("best", "last"))
@@ -379,7 +379,7 @@ class Clock:
      (25.0, ["--print_train_freq", 8], [8, 16, 24, 30])],
 )  # fmt: skip
 def test_lines_of_progress_come_by_time_unless_told_otherwise(train, monkeypatch, seconds, flags, lines):
-    monkeypatch.setattr("utils.training_run.time", Clock(seconds))
+    monkeypatch.setattr("training.progress.time", Clock(seconds))
     done = train("--n_iter", 30, "--eval_freq", 0, *flags)
     assert done.code == 0, done.err
     told = [line.split()[1] for line in done.out.splitlines() if "left" in line]

@@ -10,9 +10,9 @@ from torch import nn
 from losses import get_loss
 from models.cbam import CBAM
 from models.relu6 import ReLU6
-from utils.checkpoint import load_checkpoint
-from utils.optimization import get_optimizer
-from utils.scaling import LossScaler
+from predicting.checkpoint import load_checkpoint
+from training.scaling import LossScaler
+from training.schedule import get_optimizer
 
 CPU = torch.device("cpu")
 LAST = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"

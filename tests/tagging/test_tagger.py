@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loaders.clips import Clips
 from loaders.pcen import AudioSettings
-from loaders.store import Clips
+from predicting.tta import crop_starts
 from tagging import tagger
 from tagging.tagger import mean_per_second
-from utils.tta import crop_starts
 
 N_MELS = 4
 

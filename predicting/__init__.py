@@ -1,0 +1,1 @@
+"""What test.py and merge.py are made of: checkpoints, crops, files of predictions, merging, metrics."""

@@ -1,0 +1,84 @@
+"""Probabilities of one fold on disk: written by test.py, read by merge.py, self-describing, never unpickled."""
+
+import json
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from predicting.runs import LATER_ARGS
+from utils.atomic import atomic_write
+from utils.errors import UserError
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities (N, C) float32 of N clips, with everything that tells what they are."""
+
+    probabilities: np.ndarray
+    fnames: list[str]
+    class_names: list[str]
+    args: dict[str, Any]  # of the training and of test.py
+
+    def aligned(self, fnames: list[str], class_names: list[str]) -> np.ndarray:
+        """The probabilities of these clips and classes, by name.  Raises KeyError on a name that is not there."""
+        rows = {name: i for i, name in enumerate(self.fnames)}
+        columns = {name: i for i, name in enumerate(self.class_names)}
+        return self.probabilities[np.ix_([rows[f] for f in fnames], [columns[c] for c in class_names])]
+
+
+def save_predictions(path: Path, predictions: Predictions) -> None:
+    """Write the .npz, and beside it the same table as CSV."""
+    with atomic_write(path.with_suffix(".csv"), "w") as file:
+        write_table(file, predictions.fnames, predictions.class_names, predictions.probabilities)
+    with atomic_write(path) as file:  # last: who finds it finds both
+        np.savez(
+            file,
+            probabilities=predictions.probabilities,
+            fnames=np.array(predictions.fnames, dtype=str),
+            class_names=np.array(predictions.class_names, dtype=str),
+            args=np.array(json.dumps(predictions.args)),
+        )
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read and check a file of save_predictions.  Raises UserError that names it."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            held = Predictions(
+                file["probabilities"],
+                file["fnames"].tolist(),
+                file["class_names"].tolist(),
+                json.loads(str(file["args"])),
+            )
+    except (KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile):
+        raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again") from None
+    for what, names in ("clips", held.fnames), ("classes", held.class_names):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"{path} holds {what} without names; predict that fold again")
+        if len(set(names)) < len(names):
+            raise UserError(f"{path} names one of its {what} twice; predict that fold again")
+    if not isinstance(held.args, dict) or held.probabilities.dtype.kind != "f":
+        raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again")
+    held = replace(held, args=LATER_ARGS | {"tta_shift": 0.0, "labels": ""} | held.args)
+    if held.probabilities.shape != (len(held.fnames), len(held.class_names)):
+        raise UserError(f"{path} has {held.probabilities.shape} probabilities for {len(held.fnames)} clips")
+    if not np.isfinite(held.probabilities).all():
+        raise UserError(f"{path} holds probabilities that are not finite; predict that fold again")
+    return held
+
+
+def write_table(file: Any, fnames: list[str], class_names: list[str], probabilities: np.ndarray) -> None:
+    """CSV in the layout of a submission: fname and one column per class."""
+    table = pd.DataFrame(probabilities, index=pd.Index(fnames, name="fname"), columns=class_names)
+    table.to_csv(file, float_format="%.7g")
+
+
+def write_labels(file: Any, fnames: list[str], class_names: list[str], probabilities: np.ndarray, most: int) -> None:
+    """CSV of fname and label, which names the `most` most probable classes, best first, separated by blanks."""
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
+    labels = [" ".join(class_names[i] for i in row) for row in best]
+    pd.DataFrame({"fname": fnames, "label": labels}).to_csv(file, index=False)

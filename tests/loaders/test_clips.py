@@ -1,0 +1,203 @@
+"""Crops out of the flat arrays, and the refusals of arrays that are not what they should be."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loaders.clips import Clips, open_clips
+from loaders.index import FORMAT, features_dir
+from loaders.pcen import AudioSettings
+from utils.errors import UserError
+
+SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
+CPU = torch.device("cpu")
+
+
+def pack(lengths, seed=0, n_mels=5):
+    """Clips of these lengths in one flat array, and their features one by one."""
+    parts = [
+        np.random.default_rng([seed, i]).normal(size=(n, n_mels)).astype(np.float16) for i, n in enumerate(lengths)
+    ]
+    starts = np.cumsum([0, *lengths])[:-1]
+    fnames = [f"{seed}-{i}" for i in range(len(lengths))]
+    table = torch.from_numpy(np.concatenate(parts))
+    return Clips(fnames, (table,), np.zeros(len(lengths), int), starts, np.array(lengths), np.array(fnames)), parts
+
+
+def crop(part, first, width):
+    """(1, n_mels, width): the plain way, frame by frame, going on at the start where the clip ends."""
+    return np.stack([part[(first + i) % len(part)] for i in range(width)], axis=1)[None].astype(np.float32)
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 30), min_size=1, max_size=5), min_size=1, max_size=3),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+)
+def test_crops_are_slices_of_the_clips_that_wrap_around(packs, width, seed):
+    made = [pack(lengths, number) for number, lengths in enumerate(packs)]
+    clips, parts = made[0]
+    for more, more_parts in made[1:]:
+        clips, parts = clips + more, parts + more_parts
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, len(clips), 6)
+    first = rng.integers(0, clips.lengths[chosen])
+    inputs = clips.crops(chosen, first, width, CPU)
+    assert inputs.shape == (6, 1, 5, width)
+    assert inputs.dtype == torch.float32
+    expected = np.stack([crop(parts[clip], start, width) for clip, start in zip(chosen, first, strict=True)])
+    np.testing.assert_array_equal(inputs.numpy(), expected)
+
+
+def test_joined_clips_keep_names_and_order():
+    clips = pack([3, 4], 0)[0] + pack([5], 1)[0]
+    assert clips.fnames == ["0-0", "0-1", "1-0"]
+    assert clips.lengths.tolist() == [3, 4, 5]
+    assert len(clips) == 3
+
+
+def test_selected_clips_are_cut_from_the_same_array():
+    clips, parts = pack([3, 4, 5])
+    chosen = clips.select(np.array([2, 0]))
+    assert chosen.fnames == ["0-2", "0-0"]
+    assert chosen.packs[0] is clips.packs[0]
+    np.testing.assert_array_equal(chosen.crops(np.array([0]), np.array([0]), 5, CPU)[0], crop(parts[2], 0, 5))
+
+
+def test_clips_that_lie_in_one_array_hold_it_once():
+    clips, parts = pack([3, 4, 5])
+    other, other_parts = pack([6], 1)
+    joined = (clips.select(np.array([0])) + other) + clips.select(np.array([2, 1]))
+    assert [each is one for each, one in zip(joined.packs, (clips.packs[0], other.packs[0]), strict=True)] == [True] * 2
+    wanted = [parts[0], other_parts[0], parts[2], parts[1]]
+    for number, part in enumerate(wanted):
+        made = joined.crops(np.array([number]), np.array([0]), len(part), CPU)[0]
+        np.testing.assert_array_equal(made, crop(part, 0, len(part)))
+
+
+def test_selected_clips_hold_no_array_that_they_do_not_lie_in():
+    clips = pack([3, 4], 0)[0] + pack([5], 1)[0]
+    assert [len(clips.select(np.array(rows)).packs) for rows in ([0, 1], [2], [2, 0])] == [1, 1, 2]
+    assert len(clips.select(np.array([], int))) == 0
+
+
+@pytest.mark.parametrize("n_packs", [1, 2])
+def test_crops_can_be_gathered_into_memory_that_is_there(n_packs):
+    clips = pack([30, 7], 0)[0] + pack([12], 1)[0] if n_packs == 2 else pack([30, 7, 12], 0)[0]
+    out = torch.zeros(3, 9, 5, dtype=torch.half)
+    chosen, first = np.array([2, 0, 1]), np.array([3, 5, 6])
+    made = clips.gather(chosen, first, 9, out)
+    assert made.data_ptr() == out.data_ptr()
+    assert torch.equal(out, clips.gather(chosen, first, 9))
+
+
+def test_on_a_cpu_the_features_stay_where_they_are():
+    clips, _ = pack([3])
+    assert clips.to(CPU) is clips
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_crops_on_a_gpu_equal_those_on_the_cpu():
+    clips = pack([30, 7], 0)[0] + pack([12], 1)[0]
+    chosen, first = np.array([2, 0, 1]), np.array([3, 5, 6])
+    gpu = torch.device("cuda")
+    assert torch.equal(clips.to(gpu).crops(chosen, first, 9, gpu).cpu(), clips.crops(chosen, first, 9, CPU))
+
+
+def test_opened_clips_are_those_of_the_index(template):
+    clips, unusable = open_clips(template / "features", "train_curated", SETTINGS, "make them")
+    assert len(clips) == 20
+    assert clips.fnames == sorted(path.name for path in (template / "train_curated").iterdir())
+    assert clips.packs[0].shape == (clips.lengths.sum(), 32)
+    assert unusable == {}
+
+
+def refusal(features, settings=SETTINGS):
+    with pytest.raises(UserError) as error:
+        open_clips(features, "test", settings, "THE COMMAND")
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_absent_features_are_refused_with_the_command_to_run(template):
+    message = refusal(template / "features", AudioSettings(sampling_rate=8000, n_mels=32))
+    assert "are not in" in message
+    assert message.endswith("THE COMMAND")
+
+
+def test_features_of_other_settings_are_refused_with_the_command_to_run(template):
+    message = refusal(template / "features", AudioSettings(sampling_rate=16000, n_mels=32, gain=0.6))
+    assert "other audio settings" in message
+    assert message.endswith("THE COMMAND")
+
+
+def _without_array(folder, index):
+    (folder / index["array"]).unlink()
+
+
+def _cut_array(folder, index):
+    path = folder / index["array"]
+    path.write_bytes(path.read_bytes()[:-64])
+
+
+def _no_array(folder, index):
+    (folder / index["array"]).write_bytes(b"nonsense")
+
+
+def _empty_array(folder, index):
+    (folder / index["array"]).write_bytes(b"")
+
+
+def _other_array(folder, index):
+    np.save(folder / index["array"], np.zeros((3, 32), np.float16))
+
+
+def _pickled_array(folder, index):
+    np.save(folder / index["array"], np.array([{}]), allow_pickle=True)
+
+
+def _torn_index(folder, index):
+    (folder / "test.json").write_text(json.dumps(index)[:-9])
+
+
+def _listed_index(folder, index):
+    (folder / "test.json").write_text("[]")
+
+
+def _newer_index(folder, index):
+    (folder / "test.json").write_text(json.dumps(index | {"format": 99}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_without_array, _cut_array, _no_array, _empty_array, _other_array, _pickled_array, _torn_index, _listed_index,
+     _newer_index],
+)  # fmt: skip
+def test_spoiled_features_are_refused_by_name_and_can_be_made_anew(corpus, spoil):
+    folder = features_dir(corpus / "features", SETTINGS)
+    spoil(folder, json.loads((folder / "test.json").read_text()))
+    message = refusal(corpus / "features")
+    assert "test." in message
+    assert "delete" in message or "missing" in message
+
+
+def test_features_larger_than_memory_can_be_opened(tmp_path):
+    frames = 1 << 32  # 256 GiB, all holes
+    folder = features_dir(tmp_path, SETTINGS)
+    folder.mkdir(parents=True)
+    with open(folder / "test.holes.npy", "wb") as file:
+        header = {"descr": "<f2", "fortran_order": False, "shape": (frames, 32)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 64 * frames)
+    clips = [["a.wav", 0, frames, 0, 0]]
+    index = {"format": FORMAT, "digest": SETTINGS.digest, "array": "test.holes.npy", "clips": clips, "unusable": []}
+    (folder / "test.json").write_text(json.dumps(index))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        held, _ = open_clips(tmp_path, "test", SETTINGS, "")
+    assert held.gather(np.array([0]), np.array([frames - 5]), 5).shape == (1, 5, 32)

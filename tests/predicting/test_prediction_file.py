@@ -1,0 +1,110 @@
+"""Predictions on disk: round trip, alignment by name, and refusals."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from predicting.prediction_file import Predictions, load_predictions, save_predictions, write_table
+from predicting.runs import LATER_ARGS
+from utils.errors import UserError
+
+TABLE = np.array([[0.1, 0.25, 1], [0, 1e-7, 0.123456789]], np.float32)
+MADE = Predictions(TABLE, ["b.wav", "Hü,nd/a.wav"], ["Bark", "Hum", "Meow"], {"arch": "resnet18", "tta": 8})
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    save_predictions(tmp_path / "deep" / "x.npz", MADE)
+    loaded = load_predictions(tmp_path / "deep" / "x.npz")
+    np.testing.assert_array_equal(loaded.probabilities, TABLE)
+    assert loaded.probabilities.dtype == np.float32
+    assert (loaded.fnames, loaded.class_names) == (MADE.fnames, MADE.class_names)
+    assert loaded.args == MADE.args | LATER_ARGS | {"tta_shift": 0.0, "labels": ""}  # of before there were these
+
+
+def test_a_csv_in_the_layout_of_a_submission_lies_beside(tmp_path):
+    save_predictions(tmp_path / "x.npz", MADE)
+    table = pd.read_csv(tmp_path / "x.csv", index_col="fname")
+    assert table.index.tolist() == MADE.fnames
+    assert list(table.columns) == MADE.class_names
+    np.testing.assert_allclose(table.to_numpy(), TABLE, rtol=1e-6)
+
+
+def test_a_table_keeps_seven_digits_of_small_probabilities():
+    file = io.StringIO()
+    write_table(file, ["a"], ["x", "y"], np.array([[1.23456789e-12, 0.987654321]]))
+    assert file.getvalue() == "fname,x,y\na,1.234568e-12,0.9876543\n"
+
+
+@given(st.permutations(range(5)), st.permutations(range(4)))
+def test_rows_and_columns_are_taken_by_name(rows, columns):
+    table = np.arange(20.0).reshape(5, 4)
+    shuffled = Predictions(table[np.ix_(rows, columns)], [f"{r}.wav" for r in rows], [f"c{c}" for c in columns], {})
+    aligned = shuffled.aligned([f"{i}.wav" for i in range(5)], [f"c{i}" for i in range(4)])
+    np.testing.assert_array_equal(aligned, table)
+
+
+@pytest.mark.parametrize(("fnames", "class_names"), [(["x.wav"], ["Bark"]), (["b.wav"], ["Moo"])])
+def test_an_unknown_name_is_an_error(fnames, class_names):
+    with pytest.raises(KeyError):
+        MADE.aligned(fnames, class_names)
+
+
+def refusal(path) -> str:
+    with pytest.raises(UserError) as error:
+        load_predictions(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("how", ["array", "pickled array", "text", "empty", "cut", "folder", "missing"])
+def test_a_file_that_is_none_of_ours_is_refused(tmp_path, how):
+    path = tmp_path / "x.npz"
+    if how == "array":
+        with open(path, "wb") as file:
+            np.save(file, TABLE)
+    elif how == "pickled array":
+        with open(path, "wb") as file:
+            np.save(file, np.array([{"a": 1}]), allow_pickle=True)
+    elif how == "folder":
+        path.mkdir()
+    elif how == "cut":
+        save_predictions(path, MADE)
+        path.write_bytes(path.read_bytes()[:300])
+    elif how != "missing":
+        path.write_bytes(b"" if how == "empty" else b"fname,Bark\n")
+    refusal(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"probabilities": TABLE[:1]},
+        {"probabilities": TABLE.T},
+        {"probabilities": np.where(TABLE == 1, np.nan, TABLE)},
+        {"probabilities": np.array([["a", "b", "c"]] * 2)},
+        {"probabilities": np.array([[{}] * 3] * 2)},
+        {"fnames": np.array("ab")},
+        {"fnames": np.array(["b.wav", "b.wav"])},
+        {"fnames": np.array([1.5, 2.5])},
+        {"class_names": np.array(["Bark", "Hum"])},
+        {"class_names": np.array(["Bark", "Hum", "Hum"])},
+        {"args": np.array("[]")},
+        {"args": np.array("{")},
+        {"args": None},
+    ],
+)
+def test_content_that_cannot_be_is_refused(tmp_path, change):
+    content = {
+        "probabilities": TABLE,
+        "fnames": np.array(MADE.fnames),
+        "class_names": np.array(MADE.class_names),
+        "args": np.array(json.dumps(MADE.args)),
+    } | change
+    np.savez(tmp_path / "x.npz", **{key: value for key, value in content.items() if value is not None})
+    refusal(tmp_path / "x.npz")

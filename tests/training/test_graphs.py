@@ -1,0 +1,107 @@
+"""Recording a network's training pass: what stays as it was; and on a GPU, whether the same comes out."""
+
+import argparse
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch import nn
+
+from training import graphs
+from utils.errors import UserError
+
+SHAPE = (4, 1, 8, 8)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Dropout(0.2), nn.Linear(144, 3))
+
+
+@pytest.fixture
+def recorder(monkeypatch):
+    """Stands in for a GPU; the recording runs the network once, as the real one does to warm up, or fails."""
+    state = {"generator": torch.arange(3), "error": None}
+
+    def make_graphed_callables(engine: nn.Module, inputs: tuple[torch.Tensor]) -> nn.Module:
+        if state["error"]:
+            raise state["error"]
+        engine(*inputs)
+        state["generator"] = torch.zeros(3)
+        engine.forward = lambda _: "replayed"
+        return engine
+
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda _: state["generator"].clone())
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda value, _: state.update(generator=value))
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", make_graphed_callables)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+    return state
+
+
+def test_recording_leaves_the_network_its_forward_its_statistics_and_the_random_numbers(recorder):
+    model, fresh = network(), network()
+    engine = graphs.record(model, SHAPE, torch.device("cpu"), torch.float32)
+    seen = []
+    engine.register_forward_pre_hook(lambda *_: seen.append(1))  # as TensorBoard's
+    assert engine(torch.rand(SHAPE)) == "replayed"
+    assert seen == [1]
+    assert model(torch.rand(SHAPE)).shape == (4, 3)
+    model = network()
+    graphs.record(model, SHAPE, torch.device("cpu"), torch.float32)
+    for name, value in fresh.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+    assert recorder["generator"].tolist() == [0, 1, 2]
+
+
+def test_where_recording_fails_a_line_names_a_way_out(recorder):
+    recorder["error"] = RuntimeError("operation not permitted when stream is capturing\nmore")
+    with pytest.raises(UserError, match=r"does not record.*--deterministic"):
+        graphs.record(network(), SHAPE, torch.device("cpu"), torch.float32)
+
+
+def test_want_of_memory_is_told_as_elsewhere(recorder):
+    recorder["error"] = torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.record(network(), SHAPE, torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_same_gradients_come_out():
+    device = torch.device("cuda")
+    plain, model = (network().to(device) for _ in range(2))
+    plain[3].p = model[3].p = 0.0
+    engine = graphs.record(model, SHAPE, device, torch.float32)
+    for _ in range(3):
+        inputs = torch.rand(SHAPE, device=device)
+        for one in (plain, engine):
+            one.zero_grad()
+            one(inputs).square().sum().backward()
+        for mine, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, theirs.grad)
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value)
+
+
+@pytest.mark.parametrize(
+    ("device", "iter_size", "alone", "deterministic", "recorded"),
+    [("cuda", 1, True, False, True), ("cuda", 2, True, False, False), ("cuda", 1, False, False, False),
+     ("cuda", 1, True, True, False), ("cpu", 1, True, False, False)],
+)  # fmt: skip
+def test_what_is_recorded(monkeypatch, device, iter_size, alone, deterministic, recorded):
+    monkeypatch.setattr(graphs, "record", lambda *_: "recorded")
+    model = network()
+    flags = {"iter_size": iter_size, "deterministic": deterministic, "batch_size": 4, "img_rows": 8, "img_cols": 8}
+    args = argparse.Namespace(**flags)
+    engine = graphs.quicken(model, args, torch.device(device), torch.float32, compiled=False, graphs=alone)
+    assert engine == ("recorded" if recorded else model)
+
+
+@pytest.mark.parametrize(
+    ("device", "iter_size", "mode"), [("cuda", 1, "reduce-overhead"), ("cuda", 2, None), ("cpu", 1, None)]
+)
+def test_what_is_compiled_replays_graphs_where_it_can(monkeypatch, device, iter_size, mode):
+    modes, model = [], network()
+    monkeypatch.setattr(model, "compile", lambda mode: modes.append(mode))
+    args = argparse.Namespace(iter_size=iter_size, deterministic=False)
+    assert graphs.quicken(model, args, torch.device(device), torch.float32, compiled=True, graphs=True) is model
+    assert modes == [mode]

@@ -1,0 +1,41 @@
+"""Signals during training."""
+
+import signal
+import sys
+
+import pytest
+
+from training.progress import Interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_noted_and_told(number, capsys):
+    before = signal.getsignal(number)
+    with Interrupts() as interrupts:
+        assert interrupts.received is None
+        signal.raise_signal(number)
+        assert interrupts.received == number
+    assert signal.getsignal(number) is before
+    assert "saving after this step; once more to exit at once" in capsys.readouterr().err
+
+
+def test_handlers_are_put_back_after_an_error():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(ValueError, match="no"), Interrupts():
+        raise ValueError("no")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_second_signal_ends_the_process(process, tmp_path, request):
+    code = """if True:
+        import signal
+        from training.progress import Interrupts
+        with Interrupts():
+            signal.raise_signal(signal.SIGTERM)
+            print("still here", flush=True)
+            signal.raise_signal(signal.SIGTERM)
+            print("never here", flush=True)
+    """
+    done = process(tmp_path, sys.executable, "-c", code, PYTHONPATH=str(request.config.rootpath))
+    assert done.code == -signal.SIGTERM
+    assert done.out == "still here\n"

@@ -1,0 +1,1 @@
+"""What train.py is made of: flags, set-up, augmentation, schedule, progress, resuming, several processes."""
