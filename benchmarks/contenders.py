@@ -17,7 +17,7 @@ from training.flags import build_parser
 from training.graphs import quicken
 from training.scaling import LossScaler
 from training.schedule import get_optimizer, parameter_groups
-from utils.devices import DTYPES, pick_device, set_up
+from utils.devices import DTYPES, pick_device, set_up_device
 
 Work = Callable[[int], None]
 
@@ -84,7 +84,7 @@ def plain_pipeline(args: argparse.Namespace) -> Work:
 def settle(args: argparse.Namespace) -> tuple[torch.device, torch.dtype]:
     """What train.py's main() sets for the whole process."""
     device = pick_device(args.device)
-    set_up(device)
+    set_up_device(device)
     torch.manual_seed(0)
     return device, DTYPES[args.precision]
 

@@ -26,7 +26,7 @@ from predicting.tta import predict
 from training.graphs import quicken
 from training.scaling import LossScaler
 from training.schedule import get_optimizer
-from utils.devices import DTYPES, set_up
+from utils.devices import DTYPES, set_up_device
 
 LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
 PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between precisions
@@ -34,13 +34,13 @@ PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between prec
 
 def checks(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
-    set_up(device, deterministic=True)
+    set_up_device(device, deterministic=True)
     cpu, there = (losses(args, each, args.check_steps)[0] for each in (torch.device("cpu"), device))
     off = apart(there, cpu)
     differing = resumed_differently(args)
     torch.use_deterministic_algorithms(False)
     recorded = [graphs(args, device, there)] if device.type == "cuda" else []  # before TF32 is allowed
-    set_up(device)
+    set_up_device(device)
     rows = [
         row(f"losses of {args.check_steps} steps in fp32 against the CPU", f"{off:.1e} apart at most, relatively",
             off < LOSS_TOLERANCE),
@@ -167,7 +167,7 @@ def others(args: argparse.Namespace, device: torch.device) -> dict[str, Any]:
     """Validation, test.py's crops and the features, each as a rate."""
     from loaders.clip_features import sample_features
 
-    set_up(device)
+    set_up_device(device)
     run_args = flags(args)
     loader = train.build_loader(run_args, device)
     model = train.build_model(run_args, len(loader.class_names)).to(device, memory_format=torch.channels_last)

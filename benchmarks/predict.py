@@ -26,7 +26,7 @@ from loaders.pcen import AudioSettings
 from models import ARCHS, get_model
 from predicting.tta import SHARED, predict, prepare
 from utils.cli import make_parser, positive_int
-from utils.devices import DTYPES, pick_device, set_up
+from utils.devices import DTYPES, pick_device, set_up_device
 from utils.errors import run
 
 GOALS = {"cpu": "at least 2, aim at 3"}
@@ -55,7 +55,7 @@ def our_predictions(args: argparse.Namespace) -> Callable[[int], None]:
     """As test.py does it, fold after fold; networks are prepared beforehand, as it does once for all its clips."""
     device, settings = pick_device(args.device), AudioSettings()
     precision = DTYPES[args.precision]
-    set_up(device, same_shapes=args.tta not in (0, SHARED))
+    set_up_device(device, same_shapes=args.tta not in (0, SHARED))
     models = [
         prepare(model.to(device, memory_format=torch.channels_last), args.tta, settings.n_mels, args.img_cols)
         for model in networks(args)

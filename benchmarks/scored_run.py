@@ -12,7 +12,7 @@ import numpy as np
 
 import train
 from loaders import get_data_path
-from loaders.freesound_loader import usable_clips
+from loaders.clips import usable_clips
 from loaders.layouts import read_corpus
 from predicting.metrics import lwlrap
 from predicting.tta import predict, shift_of

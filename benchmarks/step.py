@@ -28,7 +28,7 @@ from loaders.pcen import AudioSettings
 from models import ARCHS
 from train import build_model
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import DTYPES, pick_device, set_up
+from utils.devices import DTYPES, pick_device, set_up_device
 from utils.errors import run
 
 CONTENDERS = {
@@ -120,7 +120,7 @@ def arithmetic(args: argparse.Namespace, steps: dict[int, float]) -> str:
 def matmul_rate(args: argparse.Namespace) -> float:
     """FLOP/s of a product of two large square matrices, the best of ten."""
     device = pick_device(args.device)
-    set_up(device)  # TF32 where the contenders have it
+    set_up_device(device)  # TF32 where the contenders have it
     size = 8192 if device.type == "cuda" else 2048
     matrix = torch.rand(size, size, device=device, dtype=DTYPES[args.precision])
     seconds = []

@@ -31,7 +31,7 @@ GONE_ARGS = {  # what older runs could have, and the value under which a run did
     "ema_decay": 0.0,
 }
 ADDED_ARGS = {"mask_share": 0.4}  # what format 3 did without: its masks were twice as wide
-ADDED_KEYS = {"precision": "", "scaler": {}}  # what was added since: unknown, and none
+ADDED_KEYS = {"precision": "", "scaler": {}, "skipped_steps": 0}  # what was added since: unknown, and none
 KEYS = {
     "format": int,
     "args": dict,  # the command line, defaults filled in
@@ -42,7 +42,8 @@ KEYS = {
     "model": dict,
     "optimizer": dict,
     "precision": str,  # what --precision auto came to: fp32, bf16 or fp16; empty where that was not written down
-    "scaler": dict,  # of the loss, in fp16: its scale, steps since it was halved, steps skipped; empty elsewhere
+    "scaler": dict,  # of the loss, in fp16; empty elsewhere
+    "skipped_steps": int,  # in fp16, for gradients too large
     "generators": dict,  # torch's own, which dropout draws from; all others derive from seed, fold and step
     "losses": torch.Tensor,  # (n_iter,) of each step, NaN where not yet done
     "log": list,  # the records of the JSON-lines log
@@ -173,15 +174,8 @@ def _wrong_state(state: dict[str, Any]) -> list[str]:
         "best_step": state["best_step"] not in [*logged, 0][: max(len(logged), 1)],
         "generators": not isinstance(state["generators"].get("cpu"), torch.Tensor),
         "precision": state["precision"] not in ("", "fp32", "bf16", "fp16"),
-        "scaler": bool(state["scaler"]) and not _is_scaler(state["scaler"]),
     }
     return [key for key, flawed in flaws.items() if flawed]
-
-
-def _is_scaler(state: dict[Any, Any]) -> bool:
-    counts = (state.get("growth"), state.get("skipped"))
-    scale = state.get("scale")
-    return type(scale) is float and 0 < scale < 2.0**100 and all(type(n) is int and 0 <= n < 1 << 40 for n in counts)
 
 
 def _rising(steps: list[Any], last: int) -> bool:

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 FOLD_KEYS = {"arch": str, "sampling_rate": int, "num_folds": int, "fold_num": int}  # which fold of which run it is
 # what files of the present formats may lack, and the values of a run without it
-LATER_ARGS = {"fine_tune": 0.0, "fine_tune_share": 1.0, "shift_share": 0.0, "fold_seeds": False}
+LATER_ARGS = {"fine_tune": 0.0, "final_share": 1.0, "shift_share": 0.0, "fold_seeds": False}
 PER_FOLD = {"fold_num", "checkpoint_step", "model_path", "made_from"}  # in which the folds of a run differ
 
 

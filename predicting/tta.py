@@ -12,7 +12,7 @@ from loaders.clips import Clips
 from losses import get_activation
 from models.fused_norms import fold_norms
 from models.windows import windowed
-from utils.devices import send
+from utils.devices import autocast, send
 
 SHARED = "shared"  # for tta: all crops of a clip in one pass, see models/windows.py
 LONGEST_PASS = 6000  # frames, a minute: longer clips pass in several parts, which bounds the memory
@@ -85,7 +85,7 @@ def predict(
         inputs = clips.crops(owner[batch], first[batch], wide, device)
         inputs = move_bands(inputs, shifts[batch]) if shifts[batch].any() else inputs
         inputs = inputs.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32):
+        with autocast(device, precision):
             logits = model.crops(inputs) if wide == width else model.others(inputs)
         probabilities.append(activation(logits.float()).unflatten(0, (len(batch), -1)).mean(dim=1))
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)

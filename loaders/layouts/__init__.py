@@ -19,7 +19,14 @@ from loaders.layouts import (
 from loaders.layouts.corpus import Corpus, Subset, check_classes
 from utils.errors import UserError
 
-__all__ = ["LAYOUTS", "Corpus", "Subset", "read_corpus"]
+__all__ = ["LAYOUTS", "SUBSETS", "Corpus", "Subset", "read_corpus"]
+
+SUBSETS = {  # of a split, as train.py and the feature step name it
+    "train": ["train_curated", "train_noisy"],
+    "train_curated": ["train_curated"],
+    "train_noisy": ["train_noisy"],
+    "test": ["test"],
+}
 
 LAYOUTS: dict[str, Callable[[Path], Corpus]] = {  # by what is there, "FILE" or "FILE with COLUMN"; the first one counts
     "train_curated.csv": fsdkaggle2019.read_kaggle,
