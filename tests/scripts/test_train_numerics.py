@@ -152,6 +152,7 @@ def test_a_scale_is_taken_over_on_resume(script, workplace, tiny_flags, overflow
     path = workplace / "checkpoints" / LAST
     state = load_checkpoint(path)
     torch.save(state | {"step": 1, "log": [], "best_score": -1.0, "best_step": 0}, path)
+    overflowing()
     done = script(workplace, "train.py", "--resume", path)
     assert done.code == 0, done.err
     assert load_checkpoint(path)["skipped_steps"] == 1
