@@ -33,7 +33,7 @@ def main() -> int:
     progress = Progress(training, pool, resumed)
     logs = args.tensorboard and processes.rank == 0
     tensorboard = Tensorboard(args, training.network, progress.step, progress.log) if logs else None
-    processes.reseed(training.seed, progress.step)
+    processes.reseed(setup.seed, progress.step)
 
     print(describe_recipe(args))
     members = f" x {processes.size}" if processes.size > 1 else ""
@@ -62,11 +62,12 @@ def train_step(training: Training, step: int) -> Tensor:
 
     Whatever is random in it but dropout is a function of the seed and the step.
     """
-    args, network, scaler, processes = training.args, training.network, training.scaler, training.processes
-    total = torch.zeros((), device=training.device)
+    setup, network, scaler = training.setup, training.network, training.scaler
+    args, processes = setup.args, setup.processes
+    total = torch.zeros((), device=setup.device)
     fine_tuning = step >= fine_tuning_from(args.n_iter, args.fine_tune)
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
-        rng = streams.generator(training.seed, streams.AUGMENTATION, number)
+        rng = streams.generator(setup.seed, streams.AUGMENTATION, number)
         inputs, targets = training.batches(number)
         if args.shift_share and not fine_tuning:
             inputs = shift_bands(inputs, rng, args.shift_share)
@@ -75,7 +76,7 @@ def train_step(training: Training, step: int) -> Tensor:
         if args.use_spec_aug:
             inputs = spec_augment(inputs, rng, args.mask_share)
         with processes.gradients_meet(network, now=number == (step + 1) * args.iter_size - 1):
-            with autocast(training.device, training.precision):
+            with autocast(setup.device, setup.precision):
                 logits = processes.whole(network(processes.share(inputs)))
             loss = training.criterion(logits, targets) / args.iter_size
             scaler.scale(loss * processes.size).backward()  # since the gradients of several processes are averaged
@@ -91,12 +92,12 @@ def train_step(training: Training, step: int) -> Tensor:
 
 def validate(training: Training) -> np.ndarray:
     """Probabilities (n, C) of the held-out clips; several processes score some of them each."""
-    args, processes = training.args, training.processes
+    setup, args, processes = training.setup, training.setup.args, training.setup.processes
 
     def some(rows: np.ndarray) -> np.ndarray:
         return predict(
-            training.model, training.held_out.select(rows), args.img_cols, args.batch_size, training.device,
-            precision=training.precision, label="validation", shift=shift_of(vars(args)), loss=args.loss,
+            training.model, training.held_out.select(rows), args.img_cols, args.batch_size, setup.device,
+            precision=setup.precision, label="validation", shift=shift_of(vars(args)), loss=args.loss,
         )  # fmt: skip
 
     processes.align(training.model)

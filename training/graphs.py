@@ -3,11 +3,14 @@
 import argparse
 import os
 import shutil
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
 from torch import nn
 
+from training.processes import ALONE, Processes
+from utils import streams
 from utils.errors import UserError, one_line
 
 COMPILE_PAYS = 10_000  # steps from which on compilation pays: on an H200 it costs 34 s and saves 5 ms a step
@@ -30,24 +33,35 @@ def pick_compile(asked: bool | None, device: torch.device, n_iter: int, determin
     return not lacks, f"; not compiled: there is no {lacks} here" if lacks else ""
 
 
-def quicken(
-    model: nn.Module,
-    args: argparse.Namespace,
-    device: torch.device,
-    precision: torch.dtype,
-    compiled: bool,
-    graphs: bool,
-) -> nn.Module:
+@dataclass(frozen=True)
+class Setup:
+    """The run's arguments, and where and how exactly they are computed with."""
+
+    args: argparse.Namespace
+    device: torch.device
+    precision: torch.dtype = torch.float32
+    processes: Processes = ALONE
+    compiled: bool = False
+    graphs: bool = True  # whether a GPU may record the network's passes as CUDA graphs
+
+    @property
+    def seed(self) -> int:
+        """Of all that a training draws; which clips a fold holds out depends on --seed alone."""
+        return streams.seed_of_fold(self.args.seed, self.args.fold_num) if self.args.fold_seeds else self.args.seed
+
+
+def quicken(model: nn.Module, setup: Setup) -> nn.Module:
     """What training steps pass their batches through: the network compiled, recorded, or as it is.
 
-    args: train.py's.  graphs: whether a GPU may replay CUDA graphs, compiled or not; it cannot where processes share
-    the training.  With --iter_size above 1 or --deterministic it does not.
+    CUDA graphs, compiled or not, need a GPU and one process, and do without --iter_size above 1 and --deterministic.
     """
-    graphs = graphs and device.type == "cuda" and args.iter_size == 1 and not args.deterministic
-    if compiled:
+    args, device = setup.args, setup.device
+    graphs = setup.graphs and device.type == "cuda" and setup.processes.size == 1
+    graphs = graphs and args.iter_size == 1 and not args.deterministic
+    if setup.compiled:
         model.compile(mode="reduce-overhead" if graphs else None)
     elif graphs:
-        return record(model, (args.batch_size, 1, args.img_rows, args.img_cols), device, precision)
+        return record(model, (args.batch_size, 1, args.img_rows, args.img_cols), device, setup.precision)
     return model
 
 

@@ -33,11 +33,12 @@ class Progress:
 
     def __init__(self, training: Training, pool: Pool, resumed: dict[str, Any] | None) -> None:
         """resumed: a checkpoint to go on from."""
-        self.training, self.pool, self.args, self.first = training, pool, training.args, training.processes.rank == 0
+        self.training, self.setup, self.args, self.pool = training, training.setup, training.setup.args, pool
+        self.first = self.setup.processes.rank == 0
         self.made_from = made_from(pool, pool.targets(self.args.noisy_weight))
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.log: list[dict[str, Any]] = []
-        self.losses = torch.zeros(self.args.n_iter, device=training.device)
+        self.losses = torch.zeros(self.args.n_iter, device=self.setup.device)
         self._start_clock()
         if resumed:
             self._restore(resumed)
@@ -52,13 +53,11 @@ class Progress:
                 training.skipped.fill_(state["skipped_steps"])
             self.losses.copy_(state["losses"])
             torch.set_rng_state(state["generators"]["cpu"])
-            if training.device.type == "cuda" and "cuda" in state["generators"]:
-                torch.cuda.set_rng_state(state["generators"]["cuda"], training.device)
+            if self.setup.device.type == "cuda" and "cuda" in state["generators"]:
+                torch.cuda.set_rng_state(state["generators"]["cuda"], self.setup.device)
         except Exception as error:  # what strangers put there can be wrong in any way
-            text = (
-                f"{self.args.resume} does not fit the run that its arguments describe: {type(error).__name__} {error}"
-            )
-            raise UserError(text) from None
+            text = f"does not fit the run that its arguments describe: {type(error).__name__} {error}"
+            raise UserError(f"{self.args.resume} {text}") from None
         self.step, self.log = state["step"], state["log"]
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         best = checkpoint_path(self.args, "best")
@@ -72,7 +71,7 @@ class Progress:
             self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
             print(f"{best} is not there, so only the validations to come count for it", flush=True)
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
-        if state["precision"] != precision_name(training.precision):
+        if state["precision"] != precision_name(self.setup.precision):
             print(f"the steps so far were in {state['precision']}", flush=True)
 
     def _best_is_older(self) -> bool:
@@ -95,9 +94,7 @@ class Progress:
             self._check_finite()
             table = scores()
             if not np.isfinite(table).all():
-                raise UserError(
-                    f"outputs are not finite after step {self.step}; {self._kept()}; try a smaller --l_rate"
-                )
+                raise self._not_finite(f"outputs are not finite after step {self.step}")
             if self.first:
                 self._validate(table)
             self.save()
@@ -109,9 +106,7 @@ class Progress:
     def save(self) -> Path:
         """Save `last`, unless a loss or a weight is not finite (UserError; what was saved before stays)."""
         self._check_finite()
-        self.training.processes.any(
-            0
-        )  # if another process has died, what the GPU has computed with it is worth nothing
+        self.setup.processes.any(0)  # notices a process that has died: then what the GPU computed is worth nothing
         return self._save("last")
 
     def report(self) -> None:
@@ -184,14 +179,13 @@ class Progress:
     def _check_finite(self) -> None:
         bad = ~self.losses[: self.step].isfinite()
         if bad.any():
-            step = int(bad.int().argmax()) + 1
-            raise UserError(
-                f"the loss or a gradient of step {step} is not finite; {self._kept()}; try a smaller --l_rate"
-            )
-        if not all(
-            torch.stack([weight.isfinite().all() for weight in self.training.model.state_dict().values()]).tolist()
-        ):
-            raise UserError(f"a weight is not finite after step {self.step}; {self._kept()}; try a smaller --l_rate")
+            raise self._not_finite(f"the loss or a gradient of step {int(bad.int().argmax()) + 1} is not finite")
+        weights = self.training.model.state_dict().values()
+        if not torch.stack([weight.isfinite().all() for weight in weights]).all():
+            raise self._not_finite(f"a weight is not finite after step {self.step}")
+
+    def _not_finite(self, what: str) -> UserError:
+        return UserError(f"{what}; {self._kept()}; try a smaller --l_rate")
 
     def _kept(self) -> str:
         path = checkpoint_path(self.args, "last")
@@ -206,8 +200,8 @@ class Progress:
     def _save(self, kind: str) -> Path:
         training, targets = self.training, self.training.batches.targets.cpu()
         generators = {"cpu": torch.get_rng_state()}
-        if training.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(training.device)
+        if self.setup.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.setup.device)
         path = checkpoint_path(self.args, kind)
         if not self.first:
             return path
@@ -219,7 +213,7 @@ class Progress:
             "best_step": self.best_step,
             "model": dict(training.model.state_dict()),
             "optimizer": training.optimizer.state_dict(),
-            "precision": precision_name(training.precision),
+            "precision": precision_name(self.setup.precision),
             "scaler": training.scaler.state_dict(),
             "skipped_steps": int(training.skipped),
             "generators": generators,

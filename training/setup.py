@@ -14,42 +14,19 @@ from loaders.pool import Pool, read_pool
 from loaders.sampling import Sampler
 from losses import Criterion, get_loss
 from models import get_model
-from training.graphs import quicken
-from training.processes import ALONE, Processes
+from training.graphs import Setup, quicken
 from training.schedule import fine_tuning_from, get_optimizer
 from training.selection import believable_clips
-from utils import streams
 from utils.errors import MisuseError
 
 FIRST_SCALE = 2.0**16  # of the loss in fp16 (Micikevicius et al. 2018, section 3.2)
 
 
 @dataclass(frozen=True)
-class Setup:
-    """The run's arguments, and where and how exactly they are computed with."""
-
-    args: argparse.Namespace
-    device: torch.device
-    precision: torch.dtype = torch.float32
-    processes: Processes = ALONE
-    compiled: bool = False
-    graphs: bool = True  # whether a GPU may record the network's passes as CUDA graphs
-
-    @property
-    def seed(self) -> int:
-        """Of all that a training draws; which clips a fold holds out depends on --seed alone."""
-        return streams.seed_of_fold(self.args.seed, self.args.fold_num) if self.args.fold_seeds else self.args.seed
-
-
-@dataclass(frozen=True)
 class Training:
     """All that a step needs.  It changes the weights, the norms' statistics, the optimizer and the loss's scale."""
 
-    args: argparse.Namespace
-    device: torch.device
-    precision: torch.dtype
-    processes: Processes
-    seed: int
+    setup: Setup
     batches: Batches
     held_out: Clips
     model: nn.Module  # for validation and checkpoints
@@ -74,21 +51,21 @@ class Training:
 
 def build_training(setup: Setup, pool: Pool) -> Training:
     """A training before its first step, its weights drawn from the seed."""
-    args, device, processes = setup.args, setup.device, setup.processes
+    args, device = setup.args, setup.device
     torch.manual_seed(setup.seed)
     batches, held_out = build_batches(setup, pool)
     model = build_model(args, len(pool.corpus.class_names)).to(device, memory_format=torch.channels_last).train()
-    graphs = setup.graphs and processes.size == 1
-    network = quicken(model, args, device, setup.precision, setup.compiled, graphs)
-    in_fp16 = setup.precision == torch.float16
     return Training(
-        args, device, setup.precision, processes, setup.seed, batches, held_out, model,
-        processes.wrap(network, device),
+        setup,
+        batches,
+        held_out,
+        model,
+        setup.processes.wrap(quicken(model, setup), device),
         get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay),
         get_loss(args.loss, args.gamma_fl),
-        torch.amp.GradScaler(device.type, init_scale=FIRST_SCALE, enabled=in_fp16),
+        torch.amp.GradScaler(device.type, init_scale=FIRST_SCALE, enabled=setup.precision == torch.float16),
         torch.zeros((), dtype=torch.int64, device=device),
-    )  # fmt: skip
+    )
 
 
 def build_pool(args: argparse.Namespace) -> Pool:

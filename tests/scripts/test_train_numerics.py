@@ -37,8 +37,9 @@ def trained(module_of, make_training):
 
     def call(model: nn.Module, precision: torch.dtype = torch.float32) -> tuple[torch.Tensor, nn.Module]:
         training = make_training(precision=precision, arch="mobilenet_v3_small", n_iter=4, iter_size=2)
-        parts = {"batches": Noise(), "model": model, "network": model, "precision": torch.float32}
-        training = replace(training, **parts, optimizer=get_optimizer("sgd", model, 0.1, 0.9, 1e-4))
+        parts = {"batches": Noise(), "model": model, "network": model}
+        setup = replace(training.setup, precision=torch.float32)  # but for the loss's scale
+        training = replace(training, setup=setup, **parts, optimizer=get_optimizer("sgd", model, 0.1, 0.9, 1e-4))
         return torch.stack([module_of("train.py").train_step(training, step) for step in range(4)]), model
 
     return call
