@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from loaders.layouts.corpus import Subset
-from loaders.layouts.tables import one_label, read_csv, unique
+from loaders.layouts.tables import clips_of, read_csv, read_subset
 from utils.errors import UserError
 
 VERIFIED = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
 
 
-def split_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]]:
+def read_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]]:
     """The classes, by name, and the subsets train_curated and train_noisy, which share a folder.
 
     Where the table has Freesound's ids, clips of one id are a group.
@@ -22,7 +22,13 @@ def split_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset
         raise UserError(
             f"{csv}: line {row + 2} has manually_verified {table.manually_verified.iloc[row]!r}; it must be 1 or 0"
         )
-    truth = one_label(table, "label", class_names, csv)
-    groups = table.freesound_id.str.strip().to_numpy(dtype=str) if "freesound_id" in table else None
-    whole, curated = Subset(folder, unique(table.fname, csv), truth, groups=groups), verified.to_numpy(dtype=bool)
-    return class_names, {"train_curated": whole.select(curated), "train_noisy": whole.select(~curated)}
+    clips, curated = clips_of(table, csv, folder, class_names, "label", group="freesound_id"), verified.to_numpy(bool)
+    return class_names, {"train_curated": clips.select(curated), "train_noisy": clips.select(~curated)}
+
+
+def read_with_test(csv: Path, folder: Path, test_csv: Path, test_folder: Path) -> tuple[list[str], dict[str, Subset]]:
+    """As `read_verified`, and the subset test, of a table with the answers, where there is one."""
+    class_names, subsets = read_verified(csv, folder)
+    if test_csv.exists():
+        subsets["test"] = read_subset(test_csv, test_folder, class_names, "label")
+    return class_names, subsets

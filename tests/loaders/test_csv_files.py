@@ -5,8 +5,8 @@ import unicodedata
 import pytest
 
 from loaders.clip_features import locate
-from loaders.csv_files import class_columns, read_csv
 from loaders.layouts import read_corpus
+from loaders.layouts.tables import read_csv, read_sample
 from loaders.spelling import find_file
 from utils.errors import UserError
 
@@ -89,7 +89,7 @@ def test_a_header_without_rows_has_its_columns(tmp_path):
     (tmp_path / "x.csv").write_text(",fname,A,B\n")
     table = read_csv(tmp_path / "x.csv", ["fname"])
     assert len(table) == 0
-    assert class_columns(table, tmp_path / "x.csv") == ["A", "B"]
+    assert read_sample(tmp_path / "x.csv") == (["A", "B"], [])
 
 
 @pytest.mark.parametrize(("listed", "given"), [(NFC, NFD), (NFD, NFC)])
