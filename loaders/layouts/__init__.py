@@ -7,16 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from loaders.layouts import (
-    esc50,
-    folders,
-    fsd50k,
-    fsdkaggle2018,
-    fsdkaggle2019,
-    fsdnoisy18k,
-    own_csv,
-    urbansound8k,
-)
+from loaders.layouts import esc50, folders, fsd50k, fsdkaggle2018, fsdkaggle2019, fsdnoisy18k, own_csv, urbansound8k
 from loaders.layouts.corpus import Corpus, Subset, check_classes
 from utils.errors import UserError
 

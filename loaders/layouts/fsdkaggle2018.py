@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loaders.layouts.corpus import Corpus, Subset
 from loaders.layouts.tables import read_csv, unique
-from loaders.layouts.verified import read_verified, read_with_test
+from loaders.layouts.verified import read_verified
 
 JUDGED_BY = ("mAP@3",)
 MOST_LABELS = 3  # that a row of Kaggle's submission names, separated by blanks
@@ -15,7 +15,7 @@ def read_zenodo(root: Path) -> Corpus:
     meta = root / "FSDKaggle2018.meta"
     train = meta / "train_post_competition.csv", root / "FSDKaggle2018.audio_train"
     test = meta / "test_post_competition_scoring_clips.csv", root / "FSDKaggle2018.audio_test"
-    return Corpus(*read_with_test(*train, *test), JUDGED_BY)
+    return Corpus(*read_verified(*train, *test), JUDGED_BY)
 
 
 def read_kaggle(root: Path) -> Corpus:

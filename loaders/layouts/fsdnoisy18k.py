@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from loaders.layouts.corpus import Corpus
-from loaders.layouts.verified import read_with_test
+from loaders.layouts.verified import read_verified
 
 
 def read(root: Path) -> Corpus:
     """`FSDnoisy18k.meta/train.csv` and `test.csv`, audio in `FSDnoisy18k.audio_train/` and `.audio_test/`."""
     meta = root / "FSDnoisy18k.meta"
     train = meta / "train.csv", root / "FSDnoisy18k.audio_train"
-    return Corpus(*read_with_test(*train, meta / "test.csv", root / "FSDnoisy18k.audio_test"))
+    return Corpus(*read_verified(*train, meta / "test.csv", root / "FSDnoisy18k.audio_test"))
