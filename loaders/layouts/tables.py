@@ -97,9 +97,9 @@ def clips_of(
     class_names: list[str],
     label: str | None = None,
     *,
-    usage: str = "",
-    fold: str = "",
-    group: str = "",
+    usage: str | None = None,
+    fold: str | None = None,
+    group: str | None = None,
 ) -> Subset:
     """The clips of a table that has been read, and what its columns say of them.
 
@@ -107,15 +107,15 @@ def clips_of(
     group: columns that the table may have.
     """
 
-    def texts(column: str) -> np.ndarray | None:
-        return table[column].str.strip().to_numpy(dtype=str) if column in table else None
+    def texts(column: str | None) -> np.ndarray | None:
+        return table[column].str.strip().to_numpy(dtype=str) if column and column in table else None
 
     if label:
         labels = [[name] for name in table[label].str.strip()]  # which may hold a comma
     else:
         labels = [[name.strip() for name in names.split(",")] for names in table.labels]
     truth = _match(labels, table, class_names, csv)
-    folds = _number_folds(table[fold].str.strip(), csv) if fold in table else None
+    folds = _number_folds(table[fold].str.strip(), csv) if fold and fold in table else None
     return Subset(folder, unique(table.fname, csv), truth, texts(usage), folds, texts(group))
 
 

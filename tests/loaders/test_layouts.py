@@ -123,7 +123,7 @@ BLANKS = {
     "pandas' index": (",fname,Bark,Hum,Meow\n0,t2.wav,0,0,0\n1,t1.wav,0,0,0\n", CURATED),
     "of a shuffled table": (",fname,Bark,Hum,Meow\n7,t2.wav,0,0,0\n3,t1.wav,0,0,0\n", CURATED),
     "read and written again": ("Unnamed: 0,fname,Bark,Hum,Meow\n0,t2.wav,0,0,0\n1,t1.wav,0,0,0\n", CURATED),
-    "a comma at each line's end": (SAMPLE.replace("\n", ",\n"), CURATED),
+    "a comma at each line's end": (SAMPLE.replace("\n", ",\n"), CURATED.replace("\n", ",\n")),
 }
 
 
@@ -133,6 +133,8 @@ def test_blanks_marks_and_columns_that_hold_nothing_change_nothing(tmp_path, kin
     corpus = read_corpus(kaggle(tmp_path, sample_submission=sample, train_curated=curated))
     assert corpus.class_names == CLASSES
     assert labels(corpus, "train_curated") == {"c1.wav": ["Bark"], "c2.wav": ["Hum", "Meow"]}
+    curated = corpus.subset("train_curated")
+    assert (curated.usage, curated.folds, curated.groups) == (None, None, None)
     assert [fname.strip() for fname in corpus.subset("test").fnames] == ["t2.wav", "t1.wav"]
 
 
