@@ -36,10 +36,10 @@ def read_index(path: Path) -> dict | None:
 
 
 def whole_index(folder: Path, split: str, settings: AudioSettings) -> dict | None:
-    """The index of a subset; None where there is none, or where its array is not there as it describes it."""
+    """The index of features of these settings; None where there is none, or not the whole array that it describes."""
     index = read_index(folder / f"{split}.json")
     if index is None or index["digest"] != settings.digest:
-        return index
+        return None
     return index if holds(folder / index["array"], sum(clip[2] for clip in index["clips"]), settings.n_mels) else None
 
 
