@@ -146,11 +146,6 @@ def test_every_operator_of_a_deterministic_step_has_an_algorithm_for_it(gpu, mak
     assert not [name for name in nodes if name.startswith(UNSTABLE_BACKWARD)]
 
 
-def test_on_a_gpu_the_librarys_operators_are_differentiated(gpu, make_loader, module_of, monkeypatch):
-    (loss,) = step(module_of, monkeypatch, make_loader(device=CUDA), network(), torch.float32)
-    assert not [name for name in backward_of(loss) if name.startswith(("_ReLU6", "_MeanAndMax"))]
-
-
 def test_a_step_on_features_that_are_too_large_for_the_gpu(gpu, make_loader, module_of, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1, 80 << 30))
     loader = make_loader(device=CUDA)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -132,21 +133,18 @@ def test_refusals(arch, n_classes, use_cbam, message):
 
 
 def test_the_channel_gate_by_the_papers_formula():
-    """M_c = sigmoid(MLP(avg) + MLP(max)), Woo et al. 2018, eq. 2, pixel by pixel."""
+    """M_c = sigmoid(MLP(avg) + MLP(max)), Woo et al. 2018, eq. 2."""
     torch.manual_seed(0)
     gate, x = ChannelGate(32), torch.randn(2, 32, 3, 4)
     first, _, second = gate.mlp
     assert (first.out_features, first.bias is None, second.bias is None) == (2, False, False)
     for sample, out in zip(x, gate(x), strict=True):
-        pixels = [sample[:, i, j] for i in range(3) for j in range(4)]
+        pixels = [sample[:, i, j] for i, j in np.ndindex(3, 4)]
         summed = torch.zeros(32)
         for pooled in (sum(pixels) / 12, torch.stack(pixels).max(dim=0).values):
             hidden = (first.weight @ pooled + first.bias).clamp(min=0)
             summed = summed + second.weight @ hidden + second.bias
-        for i in range(3):
-            for j in range(4):
-                expected = sample[:, i, j] / (1 + (-summed).exp())
-                assert torch.allclose(out[:, i, j], expected, atol=1e-6)
+        assert torch.allclose(out, sample / (1 + (-summed).exp())[:, None, None], atol=1e-6)
 
 
 def test_the_spatial_gate_by_the_papers_formula():
@@ -158,17 +156,13 @@ def test_the_spatial_gate_by_the_papers_formula():
     gate.norm.running_mean.fill_(0.1)
     gate.norm.running_var.fill_(0.7)
     assert gate.conv.bias is None
-    kernel, out = gate.conv.weight[0], gate(x)
-    for i in range(8):
-        for j in range(9):
-            total = 0.0
-            for di in range(-3, 4):
-                for dj in range(-3, 4):
-                    if 0 <= i + di < 8 and 0 <= j + dj < 9:
-                        pixel = x[0, :, i + di, j + dj]
-                        total += kernel[0, di + 3, dj + 3] * pixel.max() + kernel[1, di + 3, dj + 3] * pixel.mean()
-            normed = 1.5 * (total - 0.1) / (0.7 + gate.norm.eps) ** 0.5 + 0.2
-            assert torch.allclose(out[0, :, i, j], x[0, :, i, j] * normed.sigmoid(), atol=1e-5)
+    of_max, of_mean = gate.conv.weight[0]
+    padded, out = nn.functional.pad(x[0], (3, 3, 3, 3)), gate(x)[0]
+    for i, j in np.ndindex(8, 9):
+        around = padded[:, i : i + 7, j : j + 7]
+        total = (of_max * around.amax(0) + of_mean * around.mean(0)).sum()
+        normed = 1.5 * (total - 0.1) / (0.7 + gate.norm.eps) ** 0.5 + 0.2
+        assert torch.allclose(out[:, i, j], x[0, :, i, j] * normed.sigmoid(), atol=1e-5)
 
 
 def test_cbam_weighs_channels_first_then_places():
