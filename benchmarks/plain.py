@@ -2,8 +2,8 @@
 
 One .npy per clip, read by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the samples; a
 loss that is looked at after every step; float32, the contiguous memory format, the allocator as it comes; prediction
-clip by clip.  The network is the repository's, but for ReLU6 and CBAM, which are written as usual; the results are the
-same (tests/benchmarks).
+clip by clip.  The network is the repository's, but for the stem's last ReLU6 and CBAM, which are written as usual; the
+results are the same (tests/benchmarks).
 """
 
 import csv
@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.models import ResNet
 
 from models import cbam
-from models.relu6 import ReLU6
 
 
 class ClipFiles(Dataset):
@@ -78,12 +77,10 @@ class SpatialGate(nn.Module):
 
 
 def plainly(model: nn.Module) -> nn.Module:
-    """Replace ReLU6 and CBAM of a network, in place, by torch's own layers with the same parameters."""
+    """Write a network, in place, as usual: ReLU before pooling, CBAM in torch's own layers, the same parameters."""
     if isinstance(model, ResNet):
         model.relu, model.maxpool = nn.ReLU6(inplace=True), model.maxpool[0]
     for name, module in list(model.named_modules()):
-        if isinstance(module, ReLU6):
-            model.set_submodule(name, nn.ReLU6(inplace=True))
         if isinstance(module, cbam.ChannelGate):
             model.set_submodule(name, ChannelGate(module))
         if isinstance(module, cbam.SpatialGate):
