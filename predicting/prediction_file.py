@@ -56,7 +56,7 @@ def load_predictions(path: Path) -> Predictions:
         table, names = held.probabilities, [held.fnames, held.class_names]
         whole = (
             isinstance(held.args, dict)
-            and all(isinstance(name, str) for each in names for name in each)
+            and all(isinstance(name, str) for name in held.fnames + held.class_names)
             and table.dtype.kind == "f"
             and table.shape == tuple(map(len, names)) == tuple(len(set(each)) for each in names)
             and np.isfinite(table).all()
