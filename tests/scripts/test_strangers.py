@@ -1,6 +1,5 @@
 """Checkpoints from strangers, handed to the scripts: refused with one line that names the file, and never run."""
 
-import json
 import os
 import pickle
 import random
@@ -17,23 +16,14 @@ STEM = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"
 FLIPPED = 50  # checkpoints with a few bytes changed
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, template, script, tiny_flags) -> Path:
-    """A folder in which a fold was trained for two steps."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "config.json").write_text(json.dumps({"tiny": {"data_path": str(template)}}))
-    assert script(folder, "train.py", *tiny_flags, "--n_iter", 2, "--eval_freq", 1).code == 0
-    return folder
+@pytest.fixture
+def state(tagger) -> dict:
+    """What the checkpoint of a finished run holds, for a test to spoil."""
+    return load_checkpoint(tagger / "checkpoints" / STEM)
 
 
 @pytest.fixture
-def state(trained) -> dict:
-    """What its checkpoint holds, for a test to spoil."""
-    return load_checkpoint(trained / "checkpoints" / STEM)
-
-
-@pytest.fixture
-def refuse(trained, script, tmp_path) -> Callable[..., None]:
+def refuse(tagger, script, tmp_path) -> Callable[..., None]:
     """Hand a checkpoint to test.py, tag.py and train.py --resume; each must refuse it with one line that names it."""
 
     def hand_over(stranger: Path, said: str = "", scripts: tuple[str, ...] = ("test.py", "tag.py", "train.py")) -> None:
@@ -43,7 +33,7 @@ def refuse(trained, script, tmp_path) -> Callable[..., None]:
                 "tag.py": ("x.wav", "--model_path", stranger, "--csv"),
                 "train.py": ("--resume", stranger, "--checkpoint_dir"),
             }[name]
-            outcome = script(trained, name, *before, output, tmp_path / "out")
+            outcome = script(tagger, name, *before, output, tmp_path / "out")
             assert outcome.code == 1, (name, outcome)
             assert str(stranger) in outcome.error, (name, outcome.err)
             assert said in outcome.error, (name, outcome.err)
@@ -138,19 +128,19 @@ def test_what_only_a_training_needs_is_refused_by_train_py(refuse, state, tmp_pa
         refuse(tmp_path / "stranger.pth", scripts=("train.py",))
 
 
-def test_a_checkpoint_does_not_choose_where_to_write(state, trained, script, tmp_path):
+def test_a_checkpoint_does_not_choose_where_to_write(state, tagger, script, tmp_path):
     elsewhere, path = tmp_path / "elsewhere", tmp_path / "stranger.pth"
     args = {**state["args"], "checkpoint_dir": str(elsewhere), "resume": "x", "prediction_dir": "y"}
     torch.save({**state, "args": args, "best_step": state["step"]}, path)
-    outcome = script(trained, "train.py", "--resume", path, "--checkpoint_dir", tmp_path / "out")
+    outcome = script(tagger, "train.py", "--resume", path, "--checkpoint_dir", tmp_path / "out")
     assert outcome.code == 0, outcome
     assert not elsewhere.exists()
 
 
-def test_what_is_no_file_or_cut_off_is_refused(refuse, trained, tmp_path):
+def test_what_is_no_file_or_cut_off_is_refused(refuse, tagger, tmp_path):
     (tmp_path / "folder.pth").mkdir()
     (tmp_path / "loop.pth").symlink_to("loop.pth")
-    whole = (trained / "checkpoints" / STEM).read_bytes()
+    whole = (tagger / "checkpoints" / STEM).read_bytes()
     for size in (0, 1, 64, 1000, len(whole) // 2, len(whole) - 1000, len(whole) - 1):
         (tmp_path / f"{size}.pth").write_bytes(whole[:size])
     for name in ("nothing.pth", "x" * 300, *sorted(path.name for path in tmp_path.iterdir())):
@@ -165,8 +155,8 @@ def test_a_zip_that_unpacks_to_a_thousand_times_its_size_is_refused(refuse, tmp_
     refuse(tmp_path / "stranger.pth", "compressed")
 
 
-def test_changed_bytes_are_refused_or_change_nothing_that_matters(trained, script, tmp_path):
-    whole, path = (trained / "checkpoints" / STEM).read_bytes(), tmp_path / "stranger.pth"
+def test_changed_bytes_are_refused_or_change_nothing_that_matters(tagger, script, tmp_path):
+    whole, path = (tagger / "checkpoints" / STEM).read_bytes(), tmp_path / "stranger.pth"
     names = whole.index(b"data.pkl"), whole.index(b"data/0")  # the pickle lies between; damage to weights goes unseen
     rng = random.Random(0)
     for _ in range(FLIPPED):
@@ -175,7 +165,7 @@ def test_changed_bytes_are_refused_or_change_nothing_that_matters(trained, scrip
             spoilt[rng.randrange(*names)] = rng.randrange(256)
         path.write_bytes(spoilt)
         outcome = script(
-            trained, "test.py", "--model_path", path, "--prediction_dir", tmp_path / "out", "--split", "val"
+            tagger, "test.py", "--model_path", path, "--prediction_dir", tmp_path / "out", "--split", "val"
         )
         assert outcome.code in (0, 1, 2), outcome
         assert "Traceback" not in outcome.err
