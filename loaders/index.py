@@ -28,8 +28,6 @@ def read_index(path: Path) -> dict | None:
         return None
     except ValueError:
         raise UserError(f"{path} is damaged; delete it and compute the features again") from None
-    if isinstance(index, dict) and index.get("format") == FORMAT - 1:
-        return None  # it lacks the digests; the features are computed anew
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
     return index

@@ -13,7 +13,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,15 +109,9 @@ def process() -> Callable[..., Outcome]:
 
 
 @pytest.fixture(scope="session")
-def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for PATH, whose `python` starts scripts in a fraction of a second: for loops of many scripts."""
-    if not Path("/proc/self/stat").exists():
-        yield Path(sys.executable).parent
-        return
-    from tests.robustness.sandbox import warm_python
-
-    with warm_python(tmp_path_factory.mktemp("warm")) as python:
-        yield Path(python).parent
+def warm_python() -> Path:
+    """A folder for PATH, with the `python` that runs the tests."""
+    return Path(sys.executable).parent
 
 
 @pytest.fixture(scope="session")
