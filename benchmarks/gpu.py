@@ -12,11 +12,10 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from tempfile import TemporaryDirectory
 
@@ -26,18 +25,18 @@ import torch
 import train
 from benchmarks import speed
 from benchmarks.common import PYTHON, ROOT, Contender, Row, machine, publish, script, serve
-from benchmarks.synthetic import TRAIN_FLAGS, write_dataset
+from benchmarks.synthetic import write_dataset
 from loaders.pcen import AudioSettings
 from predicting.checkpoint import load_checkpoint
 from predicting.tta import predict
 from training.setup import Training, build_pool
-from utils.cli import make_parser, positive_float, positive_int
+from utils.cli import make_parser, positive_int
 from utils.devices import DTYPES, PRECISION_HELP, PRECISIONS, pick_device, pick_precision, precision_name, set_up_device
 from utils.errors import UserError, run
 
 LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
 PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between precisions
-CHECK_BATCH = 32  # at most, since the CPU takes part
+CHECKED = ("--batch_size", 16)  # small, since the CPU takes part
 
 
 def main() -> int:
@@ -45,40 +44,24 @@ def main() -> int:
     if args.worker:
         serve(lambda: (lambda _: checks(args)) if args.worker == "checks" else speed.waited_for(args))
         return 0
-    card = machine(args.device).lower().replace(" ", "_")
-    args.output = args.output or (ROOT / "benchmarks" / f"gpu_{card}.md" if args.device == "cuda" else None)
-    if args.output:
+    if args.output or args.device == "cuda":
+        card = machine(args.device).lower().replace(" ", "_")
+        args.output = (args.output or ROOT / "benchmarks" / f"gpu_{card}.md").resolve()
         args.output.write_text("# On a GPU\n\nWritten by `python benchmarks/gpu.py`.\n\n", encoding="utf-8")
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with TemporaryDirectory() as name, contextlib.chdir(name):
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
-        write_dataset(folder, args.clips, AudioSettings(n_mels=args.img_rows))
-        checked = Contender("checks", "checks", folder, limit=60 * args.minutes)
+        write_dataset(Path(), args.clips, AudioSettings(n_mels=args.img_rows))
+        checked = Contender("checks", "checks")
         with checked.start():
             checked.work(1)
-        facts = f"{args.arch}, {args.clips:,} clips of random features"
-        publish("Whether it computes the same", facts, checked.result, args)
-        measure(args, folder)
+        publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
+        for mode in args.modes:
+            try:
+                speed.compare("Training step", ("step", "bare"), argparse.Namespace(**vars(args) | {"mode": mode}))
+            except UserError as error:
+                publish("Training step", mode, [{"not measured": str(error)}], args)
+        speed.compare("Prediction", ("validation", "crops", "shared", "whole"), args, args.predicted)
     return int(any(row["passed"] == "NO" for row in checked.result))
-
-
-def measure(args: argparse.Namespace, folder: Path) -> None:
-    """Every mode's steps against the bare network, then prediction, until the time is over."""
-    parts: dict[str, Callable[[], None]] = {}
-    for mode in args.modes:
-        in_mode = argparse.Namespace(**vars(args) | {"mode": mode})
-        title = f"Training step, {mode}"
-        parts[title] = lambda title=title, each=in_mode: speed.compare(title, ("step", "bare"), each, folder)
-    predictions = ("validation", "crops", "shared", "whole")
-    parts["Prediction"] = lambda: speed.compare("Prediction", predictions, args, folder, args.predicted)
-    began = time.monotonic()
-    for title, part in parts.items():
-        try:
-            if time.monotonic() - began > 60 * args.minutes:
-                raise UserError(f"left out after {args.minutes:g} minutes")
-            part()
-        except UserError as error:
-            publish(title, "not measured", [{"reason": str(error)}], args)
 
 
 def checks(args: argparse.Namespace) -> list[Row]:
@@ -97,7 +80,8 @@ def checks(args: argparse.Namespace) -> list[Row]:
     rows.append(row("resume with --deterministic: tensors that differ in a bit", resumed_differently(args)))
     set_up_device(device)
     names = ["fp32", "bf16", *(["fp16"] if device.type == "cuda" else [])]
-    tables = [validated(training, args, name) for name in names]
+    sizes = args.img_cols, args.batch_size, device
+    tables = [predict(training.model, training.held_out, *sizes, precision=DTYPES[name]) for name in names]
     for name, table in zip(names[1:], tables[1:], strict=True):
         off = float(np.abs(table - tables[0]).mean() / tables[0].mean())
         rows.append(row(f"probabilities in {name} against fp32, on average", off, PROBABILITY_TOLERANCE))
@@ -111,9 +95,8 @@ def row(check: str, difference: float, tolerance: float = 0) -> Row:
 
 def losses(args: argparse.Namespace, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
     """Losses (steps,) of train.py's step in fp32 without dropout, and the training after them."""
-    small = {"device": device, "mode": mode, "precision": "fp32", "batch_size": min(args.batch_size, CHECK_BATCH)}
-    flags = ("--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", args.check_steps)
-    training = speed.build(argparse.Namespace(**vars(args) | small), *flags)
+    how = argparse.Namespace(**vars(args) | {"device": device, "mode": mode, "precision": "fp32"})
+    training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", args.check_steps)
     return torch.stack([train.train_step(training, step).cpu() for step in range(args.check_steps)]), training
 
 
@@ -124,20 +107,19 @@ def apart(made: torch.Tensor, expected: torch.Tensor) -> float:
 
 def gathered(training: Training) -> float:
     """The largest difference of inputs between the batches as they are, and from features that stay in files."""
-    from_files = replace(training.batches, clips=build_pool(training.args).clips)
+    from_files = replace(training.batches, clips=build_pool(training.setup.args).clips)
     return max(float((training.batches(n)[0] - from_files(n)[0]).abs().max()) for n in range(3))
 
 
 def resumed_differently(args: argparse.Namespace) -> int:
     """How many tensors differ between a whole run and one that was stopped after its first step and resumed."""
-    flags = [f"--{name}={vars(args)[name]}" for name in ("arch", "img_rows", "img_cols", "device")]
-    flags += [*TRAIN_FLAGS, "--fold_split=random", f"--batch_size={min(args.batch_size, CHECK_BATCH)}", "--eval_freq=0"]
-    flags += ["--deterministic", "--n_iter=20", "--print_train_freq=1"]
+    flags = [*speed.training_words(args), *CHECKED, "--device", args.device, "--deterministic"]
+    flags += ["--n_iter", 20, "--eval_freq", 0, "--print_train_freq", 1]
     script("train.py", *flags, "--checkpoint_dir", "whole")
-    command = [PYTHON, str(ROOT / "train.py"), *flags, "--checkpoint_dir", "parts"]
+    command = [PYTHON, str(ROOT / "train.py"), *map(str, flags), "--checkpoint_dir", "parts"]
     unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unbuffered) as stopped:
-        next(line for line in stopped.stdout if line.startswith("step 1/"))
+        next((line for line in stopped.stdout if line.startswith("step 1/")), None)
         stopped.send_signal(signal.SIGTERM)
         stopped.stdout.read()
     if stopped.returncode != 128 + signal.SIGTERM:
@@ -148,12 +130,6 @@ def resumed_differently(args: argparse.Namespace) -> int:
     return sum(not torch.equal(one, other) for one, other in [*pairs, (whole["losses"], parts["losses"])])
 
 
-def validated(training: Training, args: argparse.Namespace, precision: str) -> np.ndarray:
-    """Probabilities (N, C) of the held-out clips."""
-    sizes = args.img_cols, args.batch_size, training.device
-    return predict(training.model, training.held_out, *sizes, precision=DTYPES[precision])
-
-
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, "python benchmarks/gpu.py")
     speed.add_flags(parser)
@@ -161,7 +137,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
     parser.add_argument("--modes", nargs="+", default=speed.MODES, choices=speed.MODES, help="ways to run the network")
     parser.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
-    parser.add_argument("--minutes", type=positive_float, default=6.0, help="after which no further part is begun")
     parser.set_defaults(batch_size=128, clips=4000, steps=50, warm_up=10, predicted=100, scale=None)
     args = parser.parse_args()
     speed.refuse_recorded(args.modes, args.device)

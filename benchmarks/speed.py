@@ -14,7 +14,7 @@ import argparse
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import count
 from tempfile import TemporaryDirectory
@@ -32,25 +32,14 @@ from loaders.pcen import AudioSettings
 from models import ARCHS
 from predicting.tta import SHARED, predict, prepare
 from training.flags import build_parser
-from training.setup import Setup, Training, build_pool, build_training
+from training.graphs import Setup
+from training.setup import Training, build_pool, build_training
 from utils.cli import make_parser, positive_int
 from utils.devices import DTYPES, autocast, pick_device, set_up_device
 from utils.errors import MisuseError, run
 
 MODES = ("eager", "recorded", "compiled")  # a network as it is; as CUDA graphs; by torch.compile, as graphs too
-PLAIN_CLIPS = 2000  # at most; so few stay in the page cache, which favours the plain pipeline
-TITLES = {
-    "step": "train.py's step",
-    "bare": "bare network",
-    "plain": "plain pipeline, fp32",
-    "crops": "test.py, several crops a clip",
-    "plain prediction": "plain, the same crops, one clip at a time, fp32",
-    "shared": "test.py --tta shared: the same crops in one pass",
-    "whole": "test.py --tta 0: whole clips",
-    "validation": "validation: crops half a crop apart",
-    "features": f"loaders/features.py, {os.cpu_count()} processes",
-    "librosa": "librosa, one process",
-}
+PLAIN_CLIPS = 2000  # at most; so few stay in memory, which favours the plain pipeline
 
 
 def main() -> None:
@@ -58,38 +47,36 @@ def main() -> None:
     if args.worker:
         serve(lambda: waited_for(args))
         return
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with TemporaryDirectory() as name, contextlib.chdir(name):
         if args.scale:
-            measure_scale(args, folder)
+            measure_scale(args)
             return
-        write_dataset(folder, args.clips, AudioSettings(n_mels=args.img_rows))
+        write_dataset(Path(), args.clips, AudioSettings(n_mels=args.img_rows))
         for part in args.parts:
-            PARTS[part](args, folder)
+            PARTS[part](args)
 
 
-def measure_steps(args: argparse.Namespace, folder: Path) -> None:
+def measure_steps(args: argparse.Namespace) -> None:
     """train.py's step, everything on, against the bare network and the plain pipeline."""
-    with contextlib.chdir(folder):
-        plain.write_clips(Path("plain"), build_pool(training_args(args)), PLAIN_CLIPS)
-    compare("Training step", ("step", "bare", "plain"), args, folder)
+    plain.write_clips(Path("plain"), build_pool(build_parser().parse_args(training_words(args))), PLAIN_CLIPS)
+    compare("Training step", ("step", "bare", "plain"), args)
 
 
-def measure_prediction(args: argparse.Namespace, folder: Path) -> None:
+def measure_prediction(args: argparse.Namespace) -> None:
     """Crops batched across clips, against one clip at a time."""
-    names = ("crops", "plain prediction", "shared", "whole", "validation")
-    compare("Prediction", names, args, folder, args.predicted, f"{network(args)}, {args.tta} crops a clip")
+    names = ("crops", "plain crops", "shared", "whole", "validation")
+    compare("Prediction", names, args, args.predicted, f"{network(args)}, {args.tta} crops a clip")
 
 
-def measure_features(args: argparse.Namespace, folder: Path) -> None:
+def measure_features(args: argparse.Namespace) -> None:
     """The feature step on all cores, against one process that calls librosa in the obvious way."""
-    seconds = write_wavs(folder / "wavs", args.wavs)
-    compare("Features", ("features", "librosa"), args, folder, args.wavs, f"{seconds / 3600:.2f} hours, 44.1 kHz")
+    seconds = write_wavs(Path("wavs"), args.wavs)
+    compare("Features", ("features", "librosa"), args, args.wavs, f"{seconds / 3600:.2f} hours, 44.1 kHz")
 
 
-def measure_scale(args: argparse.Namespace, folder: Path) -> None:
+def measure_scale(args: argparse.Namespace) -> None:
     """train.py's step on so many times as many clips."""
-    contenders = [Contender("step", f"{n * args.clips:,} clips", folder / str(n)) for n in args.scale]
+    contenders = [Contender("step", f"{n * args.clips:,} clips", Path(str(n))) for n in args.scale]
     for factor, contender in zip(args.scale, contenders, strict=True):
         write_dataset(contender.folder, factor * args.clips, AudioSettings(n_mels=args.img_rows), sparse=True)
     time_in_turn(contenders, args.repeats, args.steps, warm_up=1)
@@ -97,12 +84,10 @@ def measure_scale(args: argparse.Namespace, folder: Path) -> None:
     publish("Memory and growth", facts, comparison(contenders, "step", args.batch_size), args)
 
 
-def compare(
-    title: str, names: tuple[str, ...], args: argparse.Namespace, folder: Path, clips: int = 0, facts: str = ""
-) -> None:
+def compare(title: str, names: Iterable[str], args: argparse.Namespace, clips: int = 0, facts: str = "") -> None:
     """Time these and publish their table.  clips: of a round; 0: --steps training steps instead."""
     modes = {name: args.mode if name in ("step", "bare") else "eager" for name in names}
-    contenders = [Contender(name, TITLES[name], folder, ("--mode", modes[name])) for name in names]
+    contenders = [Contender(name, WORK[name][0], flags=("--mode", modes[name])) for name in names]
     time_in_turn(contenders, args.repeats, clips or args.steps, clips or args.warm_up)
     rows = comparison(contenders) if clips else comparison(contenders, "step", args.batch_size)
     facts = facts or f"{network(args)}, {args.mode}"
@@ -113,30 +98,35 @@ def network(args: argparse.Namespace) -> str:
     return f"{args.arch}, {args.precision}, batch {args.batch_size}, crops {args.img_rows} x {args.img_cols}"
 
 
-def training_args(args: argparse.Namespace, *more: object) -> argparse.Namespace:
-    """The arguments of train.py for a benchmark's.  more: further flags of train.py."""
+def training_words(args: argparse.Namespace) -> list[str]:
+    """The flags of train.py for a benchmark's."""
     words = [f"--{name}={vars(args)[name]}" for name in ("arch", "batch_size", "img_rows", "img_cols")]
-    words += [f"--fold_split={'stratified' if args.scale else 'random'}"]  # the package of the former may be missing
     words += ["--use_cbam"] if args.arch.startswith("resnet") else []
-    return build_parser().parse_args([*TRAIN_FLAGS, *words, *map(str, more)])
+    words += [] if args.scale else ["--fold_split=random"]  # stratified folds need a package that may be missing
+    return [*TRAIN_FLAGS, *words]
 
 
 def build(args: argparse.Namespace, *more: object) -> Training:
     """A training of the random clips in this folder, built as train.py builds it.  more: further flags of train.py."""
-    run_args, device = training_args(args, *more), pick_device(args.device)
+    run_args = build_parser().parse_args([*training_words(args), *map(str, more)])
     modes = {"compiled": args.mode == "compiled", "graphs": args.mode != "eager"}
-    return build_training(Setup(run_args, device, DTYPES[args.precision], **modes), build_pool(run_args))
+    setup = Setup(run_args, pick_device(args.device), DTYPES[args.precision], **modes)
+    return build_training(setup, build_pool(run_args))
 
 
 def waited_for(args: argparse.Namespace) -> Work:
-    """A contender's work, at whose end the device is waited for.  It returns the most bytes that a GPU held so far."""
-    work, on_gpu = WORK[args.worker](args), args.device == "cuda"
+    """A contender's work, then waiting for the device.  It returns the bytes that it holds without pages of files, or
+    the most that it held on a GPU.
+    """
+    work = WORK[args.worker][1](args)
 
     def whole(amount: int) -> int:
         work(amount)
-        if on_gpu:
+        if args.device == "cuda":
             torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() if on_gpu else 0
+            return torch.cuda.max_memory_allocated()
+        words = Path("/proc/self/status").read_text(encoding="utf-8").split()
+        return 1024 * int(words[words.index("RssAnon:") + 1])
 
     return whole
 
@@ -158,11 +148,11 @@ def bare_steps(args: argparse.Namespace) -> Work:
     """Forward, the sum of the logits as loss, backward and SGD on one batch: no step can be faster."""
     set_up_device(pick_device(args.device))
     training = build(args, "--l_rate", 0)  # which takes as long, and at any other the sum falls without end
-    inputs = torch.rand(args.batch_size, 1, args.img_rows, args.img_cols, device=training.device)
+    inputs = torch.rand(args.batch_size, 1, args.img_rows, args.img_cols, device=training.setup.device)
 
     def work(steps: int) -> None:
         for _ in range(steps):
-            with autocast(training.device, training.precision):
+            with autocast(training.setup.device, training.setup.precision):
                 logits = training.network(inputs)
             logits.float().sum().backward()
             training.optimizer.step()
@@ -185,13 +175,13 @@ def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
     set_up_device(pick_device(args.device), same_shapes=tta not in (0, SHARED))
     training = build(args)
     model = prepare(training.model, tta, args.img_rows, args.img_cols)
-    sizes, how = (args.img_cols, args.batch_size), {"tta": tta, "precision": training.precision}
-    return lambda n: predict(model, some_clips(training, n), *sizes, training.device, **how)
+    sizes, how = (args.img_cols, args.batch_size), {"tta": tta, "precision": training.setup.precision}
+    return lambda n: predict(model, some_clips(training, n), *sizes, training.setup.device, **how)
 
 
 def plain_predictions(args: argparse.Namespace) -> Work:
     training = build(args)
-    model, how = plain_model(training), (args.img_cols, args.tta, training.device)
+    model, how = plain_model(training), (args.img_cols, args.tta, training.setup.device)
     return lambda n: plain.predict(model, plain.arrays(some_clips(training, n)), *how)
 
 
@@ -215,17 +205,17 @@ def our_features(args: argparse.Namespace) -> Work:
     return work
 
 
-WORK: dict[str, Callable[[argparse.Namespace], Work]] = {  # by the name of the contender
-    "step": our_steps,
-    "bare": bare_steps,
-    "plain": plain_steps,
-    "crops": lambda args: our_predictions(args, args.tta),
-    "plain prediction": plain_predictions,
-    "shared": partial(our_predictions, tta=SHARED),
-    "whole": partial(our_predictions, tta=0),
-    "validation": partial(our_predictions, tta=None),
-    "features": our_features,
-    "librosa": lambda args: plain.features,
+WORK: dict[str, tuple[str, Callable[[argparse.Namespace], Work]]] = {  # contender -> its title, and what it does
+    "step": ("train.py's step", our_steps),
+    "bare": ("bare network", bare_steps),
+    "plain": ("plain pipeline, fp32", plain_steps),
+    "crops": ("test.py, several crops a clip", lambda args: our_predictions(args, args.tta)),
+    "plain crops": ("plain, the same crops, one clip at a time, fp32", plain_predictions),
+    "shared": ("test.py --tta shared: the same crops in one pass", partial(our_predictions, tta=SHARED)),
+    "whole": ("test.py --tta 0: whole clips", partial(our_predictions, tta=0)),
+    "validation": ("validation: crops half a crop apart", partial(our_predictions, tta=None)),
+    "features": (f"loaders/features.py, {os.cpu_count()} processes", our_features),
+    "librosa": ("librosa, one process", lambda args: plain.features),
 }
 PARTS = {"step": measure_steps, "predict": measure_prediction, "features": measure_features}
 
@@ -267,6 +257,7 @@ def parse_args() -> argparse.Namespace:
         parser.set_defaults(clips=FULL_SIZE)
     args = parser.parse_args()
     refuse_recorded([args.mode], args.device)
+    args.output = args.output and args.output.resolve()
     return args
 
 
