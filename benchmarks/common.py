@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
+from utils.digests import versions
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,7 +125,8 @@ def script(name: str, *flags: object, **environ: str) -> None:
 
 def publish(title: str, facts: str, rows: list[Row], args: argparse.Namespace, *notes: str) -> None:
     """Print a section of Markdown and append it to the file --output.  facts: sizes and n; args: the script's."""
-    measured_on = f"{machine(args.device)}; {package_versions()}; {facts}."
+    packages = ", ".join(f"{name} {number}" for name, number in versions().items())
+    measured_on = f"{machine(args.device)}; {packages}; {facts}."
     text = "\n\n".join([f"### {title}", measured_on, markdown(rows), *notes]) + "\n"
     print(f"\n{text}", flush=True)
     if args.output:
@@ -135,7 +136,7 @@ def publish(title: str, facts: str, rows: list[Row], args: argparse.Namespace, *
 
 def markdown(rows: list[Row]) -> str:
     """A Markdown table; the first row names the columns."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -148,12 +149,3 @@ def machine(device: str) -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     return f"{os.cpu_count()} cores of {model}, load average {os.getloadavg()[0]:.1f}"
-
-
-def package_versions() -> str:
-    """Python and the packages that speed depends on, where they are installed."""
-    found = [f"Python {platform.python_version()}"]
-    for name in ("torch", "numpy", "scipy", "librosa"):
-        with suppress(PackageNotFoundError):
-            found.append(f"{name} {version(name)}")
-    return ", ".join(found)

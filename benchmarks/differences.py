@@ -132,12 +132,13 @@ CHANGES: dict[str, Callable[[], None]] = {
     "squeeze widths 18, 30, 30": exact_squeeze_widths,
     "torchvision's MobileNetV3": torchvision_mobilenet,
 }
-FLAGS = dict.fromkeys(CHANGES, "--recipe improved") | {"random folds": "--recipe improved --fold_split random"}
+ROWS = dict.fromkeys(CHANGES, "") | {"random folds": "--fold_split random"}
+SIZES = "--recipe improved --use_cbam --n_iter 800 --batch_size 32 --img_rows 32 --img_cols 96"
 
 
 def main() -> int:
     if "--changed" not in sys.argv:
-        recipe.main(FLAGS, run_changed)
+        recipe.main(ROWS, SIZES, run_changed)
         return 0
     row, features, name, *flags = sys.argv[sys.argv.index("--changed") + 1 :]
     CHANGES[row]()

@@ -18,6 +18,7 @@ import re
 import shlex
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from statistics import mean, stdev
 
 from benchmarks.common import ROOT, Row, publish, script
@@ -60,9 +61,9 @@ Scores = dict[str, float]
 Script = Callable[..., None]  # (row, folder, name of a script, *flags): what runs it
 
 
-def main(rows: dict[str, str] = ROWS, run_script: Script = lambda row, folder, *call: script(*call)) -> None:
-    """rows: name -> flags.  run_script: differences.py has its own."""
-    args = parse_args(rows)
+def main(rows: dict[str, str] = ROWS, flags: str = SIZES, run_script: Script | None = None) -> None:
+    """rows: name -> flags, beside those for all rows.  run_script: differences.py has its own."""
+    args = parse_args(rows, flags)
     os.environ["OMP_NUM_THREADS"] = str(max(os.cpu_count() // args.jobs, 1))
     if read_corpus(get_data_path(args.dataset)).subset("test").truth is None:
         raise UserError(f"the answers to the test clips of {args.dataset} are not there, so nothing can be compared")
@@ -73,7 +74,7 @@ def main(rows: dict[str, str] = ROWS, run_script: Script = lambda row, folder, *
 
     def scored(name: str, seed: int, folder: Path) -> Scores:
         flags = ["--dataset", args.dataset, "--seed", str(seed), *shlex.split(f"{args.flags} {rows[name]}")]
-        return train_and_score(flags, folder, lambda *call: run_script(name, folder, *call))
+        return train_and_score(flags, folder, partial(run_script, name, folder) if run_script else script)
 
     scores = finish(keys, args, scored)
     facts = f"`{args.flags}`; n = {len(args.seeds)} seeds, {args.jobs} runs at a time"
@@ -161,10 +162,10 @@ def table(scores: dict[str, list[Scores]], flags: dict[str, str]) -> list[Row]:
     return rows
 
 
-def parse_args(rows: dict[str, str]) -> argparse.Namespace:
+def parse_args(rows: dict[str, str], flags: str) -> argparse.Namespace:
     parser = make_parser(__doc__, f"python benchmarks/{Path(sys.argv[0]).name} --dataset esc10 --folder results")
     parser.add_argument("--dataset", default="freesound", help="a name in config.json, with answers to its test clips")
-    parser.add_argument("--flags", default=SIZES, help="of train.py, for all rows")
+    parser.add_argument("--flags", default=flags, help="of train.py, for all rows")
     parser.add_argument("--rows", nargs="+", default=list(rows), choices=rows, help="which; the first is compared with")
     parser.add_argument("--seeds", nargs="+", type=natural_int, default=[1, 2, 3], help="three or more say something")
     parser.add_argument("--jobs", type=positive_int, default=2, help="runs at a time, which share the cores")

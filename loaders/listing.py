@@ -3,15 +3,16 @@
 import os
 from pathlib import Path
 
+import soundfile as sf
+
 from utils.errors import UserError
 
 JUNK = {"__MACOSX", "__pycache__", "lost+found"}  # and every name that begins with a dot, .ipynb_checkpoints say
-READABLE = {  # by libsndfile, which training does not import: the names of its formats, then further suffixes
-    ".aiff", ".au", ".avr", ".caf", ".flac", ".htk", ".ircam", ".mat4", ".mat5", ".mp3", ".mpc2k", ".nist", ".ogg",
-    ".paf", ".pvf", ".raw", ".rf64", ".sd2", ".sds", ".svx", ".voc", ".w64", ".wav", ".wavex", ".wve", ".xi",
+ALIASES = {  # further suffixes of the formats that libsndfile reads
     ".aif", ".aifc", ".snd", ".8svx", ".iff", ".mp1", ".mp2", ".mpga", ".oga", ".opus", ".sf", ".wave", ".bwf",
     ".bwav", ".sph",
 }  # fmt: skip
+READABLE = {f".{name.lower()}" for name in sf.available_formats()} | ALIASES
 UNREADABLE = {  # sound that libsndfile does not read; listed too, so that each is named with the reason
     ".m4a", ".m4b", ".m4r", ".mp4", ".3gp", ".3ga", ".aac", ".adts", ".ac3", ".eac3", ".dts", ".alac", ".wma", ".amr",
     ".awb", ".ape", ".wv", ".tta", ".tak", ".shn", ".mpc", ".mka", ".weba", ".webm", ".ra", ".rm", ".gsm", ".spx",

@@ -77,7 +77,7 @@ def test_a_difference_is_trained_and_scored(process, workplace, warm_python, req
     script = request.config.rootpath / "benchmarks/differences.py"
     done = process(workplace, python, script, *COMMAND, "--rows", row, PYTHON=python)
     assert done.code == 0, done.err
-    assert f"| {row} | `--recipe improved` | 0." in done.out
+    assert f"| {row} | `` | 0." in done.out
     assert (workplace / "runs" / "features" / row / "tiny").is_dir()
 
 
