@@ -31,7 +31,7 @@ def into(script, tagger, template, module_of, monkeypatch):
         pytest.fail("something was computed before the output was tried")
 
     for name, function in (
-        ("train.py", "build_loader"), ("test.py", "predict"), ("merge.py", "read_corpus"), ("report.py", "read_corpus"),
+        ("train.py", "build_pool"), ("test.py", "predict"), ("merge.py", "read_corpus"), ("report.py", "read_corpus"),
         ("tag.py", "build_ensemble"), ("tag.py", "export_onnx"),
     ):  # fmt: skip
         monkeypatch.setattr(module_of(name), function, computed)
