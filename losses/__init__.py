@@ -31,8 +31,8 @@ def get_loss(names: str, gamma: float = 0.0) -> Criterion:
 
 
 def get_activation(names: str) -> nn.Module:
-    """What makes probabilities (B, C) of the logits (B, C) of a network that was trained with these terms.
+    """The layer from logits (B, C) to probabilities (B, C) of a network that was trained with these terms.
 
-    The softmax after "ce" alone, where one logit alone means nothing; else the sigmoid.
+    Softmax after "ce" alone, where a single logit means nothing; else sigmoid.
     """
     return nn.Softmax(dim=1) if set(names.split("+")) == {"ce"} else nn.Sigmoid()

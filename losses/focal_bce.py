@@ -1,4 +1,4 @@
-"""Binary cross-entropy for confident and doubtful labels alike."""
+"""Binary cross-entropy for hard and soft labels."""
 
 import torch
 import torch.nn.functional as F

@@ -26,7 +26,7 @@ def _jaccard_growth(sorted_targets: Tensor) -> Tensor:
 
 
 def _running_sum(x: Tensor) -> Tensor:
-    """cumsum along the rows of (B, C); it has no deterministic algorithm on GPUs, so that a product takes its place."""
+    """cumsum along the rows of (B, C); a product where a GPU must be deterministic, since its cumsum is not."""
     if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         return x @ x.new_ones(x.shape[1], x.shape[1]).triu()
     return x.cumsum(dim=1)

@@ -18,10 +18,10 @@ ARCHS = {
 def get_model(
     arch: str, n_classes: int, in_channels: int = 1, use_cbam: bool = False, dropout_rate: float = 0.5
 ) -> nn.Module:
-    """A fresh network with random weights; its logits start near -log(n_classes - 1), every class improbable.
+    """A fresh network with random weights, which gives each class a probability near 1 / n_classes.
 
     dropout_rate: in [0, 1], before the last linear layer.  Raises ValueError on an unknown arch, on fewer than two
-    classes, and where CBAM is asked of a network that has no place for it.
+    classes, and on use_cbam for a MobileNet.
     """
     if arch not in ARCHS:
         raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(ARCHS)}")
