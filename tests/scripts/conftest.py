@@ -92,7 +92,7 @@ def beep() -> Callable[..., Path]:
 def predict() -> Callable[..., Path]:
     """Write a fold's predictions as test.py would: predict(folder, data set's folder, fold, split).
 
-    Keywords change its arguments.
+    table: (N, C), or what gives the row of a name.  Keywords change its arguments.
     """
 
     def write(folder: Path, data: Path, fold: int, split: str, table=None, **changes: object) -> Path:
@@ -102,6 +102,8 @@ def predict() -> Callable[..., Path]:
         if table is None:
             rng = np.random.default_rng([fold, len(fnames), len(changes)])
             table = rng.uniform(0.01, 0.99, (len(fnames), len(corpus.class_names)))
+        elif callable(table):
+            table = np.array([table(fname) for fname in fnames])
         args = SETTINGS | {"fold_num": fold, "split": split, "checkpoint_step": 10 + fold} | changes
         args |= {"model_path": f"checkpoints/{args['arch']}_tiny_best_32x64_16000_{fold}-2_model.pth"}
         path = folder / "predictions" / f"{args['arch']}_tiny_{split}_32x64_16000_{fold}-2.npz"

@@ -2,13 +2,12 @@
 
 import json
 import re
+from contextlib import nullcontext
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from loaders.layouts import Corpus, read_corpus
-from predicting.prediction_file import Predictions, save_predictions
+from loaders.layouts import Corpus
 from tests.published import KINDS, publish
 from utils.errors import UserError
 
@@ -16,21 +15,14 @@ FLAGS = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64, "--seed", 1234
 
 
 @pytest.fixture
-def merge(script, tmp_path):
+def merge(script, predict, tmp_path):
     """Predict each clip of a split in two folds by a function of its name; what merge.py then does."""
 
-    def run(name: str, split: str, table):
+    def run(name: str, split: str, scores):
         publish(tmp_path / "data", name)
         (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
-        corpus = read_corpus(tmp_path / "data")
         for fold in range(2):
-            fnames = corpus.subset("train_curated" if split == "val" else split).fnames
-            fnames = fnames[fold::2] if split == "val" else fnames
-            args = {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
-                    "num_folds": 2, "seed": 1234, "fold_num": fold, "split": split}  # fmt: skip
-            scores = np.array([table(fname) for fname in fnames], np.float32)
-            path = tmp_path / "predictions" / f"resnet18_tiny_{split}_32x64_16000_{fold}-2.npz"
-            save_predictions(path, Predictions(scores, fnames, corpus.class_names, args))
+            predict(tmp_path, tmp_path / "data", fold, split, scores)
         return script(tmp_path, "merge.py", *FLAGS, "--split", split)
 
     return run
@@ -81,23 +73,14 @@ def test_the_report_shows_a_confusion_matrix_and_the_metrics(merge, script, tmp_
     assert "CV accuracy" in html
 
 
-@pytest.mark.parametrize(
-    ("text", "ok"),
-    [
-        ("fname,label\nx,c a\ny,b a\n", True),
-        ("fname,label\ny,b a\nx,c a\n", False),
-        ("fname,label\nx,c a\n", False),
-        ("fname,labels\nx,c a\ny,b a\n", False),
-        ("fname,label\nx,c\ny,b a\n", False),
-        ("fname,label\nx,c c\ny,b a\n", False),
-        ("fname,label\nx,c d\ny,b a\n", False),
-        ("fname,label\nx,c a b\ny,b a\n", False),
-    ],
-)
-def test_a_table_of_labels_is_read_back_before_it_is_written(module_of, text, ok):
+GOOD = "fname,label\nx,c a\ny,b a\n"
+BAD = {"rows swapped": "fname,label\ny,b a\nx,c a\n", "a row missing": "fname,label\nx,c a\n"}
+BAD |= {f"{old} for {new}": GOOD.replace(old, new) for old, new in
+        {"label": "labels", "c a": "c", "b a": "b b", "x,c a": "x,c d", "y,b a": "y,c a b"}.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["nothing", *BAD])
+def test_a_table_of_labels_is_read_back_before_it_is_written(module_of, what):
     check, corpus = module_of("merge.py").check_labels, Corpus(["a", "b", "c"], labels_in_submission=2)
-    if ok:
-        check(text, ["x", "y"], corpus)
-    else:
-        with pytest.raises(UserError):
-            check(text, ["x", "y"], corpus)
+    with pytest.raises(UserError) if what in BAD else nullcontext():
+        check(BAD.get(what, GOOD), ["x", "y"], corpus)

@@ -46,9 +46,9 @@ def edit(path, old, new):
     path.write_text(text.replace(old, new, 1))
 
 
-def reverse(script, place, *fnames):
+def reverse(script, place, pattern):
     """Other sounds, and their features."""
-    for path in (place / "data" / fname for fname in fnames):
+    for path in (place / "data").glob(pattern):
         samples, rate = sf.read(path)
         sf.write(path, samples[::-1], rate)
     features = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--jobs", 1]
@@ -56,7 +56,7 @@ def reverse(script, place, *fnames):
     assert done.code == 0, done.err
 
 
-def replace_checkpoint(place):
+def replace_checkpoint(script, place):
     state = load_checkpoint(place / BEST)
     state["model"]["classifier.3.bias"] += 1
     save_checkpoint(place / BEST, state)
@@ -67,7 +67,7 @@ def add_clip(script, place):
     with open(place / "data/sample_submission.csv", "a") as sample:
         sample.write("new.wav,0,0,0,0\n")
     (place / "data/test_post_competition.csv").unlink()
-    reverse(script, place)
+    reverse(script, place, "test/new.wav")
 
 
 def test_predictions_that_are_up_to_date_are_not_made_again(predict, place):
@@ -79,7 +79,7 @@ def test_predictions_that_are_up_to_date_are_not_made_again(predict, place):
 OUTDATED = {  # what happens to a prediction -> whether its probabilities differ then
     "audio": (lambda script, place: reverse(script, place, "test/test00.wav"), True),
     "clip": (add_clip, True),
-    "checkpoint": (lambda script, place: replace_checkpoint(place), True),
+    "checkpoint": (replace_checkpoint, True),
     "--tta 3": (lambda script, place: None, True),
     "--precision bf16": (lambda script, place: None, True),
     "table": (lambda script, place: (place / PREDICTED.format(0)).with_suffix(".csv").unlink(), False),
@@ -106,22 +106,16 @@ def test_predictions_of_what_was_replaced_are_not_merged(merge, place, script):
     refused = merge()
     assert refused.code == 1
     assert "the features of the clips changed" in refused.error
-    replace_checkpoint(place)
+    replace_checkpoint(script, place)
     refused = merge()
     assert refused.code == 1
     assert "since it was made, the checkpoint and the features of the clips changed" in refused.error
     assert f"python test.py --model_path {BEST} --split test" in refused.error
 
 
-def rename_class(place):
+def rename_class(script, place):
     for path in (place / "data").glob("*.csv"):
         path.write_text(path.read_text().replace("Bark", "Yap"))
-
-
-def reverse_all(subset):
-    return lambda script, place: reverse(
-        script, place, *(f"{subset}/{x.name}" for x in (place / "data" / subset).iterdir())
-    )
 
 
 CHANGED = {  # since a run was trained -> what the refusal says
@@ -129,9 +123,9 @@ CHANGED = {  # since a run was trained -> what the refusal says
                       "the labels or weights of the training clips changed"),
     "a curated label": (lambda _, place: edit(place / "data/train_curated.csv", '"Bark"', '"Rain"'), "the labels"),
     "a clip": (lambda _, place: edit(place / "data/train_noisy.csv", 'oisy07.wav,"Bark"\n', ""), "the training clips"),
-    "the classes": (lambda _, place: rename_class(place), "the classes"),
-    "curated sounds": (reverse_all("train_curated"), "the features of the training clips"),
-    "noisy sounds": (reverse_all("train_noisy"), "the features of the training clips"),
+    "the classes": (rename_class, "the classes"),
+    "curated sounds": (lambda run, place: reverse(run, place, "train_curated/*"), "the features of the training clips"),
+    "noisy sounds": (lambda run, place: reverse(run, place, "train_noisy/*"), "the features of the training clips"),
 }  # fmt: skip
 
 
