@@ -26,9 +26,8 @@ from loaders import get_data_path, get_features_path
 from loaders.index import features_dir, read_index
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
-from predicting.merging import balance
 from predicting.metrics import lwlrap
-from predicting.prediction_file import load_predictions
+from predicting.prediction_file import Predictions, load_predictions
 from training.flags import build_parser
 from training.setup import audio_settings
 from utils.cli import make_parser, natural_int, positive_int
@@ -128,25 +127,23 @@ def train_and_score(flags: list[str], folder: Path, run_script: Script) -> Score
         run_script("train.py", *how, *(flag for flag in flags if flag != "--select_noisy"), *more)
         return next(into.glob("*_last_*.pth"))
 
-    def predict(checkpoint: Path, split: str, tta: int, into: Path) -> Path:
+    def predict(checkpoint: Path, split: str, into: Path) -> Predictions:
         how = ("--model_path", checkpoint, "--precision", trained.precision, "--prediction_dir", into)
-        run_script("test.py", *how, "--split", split, "--tta", tta)
-        return next(into.glob(f"*_{split}_*.npz"))
+        run_script("test.py", *how, "--split", split)
+        return load_predictions(next(into.glob(f"*_{split}_*.npz")))
 
     more: tuple[object, ...] = ()
     if "--select_noisy" in flags:
-        predict(train(folder / "first", "--split", "train_curated"), "train_noisy", 8, folder / "first")
+        predict(train(folder / "first", "--split", "train_curated"), "train_noisy", folder / "first")
         more = ("--noisy_scores", folder / "first")
-    last = train(folder, *more)
-    crops, whole = (load_predictions(predict(last, "test", tta, folder / f"tta_{tta}")) for tta in (8, 0))
+    predictions = predict(train(folder, *more), "test", folder)
     corpus = read_corpus(get_data_path(trained.dataset))
-    truth = corpus.subset("test").truth_of(crops.fnames)
-    crops, whole = (each.aligned(crops.fnames, corpus.class_names) for each in (crops, whole))
-    tables = {"lwlrap, test": crops, "balanced": balance(crops), "whole clips": whole}
+    truth = corpus.subset("test").truth_of(predictions.fnames)
+    test = lwlrap(truth, predictions.aligned(predictions.fnames, corpus.class_names))
     log = next(folder.glob("*_log.jsonl")).read_text(encoding="utf-8").splitlines()
     for checkpoint in folder.rglob("*.pth"):
         checkpoint.unlink()
-    return {name: lwlrap(truth, each) for name, each in tables.items()} | {"held out": json.loads(log[-1])["lwlrap"]}
+    return {"lwlrap, test": test, "held out": json.loads(log[-1])["lwlrap"]}
 
 
 def table(scores: dict[str, list[Scores]], flags: dict[str, str]) -> list[Row]:
