@@ -1,8 +1,7 @@
-"""What the benchmarks share: contenders that are timed in turn, scripts run as a user runs them, tables of Markdown.
+"""What the benchmarks share: contenders timed in turn, scripts run as a user runs them, tables of Markdown.
 
-Each contender is a process of its own, so that none profits from another's allocator, threads or caches.  It works on
-command while all others wait: a round of each, then the next round.  So a busy minute slows all of them, and the ratio
-of two contenders holds where their times do not.
+Each contender is a process of its own, with its own allocator, threads and caches, and works while all others wait: a
+round of each, then the next round.  A busy minute then slows all of them, and ratios of a round hold.
 """
 
 import argparse
@@ -25,34 +24,33 @@ from utils.digests import versions
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-PYTHON = os.environ.get("PYTHON") or sys.executable  # that runs contenders and scripts, as in run.sh
 SCRIPT = Path(sys.argv[0]).resolve()  # before it goes to another folder
-REST = 1.0  # seconds between rounds, in which threads that wait actively come to rest
+REST = 1.0  # seconds between rounds, until threads that wait actively are idle
 Row = dict[str, str]  # a table's row, by column
 Work = Callable[[int], Any]  # does so many units of work
 
 
 @dataclass
 class Contender:
-    """A line of a table, the process behind it, which is this script with `--worker NAME`, and what was measured."""
+    """A row of a table, and the process behind it: this script with `--worker NAME`."""
 
     name: str
     title: str
     folder: Path | None = None  # where it runs
-    flags: tuple[str, ...] = ()  # of this script, after those on the command line
+    flags: tuple[str, ...] = ()  # after those on the command line
     cold: float = 0.0  # seconds from the start of its process to the end of its first round
     rounds: list[float] = field(default_factory=list)  # seconds a unit of work took in each later round
     result: Any = None  # of the last round
 
     def start(self) -> subprocess.Popen:
         """Its process, which ends when its pipes are closed."""
-        command = [PYTHON, str(SCRIPT), *sys.argv[1:], *self.flags, "--worker", self.name]
+        command = [sys.executable, str(SCRIPT), *sys.argv[1:], *self.flags, "--worker", self.name]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
         self.process = subprocess.Popen(command, cwd=self.folder, **pipes)
         return self.process
 
     def work(self, amount: int) -> float:
-        """Seconds that it took to do `amount` units.  Raises UserError if the process ended instead."""
+        """Seconds that `amount` units took.  Raises UserError if the process ended instead."""
         try:
             self.process.stdin.write(b"%d\n" % amount)
             seconds, self.result = json.loads(self.process.stdout.readline())
@@ -61,16 +59,13 @@ class Contender:
             raise UserError(f"{self.title}: its process ended; what it said stands above") from None
 
 
-def time_in_turn(contenders: list[Contender], repeats: int, amount: int, warm_up: int) -> None:
-    """Time `repeats` rounds of `amount` units of each contender in turn, every other time in reverse.
-
-    warm_up: units of the first round, which also builds everything and counts as cold.
-    """
+def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None:
+    """Time `repeats` rounds of `amount` units of each, every other time in reverse, after a first round from cold."""
     with ExitStack() as stack:
         for contender in contenders:
             began = time.monotonic()
             stack.enter_context(contender.start())
-            contender.work(warm_up)
+            contender.work(amount)
             contender.cold = time.monotonic() - began
         for number in range(repeats):
             for contender in contenders[:: -1 if number % 2 else 1]:
@@ -79,9 +74,9 @@ def time_in_turn(contenders: list[Contender], repeats: int, amount: int, warm_up
 
 
 def serve(build: Callable[[], Work]) -> None:
-    """In a contender's process: for each number on stdin do that many units of work, answer with seconds and result.
+    """In a contender's process: for each number on stdin do so many units of work, answer with seconds and result.
 
-    build makes everything that the work needs, in the first round.
+    build: makes all that the work needs; it belongs to the first round.
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the measured code prints is no answer
@@ -94,10 +89,7 @@ def serve(build: Callable[[], Work]) -> None:
 
 
 def comparison(contenders: list[Contender], unit: str = "clip", clips: int = 1) -> list[Row]:
-    """A table in which the first contender is ours.  unit: the name of a unit of work, which has so many clips.
-
-    The result of the work is the bytes that it held.
-    """
+    """A table; the first contender is ours.  unit: of work, with so many clips.  Results are bytes of memory."""
     rows = []
     for each in contenders:
         ms = [1000 * seconds for seconds in each.rounds]
@@ -115,33 +107,28 @@ def comparison(contenders: list[Contender], unit: str = "clip", clips: int = 1) 
     return rows
 
 
-def script(name: str, *flags: object, **environ: str) -> None:
-    """Run one of the repository's scripts, as a user does.  Raises UserError with what it said if it fails."""
-    command = [PYTHON, str(ROOT / name), *map(str, flags)]
-    done = subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, check=False)
+def script(name: str, *flags: object) -> None:
+    """Run one of the repository's scripts.  Raises UserError with its output if it fails."""
+    command = [sys.executable, str(ROOT / name), *map(str, flags)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{name} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def publish(title: str, facts: str, rows: list[Row], args: argparse.Namespace, *notes: str) -> None:
+def publish(title: str, facts: str, rows: list[Row], args: argparse.Namespace) -> None:
     """Print a section of Markdown and append it to the file --output.  facts: sizes and n; args: the script's."""
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
-    measured_on = f"{machine(args.device)}; {packages}; {facts}."
-    text = "\n\n".join([f"### {title}", measured_on, markdown(rows), *notes]) + "\n"
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    text = f"### {title}\n\n{machine(args.device)}; {packages}; {facts}.\n\n{table}\n"
     print(f"\n{text}", flush=True)
     if args.output:
         with open(args.output, "a", encoding="utf-8") as file:
             file.write(f"{text}\n")
 
 
-def markdown(rows: list[Row]) -> str:
-    """A Markdown table; the first row names the columns."""
-    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 def machine(device: str) -> str:
-    """The GPU's name where it is the GPU that is measured, else the CPU's, its cores and how busy it was before."""
+    """The GPU's name if it is measured, else the CPU's, its cores and its load."""
     if device == "cuda":
         return torch.cuda.get_device_name(0)
     model = platform.processor() or platform.machine()

@@ -24,14 +24,13 @@ import torch
 
 import train
 from benchmarks import speed
-from benchmarks.common import PYTHON, ROOT, Contender, Row, machine, publish, script, serve
+from benchmarks.common import ROOT, Contender, Row, machine, publish, script, serve
 from benchmarks.synthetic import write_dataset
-from loaders.pcen import AudioSettings
 from predicting.checkpoint import load_checkpoint
 from predicting.tta import predict
 from training.setup import Training, build_pool
 from utils.cli import make_parser, positive_int
-from utils.devices import DTYPES, PRECISION_HELP, PRECISIONS, pick_device, pick_precision, precision_name, set_up_device
+from utils.devices import DTYPES, pick_device, set_up_device
 from utils.errors import UserError, run
 
 LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
@@ -42,25 +41,25 @@ CHECKED = ("--batch_size", 16)  # small, since the CPU takes part
 def main() -> int:
     args = parse_args()
     if args.worker:
-        serve(lambda: (lambda _: checks(args)) if args.worker == "checks" else speed.waited_for(args))
+        serve(lambda: lambda _: checks(args)) if args.worker == "checks" else speed.work(args)
         return 0
     if args.output or args.device == "cuda":
         card = machine(args.device).lower().replace(" ", "_")
-        args.output = (args.output or ROOT / "benchmarks" / f"gpu_{card}.md").resolve()
-        args.output.write_text("# On a GPU\n\nWritten by `python benchmarks/gpu.py`.\n\n", encoding="utf-8")
+        args.output = args.output or ROOT / "benchmarks" / f"gpu_{card}.md"
+        Path(args.output).write_text("# On a GPU\n\nWritten by `python benchmarks/gpu.py`.\n\n", encoding="utf-8")
     with TemporaryDirectory() as name, contextlib.chdir(name):
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
-        write_dataset(Path(), args.clips, AudioSettings(n_mels=args.img_rows))
+        write_dataset(Path(), args.clips)
         checked = Contender("checks", "checks")
         with checked.start():
             checked.work(1)
         publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
         for mode in args.modes:
             try:
-                speed.compare("Training step", ("step", "bare"), argparse.Namespace(**vars(args) | {"mode": mode}))
+                speed.measure_steps(args, mode, "step", "bare")
             except UserError as error:
                 publish("Training step", mode, [{"not measured": str(error)}], args)
-        speed.compare("Prediction", ("validation", "crops", "shared", "whole"), args, args.predicted)
+        speed.measure_prediction(args, "validation", "crops", "shared", "whole")
     return int(any(row["passed"] == "NO" for row in checked.result))
 
 
@@ -80,7 +79,7 @@ def checks(args: argparse.Namespace) -> list[Row]:
     rows.append(row("resume with --deterministic: tensors that differ in a bit", resumed_differently(args)))
     set_up_device(device)
     names = ["fp32", "bf16", *(["fp16"] if device.type == "cuda" else [])]
-    sizes = args.img_cols, args.batch_size, device
+    sizes = training.setup.args.img_cols, args.batch_size, device
     tables = [predict(training.model, training.held_out, *sizes, precision=DTYPES[name]) for name in names]
     for name, table in zip(names[1:], tables[1:], strict=True):
         off = float(np.abs(table - tables[0]).mean() / tables[0].mean())
@@ -95,7 +94,7 @@ def row(check: str, difference: float, tolerance: float = 0) -> Row:
 
 def losses(args: argparse.Namespace, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
     """Losses (steps,) of train.py's step in fp32 without dropout, and the training after them."""
-    how = argparse.Namespace(**vars(args) | {"device": device, "mode": mode, "precision": "fp32"})
+    how = argparse.Namespace(**vars(args) | {"device": device, "modes": [mode], "precision": "fp32"})
     training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", args.check_steps)
     return torch.stack([train.train_step(training, step).cpu() for step in range(args.check_steps)]), training
 
@@ -113,12 +112,11 @@ def gathered(training: Training) -> float:
 
 def resumed_differently(args: argparse.Namespace) -> int:
     """How many tensors differ between a whole run and one that was stopped after its first step and resumed."""
-    flags = [*speed.training_words(args), *CHECKED, "--device", args.device, "--deterministic"]
+    flags = [*speed.train_words(args), *CHECKED, "--device", args.device, "--deterministic"]
     flags += ["--n_iter", 20, "--eval_freq", 0, "--print_train_freq", 1]
     script("train.py", *flags, "--checkpoint_dir", "whole")
-    command = [PYTHON, str(ROOT / "train.py"), *map(str, flags), "--checkpoint_dir", "parts"]
-    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unbuffered) as stopped:
+    command = [sys.executable, "-u", str(ROOT / "train.py"), *map(str, flags), "--checkpoint_dir", "parts"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stopped:
         next((line for line in stopped.stdout if line.startswith("step 1/")), None)
         stopped.send_signal(signal.SIGTERM)
         stopped.stdout.read()
@@ -133,15 +131,10 @@ def resumed_differently(args: argparse.Namespace) -> int:
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, "python benchmarks/gpu.py")
     speed.add_flags(parser)
-    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="what is measured")
-    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
-    parser.add_argument("--modes", nargs="+", default=speed.MODES, choices=speed.MODES, help="ways to run the network")
     parser.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
-    parser.set_defaults(batch_size=128, clips=4000, steps=50, warm_up=10, predicted=100, scale=None)
-    args = parser.parse_args()
-    speed.refuse_recorded(args.modes, args.device)
-    args.precision = precision_name(pick_precision(args.precision, pick_device(args.device), args.arch)[0])
-    return args
+    parser.set_defaults(batch_size=128, clips=4000, steps=50, predicted=100, device="cuda", precision="auto")
+    parser.set_defaults(modes=speed.MODES)
+    return speed.checked(parser.parse_args())
 
 
 if __name__ == "__main__":

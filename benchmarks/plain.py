@@ -1,14 +1,13 @@
 """The same tagger as one would write it first, one sample at a time.  The benchmarks compare with it.
 
 One .npy per clip, read by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the samples; a
-loss that is looked at after every step; float32, the contiguous memory format, the allocator as it comes; prediction
-clip by clip; librosa on one core.  The network is the repository's, but for the stem's last ReLU6 and CBAM,
-which are written as usual; the results are the same (tests/benchmarks).
+loss that is read after every step; float32, the contiguous memory format, the default allocator; prediction clip by
+clip; librosa on one core.  The network is the repository's, and the results are the same (tests/benchmarks).
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision.models import ResNet
 
 from loaders.clips import Clips
 from loaders.pool import Pool
-from models import cbam
 
 
 def features(n: int) -> None:
@@ -73,38 +70,14 @@ class ClipFiles(Dataset):
         return torch.from_numpy(crop)[None], self.targets[int(self.paths[index].stem)]
 
 
-def channel_gate(gate: cbam.ChannelGate, x: Tensor) -> Tensor:
-    """cbam.ChannelGate by the functions that torch has for it."""
-    average = F.adaptive_avg_pool2d(x, 1).flatten(1)
-    top = F.adaptive_max_pool2d(x, 1).flatten(1)
-    return x * torch.sigmoid(gate.mlp(average) + gate.mlp(top))[:, :, None, None]
-
-
-def spatial_gate(gate: cbam.SpatialGate, x: Tensor) -> Tensor:
-    """cbam.SpatialGate likewise."""
-    pooled = torch.cat([torch.max(x, dim=1, keepdim=True)[0], torch.mean(x, dim=1, keepdim=True)], dim=1)
-    return x * torch.sigmoid(gate.norm(gate.conv(pooled)))
-
-
-def plainly(model: nn.Module) -> nn.Module:
-    """Write a network, in place, as usual: ReLU6 before pooling, CBAM by torch's own functions, the same parameters."""
-    if isinstance(model, ResNet):
-        model.relu, model.maxpool = nn.ReLU6(inplace=True), model.maxpool[0]
-    for module in list(model.modules()):
-        if isinstance(module, cbam.ChannelGate):
-            module.forward = partial(channel_gate, module)
-        elif isinstance(module, cbam.SpatialGate):
-            module.forward = partial(spatial_gate, module)
-    return model
-
-
 def trainer(model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.device) -> Callable[[int], None]:
-    """A function that trains the model for the number of steps it is given."""
-    model.to(device).train()
+    """A function that trains the model for a number of steps."""
+    model.to(device, memory_format=torch.contiguous_format).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     how = {"shuffle": True, "drop_last": True, "num_workers": min(8, os.cpu_count()), "persistent_workers": True}
     loader = DataLoader(clips, batch_size, pin_memory=device.type == "cuda", **how)
-    batches, rng, losses = endless(loader), np.random.default_rng(0), []
+    batches = chain.from_iterable(repeat(loader))  # epoch after epoch
+    rng, losses = np.random.default_rng(0), []
 
     def train(steps: int) -> None:
         for _ in range(steps):
@@ -119,12 +92,6 @@ def trainer(model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.d
             losses.append(loss.item())
 
     return train
-
-
-def endless(loader: DataLoader) -> Iterator[tuple[Tensor, Tensor]]:
-    """Epoch after epoch."""
-    while True:
-        yield from loader
 
 
 def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator, alpha: float = 0.4) -> tuple[Tensor, Tensor]:
@@ -178,7 +145,7 @@ def lovasz_hinge(logits: Tensor, targets: Tensor) -> Tensor:
 @torch.no_grad()
 def predict(model: nn.Module, clips: Iterable[np.ndarray], width: int, tta: int, device: torch.device) -> np.ndarray:
     """Mean probability over `tta` evenly spaced crops of each clip (n_mels, frames), one clip at a time: (N, C)."""
-    model.to(device).eval()
+    model.to(device, memory_format=torch.contiguous_format).eval()
     rows = []
     for clip in clips:
         spare = clip.shape[1] - width

@@ -12,29 +12,28 @@ from loaders.pcen import AudioSettings
 from utils.errors import MisuseError
 
 NAME = "bench"  # of the data set in the config.json that write_dataset() makes
-TRAIN_FLAGS = f"--dataset {NAME} --num_folds 5 --use_mix_up --use_spec_aug".split()  # of train.py, for this data set
 CLASSES = [f"Class_{number:02d}" for number in range(80)]
 FULL_SIZE = 24_785  # clips of FSDKaggle2019's training set, 93 hours
 CURATED_SHARE = 4970 / 24_785
-LONGEST = 57.6  # seconds, after short clips were repeated
 BLOCK = 1 << 18  # rows of random features that all clips are cut from
 
 
 def curated_seconds(rng: np.random.Generator, n: int, shortest: float) -> np.ndarray:
     """Lengths (n,) of clips like the curated ones: log-normal, 5 s in the median, 7.6 s in the mean, at most 57.6 s."""
-    return np.clip(rng.lognormal(np.log(5.0), 0.9, n), shortest, LONGEST)
+    return np.clip(rng.lognormal(np.log(5.0), 0.9, n), shortest, 57.6)
 
 
-def write_dataset(folder: Path, n_clips: int, settings: AudioSettings, sparse: bool = False) -> None:
+def write_dataset(folder: Path, n_clips: int, sparse: bool = False) -> None:
     """Fill a folder with config.json, CSVs of 80 classes and features of n_clips training clips.
 
     One clip in five is curated, the others are noisy and 15 s long, as in FSDKaggle2019.  sparse: the features are
     holes in a file, which take no disk and read as zeros; else they are random.
     """
-    rng, curated = np.random.default_rng(0), round(CURATED_SHARE * n_clips)
+    rng, curated, settings = np.random.default_rng(0), round(CURATED_SHARE * n_clips), AudioSettings()
     if curated < 10 or n_clips - curated < len(CLASSES):
         raise MisuseError(f"--clips {n_clips}: {len(CLASSES)} classes need at least {len(CLASSES) / 0.79:.0f} clips")
-    folder.mkdir(parents=True, exist_ok=True)
+    features = features_dir(folder / "features", settings)
+    features.mkdir(parents=True)
     config = {NAME: {"data_path": ".", "features_path": "features"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     _write_csv(folder / "sample_submission.csv", [["fname", *CLASSES]])
@@ -45,10 +44,11 @@ def write_dataset(folder: Path, n_clips: int, settings: AudioSettings, sparse: b
         _write_csv(folder / f"{split}.csv", [["fname", "labels"], *zip(fnames, labels, strict=True)])
         frames = 1 + (lengths * settings.sampling_rate).astype(int) // settings.hop_length
         starts = np.cumsum([0, *frames])
-        array = _write_rows(features_dir(folder / "features", settings), split, starts[-1], settings.n_mels, sparse)
+        array = features / f"{split}.bench.npy"
+        _write_rows(array, (int(starts[-1]), settings.n_mels), sparse)
         clips = [[name, int(start), int(n), "", 0, 0] for name, start, n in zip(fnames, starts, frames, strict=False)]
         index = {"format": FORMAT, "digest": settings.digest, "array": array.name, "clips": clips, "unusable": []}
-        array.with_name(f"{split}.json").write_text(json.dumps(index), encoding="utf-8")
+        (features / f"{split}.json").write_text(json.dumps(index), encoding="utf-8")
 
 
 def _write_csv(path: Path, rows: Iterable[Iterable[str]]) -> None:
@@ -56,16 +56,14 @@ def _write_csv(path: Path, rows: Iterable[Iterable[str]]) -> None:
         csv.writer(file, lineterminator="\n").writerows(rows)
 
 
-def _write_rows(folder: Path, split: str, n: int, n_mels: int, sparse: bool) -> Path:
-    """The flat array (n, n_mels) of a subset's features, as loaders/features.py writes it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{split}.bench.npy"
-    rows = np.lib.format.open_memmap(path, "w+", np.float16, (int(n), n_mels))  # all holes until it is written to
-    if not sparse:
-        block = np.random.default_rng(0).random((min(BLOCK, n), n_mels), np.float32).astype(np.float16)
-        for at in range(0, n, len(block)):
-            rows[at : at + len(block)] = block[: n - at]
-    return path
+def _write_rows(path: Path, shape: tuple[int, int], sparse: bool) -> None:
+    """The flat array of a subset's features, as loaders/features.py writes it."""
+    rows = np.lib.format.open_memmap(path, "w+", np.float16, shape)  # all holes until it is written to
+    if sparse:
+        return
+    block = np.random.default_rng(0).random((BLOCK, shape[1]), np.float32).astype(np.float16)
+    for start in range(0, len(rows), BLOCK):
+        rows[start : start + BLOCK] = block[: len(rows) - start]
 
 
 def write_wavs(folder: Path, n: int, rate: int = 44_100) -> float:

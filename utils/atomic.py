@@ -19,11 +19,10 @@ DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")  # where nothing is a file, even 
 def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     """Open a file that takes the name `path` only when the block ends without an error.
 
-    Until then it lies beside under a hidden name, so that a reader, a full disk or a kill never meets half a file.
-    A link keeps pointing where it does: what it points to is replaced.  Text is UTF-8 whatever the locale.
-    Raises OSError, which names `path`; a device, a fifo or a folder is no file to replace.
+    Until then it has a hidden name in the same folder.  A link stays: what it points to is replaced.  Text is UTF-8.
+    Raises OSError, which names `path`; a device, a pipe or a folder is not replaced.
     """
-    how: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     if odd := _odd_kind(path):
         raise OSError(errno.EINVAL, f"{odd}, not a file to write", str(path))
     target = Path(os.path.realpath(path))
@@ -31,7 +30,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     _remove_leftovers(target)
     beside = _beside(target)
     try:
-        with open(beside, mode, **how) as file:
+        with open(beside, mode, **text) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -46,36 +45,33 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
 
 
 def try_outputs(flag: str, *paths: str | Path) -> None:
-    """Raise an error if a file cannot be written where a flag says: MisuseError where something else than a file is
-    there, UserError on any other reason.
+    """Check, before anything is computed, that files can be written where a flag says.  Leaves nothing behind.
 
-    Called before anything is computed.  Makes no folder and leaves no file.
+    Raises MisuseError where there is something else than a file, UserError for any other reason.
     """
-    tried = set()
     for path in map(Path, paths):
-        where = next(above for above in Path(os.path.realpath(path)).parents if os.path.lexists(above))
+        folder = next(above for above in Path(os.path.realpath(path)).parents if os.path.lexists(above))
         try:
             if odd := _odd_kind(path):
                 raise MisuseError(f"{path} is {odd}; name a file to write with {flag}")
-            if where not in tried:
-                probe = _beside(where / path.name)
-                os.close(os.open(probe, os.O_WRONLY | os.O_CREAT, 0o600))
-                probe.unlink(missing_ok=True)
-                tried.add(where)
+            probe = _beside(folder / path.name)
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT, 0o600))
+            probe.unlink(missing_ok=True)
         except OSError as error:
-            reason = f"{error.strerror} ({where})" if where.is_dir() else f"{where} is not a folder"
+            reason = f"{error.strerror} ({folder})" if folder.is_dir() else f"{folder} is not a folder"
             raise UserError(f"{path} cannot be written: {reason}; name another place with {flag}") from None
 
 
 def _odd_kind(path: str | Path) -> str:
-    """What is there instead of a file; empty for a file and for nothing.  Raises OSError on a loop of links."""
+    """What is there instead of a file; "" for a file and for nothing.  Raises OSError on a loop of links."""
     try:
         kind = os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return ""
-    if stat.S_ISREG(kind) and os.path.dirname(os.path.abspath(path)) not in DEVICES:
-        return ""
-    return "a folder" if stat.S_ISDIR(kind) else "a device or a pipe"
+    if stat.S_ISDIR(kind):
+        return "a folder"
+    regular = stat.S_ISREG(kind) and os.path.dirname(os.path.abspath(path)) not in DEVICES
+    return "" if regular else "a device or a pipe"
 
 
 def _beside(path: Path) -> Path:
@@ -83,7 +79,7 @@ def _beside(path: Path) -> Path:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable; a file system that cannot do this is left as it is."""
+    """Make renames in `folder` durable, where the file system can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

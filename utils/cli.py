@@ -1,7 +1,9 @@
-"""Command lines: help that shows defaults and an example, types that refuse nonsense, flags given by hand."""
+"""Command lines: help with defaults and an example, types of arguments, flags given by hand."""
 
 import argparse
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from math import inf
 from typing import Any, NoReturn
 
 from utils.errors import one_line
@@ -27,25 +29,18 @@ class _Parser(argparse.ArgumentParser):
 def make_parser(description: str | None, example: str) -> argparse.ArgumentParser:
     """A parser that takes no abbreviated flags, so that a misspelt one is an error and not another flag.
 
-    description: a script's docstring, the first line of which is shown; None under `python -OO`, which drops them.
+    description: a script's docstring, whose first line is shown; None under `python -OO`.
     """
-    description = (description or "").partition("\n")[0]
-    return _Parser(
-        description=description, epilog=f"example:\n  {example}", formatter_class=_Formatter, allow_abbrev=False
-    )
+    how = {"formatter_class": _Formatter, "allow_abbrev": False}
+    return _Parser(description=(description or "").partition("\n")[0], epilog=f"example:\n  {example}", **how)
 
 
 def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Only the flags given on the command line, by destination, without defaults."""
-    defaults, of_parser = {action.dest: action.default for action in parser._actions}, dict(parser._defaults)
-    parser._defaults.clear()
-    for action in parser._actions:
-        action.default = argparse.SUPPRESS
-    given = vars(parser.parse_args(argv))
-    for action in parser._actions:
-        action.default = defaults[action.dest]
-    parser._defaults.update(of_parser)
-    return given
+    absent = object()  # argparse sets a default only where there is no value yet
+    names = [*(action.dest for action in parser._actions), *parser._defaults]
+    parsed = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
+    return {name: value for name, value in vars(parsed).items() if value is not absent}
 
 
 def can_be(action: argparse.Action, value: Any) -> bool:
@@ -60,46 +55,23 @@ def can_be(action: argparse.Action, value: Any) -> bool:
         return False
 
 
-def positive_int(text: str) -> int:
-    """Argument type: a whole number from 1."""
-    return _number(text, int, lambda value: value >= 1, "a whole number from 1")
+def _number(kind: type, holds: Callable[[Any], bool], wanted: str) -> Callable[[str], Any]:
+    """An argument type.  wanted: its numbers, in words."""
 
-
-def natural_int(text: str) -> int:
-    """Argument type: a whole number from 0."""
-    return _number(text, int, lambda value: value >= 0, "a whole number from 0")
-
-
-def seed(text: str) -> int:
-    """Argument type: a whole number that every generator takes as its seed."""
-    return _number(text, int, lambda value: value in SEEDS, "a whole number from 0 to 4294967295")
-
-
-def hertz(text: str) -> int:
-    """Argument type: a sampling rate."""
-    return _number(text, int, lambda value: value in HERTZ, "a whole number from 1000 to 768000")
-
-
-def natural_float(text: str) -> float:
-    """Argument type: a finite number from 0."""
-    return _number(text, float, lambda value: 0 <= value < float("inf"), "a number from 0")
-
-
-def positive_float(text: str) -> float:
-    """Argument type: a finite number above 0."""
-    return _number(text, float, lambda value: 0 < value < float("inf"), "a number above 0")
-
-
-def share(text: str) -> float:
-    """Argument type: a number from 0 to 1."""
-    return _number(text, float, lambda value: 0 <= value <= 1, "a number from 0 to 1")
-
-
-def _number(text: str, kind: type, holds: Callable[[Any], bool], wanted: str) -> Any:
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not holds(value):
+    def convert(text: str) -> Any:
+        with suppress(ValueError):
+            value = kind(text)
+            if holds(value):
+                return value
         raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}")
-    return value
+
+    return convert
+
+
+positive_int = _number(int, lambda value: value >= 1, "a whole number from 1")
+natural_int = _number(int, lambda value: value >= 0, "a whole number from 0")
+seed = _number(int, lambda value: value in SEEDS, "a whole number from 0 to 4294967295")
+hertz = _number(int, lambda value: value in HERTZ, "a whole number from 1000 to 768000")
+natural_float = _number(float, lambda value: 0 <= value < inf, "a number from 0")
+positive_float = _number(float, lambda value: 0 < value < inf, "a number above 0")
+share = _number(float, lambda value: 0 <= value <= 1, "a number from 0 to 1")

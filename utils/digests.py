@@ -1,4 +1,4 @@
-"""What a result was made from: versions, and digests that show whether it is still up to date."""
+"""What a result was made from: versions and digests."""
 
 import hashlib
 import platform
@@ -24,27 +24,26 @@ def versions() -> dict[str, str]:
 
 
 def digest(parts: Iterable[str] | np.ndarray) -> str:
-    """Tells strings in an order, or arrays of numbers, apart."""
+    """Of strings in their order, or of an array's bytes."""
     numbers = isinstance(parts, np.ndarray) and parts.dtype.kind != "U"
     data = parts.tobytes() if numbers else "\n".join(parts).encode()
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def tensors_digest(path: str | Path) -> str:
-    """Tells checkpoints apart by their tensors, the weights among them; "" for a file that is none.
+    """A digest of a checkpoint's tensors; "" for a file that is none.
 
-    By the checksums in the file's directory, so without reading it or importing torch.  The pickle beside the tensors
-    is left out: its bytes depend on whether a run was resumed, though what it says does not.
+    From the checksums in the zip file's directory, so without reading the tensors or importing torch.  The pickle
+    beside them is left out: its bytes depend on whether a run was resumed.
     """
     try:
         with zipfile.ZipFile(path) as file:
-            return digest(
-                sorted(f"{info.file_size} {info.CRC}" for info in file.infolist() if "/data/" in info.filename)
-            )
-    except (zipfile.BadZipFile, NotImplementedError):  # the second: of a version or a method that zipfile does not know
+            tensors = [info for info in file.infolist() if "/data/" in info.filename]
+    except (zipfile.BadZipFile, NotImplementedError):  # the second: a version of zip that Python does not know
         return ""
+    return digest(sorted(f"{info.file_size} {info.CRC}" for info in tensors))
 
 
 def changes(before: MadeFrom, now: MadeFrom) -> list[str]:
-    """Names of the things that differ, of those that both hold."""
+    """Names of what differs, of those that both hold."""
     return [name for name in before if name in now and before[name] != now[name]]

@@ -1,4 +1,4 @@
-"""One clear line for a user's mistake, and the exit code that scripts and shells can act on."""
+"""Errors of the user in one line, with an exit code."""
 
 import os
 import sys
@@ -20,10 +20,7 @@ class MisuseError(UserError):
 
 
 def one_line(text: str, longest: int = 400) -> str:
-    """Text for one line of a terminal: line breaks and control characters are escaped, long text is cut off.
-
-    File names come from strangers.
-    """
+    """Text for one line: line breaks and control characters, as in strangers' file names, are escaped, the rest cut."""
     plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return plain if len(plain) <= longest else f"{plain[: longest - 3]}..."
 
@@ -41,10 +38,10 @@ def run(main: Callable[[], int | None]) -> None:
         if "RANK" in os.environ:  # one process of several
             exit_at_once(error.exit_code)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        sys.stderr.close()
+        sys.exit(1)
     except OSError as error:
-        if isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
-            sys.stderr.close()
-            sys.exit(1)
         where = f": {error.filename}" if error.filename else ""
         print(f"{script}: {one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
         sys.exit(1)
@@ -54,7 +51,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def exit_at_once(code: int) -> NoReturn:
-    """End without taking anything down: in a process of a team that can wait for ever for one that has died."""
+    """End without cleaning up, which among several processes can wait for ever for one that has died."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

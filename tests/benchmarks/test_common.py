@@ -36,8 +36,8 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
     contenders = [Contender("a", "A", folder), Contender("b", "B", folder)]
-    time_in_turn(contenders, repeats=3, amount=5, warm_up=1)
-    assert (folder / "work.log").read_text() == "a1 b1 a5 b5 b5 a5 a5 b5 "
+    time_in_turn(contenders, repeats=3, amount=5)
+    assert (folder / "work.log").read_text() == "a5 b5 a5 b5 b5 a5 a5 b5 "
     for contender in contenders:
         assert len(contender.rounds) == 3
         assert 0 < min(contender.rounds) <= max(contender.rounds) < contender.cold
@@ -45,7 +45,7 @@ def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
 
 def test_a_contender_that_dies_is_named(folder):
     with pytest.raises(UserError, match="The bad one: its process ended"):
-        time_in_turn([Contender("bad", "The bad one", folder)], repeats=1, amount=1, warm_up=1)
+        time_in_turn([Contender("bad", "The bad one", folder)], repeats=1, amount=1)
 
 
 def test_ratios_compare_round_by_round():

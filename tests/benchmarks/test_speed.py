@@ -3,7 +3,7 @@
 import pytest
 
 TINY = (
-    "--arch mobilenet_v3_small --repeats 1 --img_cols 64 --clips 110 --batch_size 4 --steps 1 --warm_up 1 --tta 2 "
+    "--arch mobilenet_v3_small --repeats 1 --clips 110 --batch_size 4 --steps 1 "
     "--predicted 2 --wavs 3 --output results.md"
 )
 

@@ -107,3 +107,32 @@ def test_what_is_compiled_replays_graphs_where_it_can(monkeypatch, device, iter_
     args = argparse.Namespace(iter_size=iter_size, deterministic=False)
     assert graphs.quicken(model, graphs.Setup(args, torch.device(device), compiled=True)) is model
     assert modes == [mode]
+
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+LONG = graphs.COMPILE_PAYS
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "n_iter", "deterministic", "compiled"),
+    [(None, CUDA, LONG, False, True), (None, CUDA, LONG - 1, False, False), (None, CPU, LONG, False, False),
+     (None, CUDA, LONG, True, False), (True, CPU, 1, True, True), (False, CUDA, LONG, False, False)],
+)  # fmt: skip
+def test_long_runs_on_a_gpu_are_compiled_unless_told_otherwise(
+    monkeypatch, asked, device, n_iter, deterministic, compiled
+):
+    monkeypatch.setattr(graphs, "find_spec", lambda name: name)
+    monkeypatch.setattr(graphs.shutil, "which", lambda name: name)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    assert graphs.pick_compile(asked, device, n_iter, deterministic) == (compiled, "")
+
+
+@pytest.mark.parametrize("lacks", ["Triton", "C compiler", "GPU that Triton knows"])
+def test_what_keeps_a_long_run_from_being_compiled_is_said(monkeypatch, lacks):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(graphs, "find_spec", lambda name: None if lacks == "Triton" else name)
+    monkeypatch.setattr(graphs.shutil, "which", lambda name: None if lacks == "C compiler" else name)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 0) if "GPU" in lacks else (7, 0))
+    compiled, why = graphs.pick_compile(None, CUDA, LONG, False)
+    assert not compiled
+    assert f"no {lacks} here" in why

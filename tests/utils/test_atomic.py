@@ -9,6 +9,7 @@ import pytest
 from utils.atomic import atomic_write, try_outputs
 from utils.errors import MisuseError, UserError
 
+NO_FILES = "fifo", "tofifo", "tonull", "/dev/stdout", "/dev/fd/1"
 HOST, DEAD = socket.gethostname(), 2**22 + 1  # no process has this number
 
 
@@ -102,7 +103,7 @@ def odd(tmp_path):
     [
         ("loop", "symbolic links"),
         ("x" * 253, "too long"),  # for the name that it has until it is whole
-        *((name, "a device or a pipe") for name in ("fifo", "tofifo", "tonull", "/dev/stdout", "/dev/fd/1")),
+        *((name, "a device or a pipe") for name in NO_FILES),
         ("folder", "a folder"),
     ],
 )
@@ -130,10 +131,7 @@ def test_where_files_can_be_written_trying_leaves_nothing(tmp_path):
         ("loop", UserError, "symbolic links"),
         ("x" * 300, UserError, "too long"),
         ("x" * 253, UserError, "too long"),
-        *(
-            (name, MisuseError, "a device or a pipe")
-            for name in ("fifo", "tofifo", "tonull", "/dev/stdout", "/dev/fd/2")
-        ),
+        *((name, MisuseError, "a device or a pipe") for name in NO_FILES),
         ("folder", MisuseError, "a folder"),
     ],
 )

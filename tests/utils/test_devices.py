@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from utils import devices
-from utils.devices import address_room, pick_device, pick_precision
+from utils.devices import pick_device, pick_precision
 from utils.errors import MisuseError, UserError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -104,7 +103,7 @@ def backends():
     [({}, True, True), ({"same_shapes": False}, False, True), ({"deterministic": True}, False, False)],
 )
 def test_a_gpu_tries_algorithms_where_shapes_stay_and_rounds_where_bits_may_differ(backends, how, tries, tf32):
-    devices.set_up(CUDA, **how)
+    devices.set_up_device(CUDA, **how)
     assert torch.backends.cudnn.benchmark is tries
     assert torch.backends.cudnn.allow_tf32 is tf32
     assert torch.get_float32_matmul_precision() == ("high" if tf32 else "highest")
@@ -115,36 +114,8 @@ def test_a_gpu_tries_algorithms_where_shapes_stay_and_rounds_where_bits_may_diff
 def test_the_allocator_is_set_up_for_work_on_the_cpu_alone(monkeypatch, backends, device):
     calls = []
     monkeypatch.setattr(devices, "keep_freed_memory", lambda: calls.append(1))
-    devices.set_up(device)
+    devices.set_up_device(device)
     assert calls == [1] * (device == CPU)
-
-
-LONG = devices.COMPILE_PAYS
-
-
-@pytest.mark.parametrize(
-    ("asked", "device", "n_iter", "deterministic", "compiled"),
-    [(None, CUDA, LONG, False, True), (None, CUDA, LONG - 1, False, False), (None, CPU, LONG, False, False),
-     (None, CUDA, LONG, True, False), (True, CPU, 1, True, True), (False, CUDA, LONG, False, False)],
-)  # fmt: skip
-def test_long_runs_on_a_gpu_are_compiled_unless_told_otherwise(
-    monkeypatch, asked, device, n_iter, deterministic, compiled
-):
-    monkeypatch.setattr(devices, "find_spec", lambda name: name)
-    monkeypatch.setattr(devices.shutil, "which", lambda name: name)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
-    assert devices.pick_compile(asked, device, n_iter, deterministic) == (compiled, "")
-
-
-@pytest.mark.parametrize("lacks", ["Triton", "C compiler", "GPU that Triton knows"])
-def test_what_keeps_a_long_run_from_being_compiled_is_said(monkeypatch, lacks):
-    monkeypatch.delenv("CC", raising=False)
-    monkeypatch.setattr(devices, "find_spec", lambda name: None if lacks == "Triton" else name)
-    monkeypatch.setattr(devices.shutil, "which", lambda name: None if lacks == "C compiler" else name)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 0) if "GPU" in lacks else (7, 0))
-    compiled, why = devices.pick_compile(None, CUDA, LONG, False)
-    assert not compiled
-    assert f"no {lacks} here" in why
 
 
 @pytest.mark.parametrize(
@@ -164,7 +135,6 @@ def test_other_errors_than_those_of_a_gpu_are_left_alone():
 
 BLOCKS = """
 import resource, sys
-from pathlib import Path
 import torch
 from utils.devices import keep_freed_memory
 
@@ -175,46 +145,16 @@ def faults() -> int:
 if sys.argv[1] == "keep":
     keep_freed_memory()
 counts = [faults() for _ in range(30)]
-flags = [line.split()[1:] for line in Path("/proc/self/smaps").read_text().splitlines() if line.startswith("VmFlags")]
-print(counts[-1] - counts[-6], any("hg" in each for each in flags))
+print(counts[-1] - counts[-6])
 """
-GLIBC = platform.libc_ver()[0] == "glibc"
-HUGE = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def thirty_blocks(how: str) -> tuple[int, bool]:
-    """Page faults of the last five of thirty large blocks, and whether any memory is to have huge pages."""
-    root = Path(__file__).parents[2]
-    foreign = ("LD_PRELOAD", "MALLOC_", "GLIBC_")  # which may stand for another allocator, or one set up otherwise
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
-    done = subprocess.run(
-        [sys.executable, "-c", BLOCKS, how],
-        cwd=root,
-        env=clean,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
+def test_freed_memory_is_used_again(process, request, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("LD_PRELOAD", "MALLOC_", "GLIBC_")):  # another allocator, or one set up otherwise
+            monkeypatch.delenv(name)
+    kept, given_back = (
+        int(process(request.config.rootpath, sys.executable, "-c", BLOCKS, how).out) for how in ("keep", "give back")
     )
-    count, huge = done.stdout.split()
-    return int(count), huge == "True"
-
-
-@pytest.mark.skipif(not GLIBC, reason="the allocator is not glibc's")
-def test_freed_memory_is_used_again():
-    kept, given_back = thirty_blocks("keep")[0], thirty_blocks("give back")[0]
     assert kept < 100 < given_back
-
-
-@pytest.mark.skipif(not GLIBC, reason="the allocator is not glibc's")
-@pytest.mark.skipif(not HUGE.exists(), reason="this system has no huge pages")
-def test_memory_is_to_have_huge_pages():
-    assert thirty_blocks("keep")[1]
-    assert not thirty_blocks("give back")[1]
-
-
-@pytest.mark.skipif(not GLIBC, reason="the allocator is not glibc's")
-def test_no_addresses_are_taken_where_they_are_limited(monkeypatch):
-    assert address_room() > 1 << 30
-    monkeypatch.setattr("resource.getrlimit", lambda _: (20 << 30, 20 << 30))
-    assert address_room() == 0
