@@ -19,12 +19,9 @@ NETWORKS = [(arch, False) for arch in ARCHS] + [(arch, True) for arch in RESNETS
 
 @pytest.mark.parametrize(
     ("arch", "use_cbam", "parameters", "gmac"),
-    [
-        ("resnet18", True, 11_326_088, 1.076),
-        ("resnet18", False, 11_236_208, 1.076),
-        ("mobilenet_v3_large", False, 4_304_224, 0.114),
-    ],
-)
+    [("resnet18", True, 11_326_088, 1.076), ("resnet18", False, 11_236_208, 1.076),
+     ("mobilenet_v3_large", False, 4_304_224, 0.114)],
+)  # fmt: skip
 def test_parameters_with_80_classes_and_cost_of_a_crop(arch, use_cbam, parameters, gmac):
     model = get_model(arch, 80, use_cbam=use_cbam).eval()
     assert sum(weights.numel() for weights in model.parameters()) == parameters
