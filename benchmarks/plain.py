@@ -2,13 +2,11 @@
 
 One .npy per clip, read by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the samples; a
 loss that is looked at after every step; float32, the contiguous memory format, the allocator as it comes; prediction
-clip by clip; librosa on one core.  The network is the repository's, but for the stem's last ReLU6 and CBAM,
-which are written as usual; the results are the same (tests/benchmarks).
+clip by clip; librosa on one core.  The network is the repository's, and the results are the same (tests/benchmarks).
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision.models import ResNet
 
 from loaders.clips import Clips
 from loaders.pool import Pool
-from models import cbam
 
 
 def features(n: int) -> None:
@@ -71,31 +67,6 @@ class ClipFiles(Dataset):
         start = int(torch.randint(clip.shape[1] - self.width + 1, ()))
         crop = np.ascontiguousarray(clip[:, start : start + self.width])
         return torch.from_numpy(crop)[None], self.targets[int(self.paths[index].stem)]
-
-
-def channel_gate(gate: cbam.ChannelGate, x: Tensor) -> Tensor:
-    """cbam.ChannelGate by the functions that torch has for it."""
-    average = F.adaptive_avg_pool2d(x, 1).flatten(1)
-    top = F.adaptive_max_pool2d(x, 1).flatten(1)
-    return x * torch.sigmoid(gate.mlp(average) + gate.mlp(top))[:, :, None, None]
-
-
-def spatial_gate(gate: cbam.SpatialGate, x: Tensor) -> Tensor:
-    """cbam.SpatialGate likewise."""
-    pooled = torch.cat([torch.max(x, dim=1, keepdim=True)[0], torch.mean(x, dim=1, keepdim=True)], dim=1)
-    return x * torch.sigmoid(gate.norm(gate.conv(pooled)))
-
-
-def plainly(model: nn.Module) -> nn.Module:
-    """Write a network, in place, as usual: ReLU6 before pooling, CBAM by torch's own functions, the same parameters."""
-    if isinstance(model, ResNet):
-        model.relu, model.maxpool = nn.ReLU6(inplace=True), model.maxpool[0]
-    for module in list(model.modules()):
-        if isinstance(module, cbam.ChannelGate):
-            module.forward = partial(channel_gate, module)
-        elif isinstance(module, cbam.SpatialGate):
-            module.forward = partial(spatial_gate, module)
-    return model
 
 
 def trainer(model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.device) -> Callable[[int], None]:

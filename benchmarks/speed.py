@@ -21,7 +21,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from torch import nn
 
 import train
 from benchmarks import plain
@@ -162,12 +161,9 @@ def bare_steps(args: argparse.Namespace) -> Work:
 
 
 def plain_steps(args: argparse.Namespace) -> Work:
-    model, clips = plain_model(build(args)), plain.ClipFiles(Path("plain"), args.img_cols)
+    model = build(args).model.to(memory_format=torch.contiguous_format)
+    clips = plain.ClipFiles(Path("plain"), args.img_cols)
     return plain.trainer(model, clips, args.batch_size, pick_device(args.device))
-
-
-def plain_model(training: Training) -> nn.Module:
-    return plain.plainly(training.model.to(memory_format=torch.contiguous_format))
 
 
 def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
@@ -181,7 +177,8 @@ def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
 
 def plain_predictions(args: argparse.Namespace) -> Work:
     training = build(args)
-    model, how = plain_model(training), (args.img_cols, args.tta, training.setup.device)
+    model = training.model.to(memory_format=torch.contiguous_format)
+    how = args.img_cols, args.tta, training.setup.device
     return lambda n: plain.predict(model, plain.arrays(some_clips(training, n)), *how)
 
 
