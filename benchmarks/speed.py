@@ -169,8 +169,9 @@ def bare_steps(args: argparse.Namespace) -> Work:
 
 def plain_steps(args: argparse.Namespace) -> Work:
     training = build(args)
+    model = training.model.to(memory_format=torch.contiguous_format)
     clips = plain.ClipFiles(Path("plain"), training.setup.args.img_cols)
-    return plain.trainer(training.model, clips, args.batch_size, training.setup.device)
+    return plain.trainer(model, clips, args.batch_size, training.setup.device)
 
 
 def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
@@ -185,8 +186,9 @@ def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
 
 def plain_predictions(args: argparse.Namespace) -> Work:
     training = build(args)
+    model = training.model.to(memory_format=torch.contiguous_format)
     how = training.setup.args.img_cols, TTA, training.setup.device
-    return lambda n: plain.predict(training.model, plain.arrays(some_clips(training, n)), *how)
+    return lambda n: plain.predict(model, plain.arrays(some_clips(training, n)), *how)
 
 
 def some_clips(training: Training, n: int) -> Clips:
