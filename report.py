@@ -32,7 +32,7 @@ def main() -> int:
 
 def sections(results: Results, args: argparse.Namespace) -> list[Section]:
     """The parts of the page for which there are data."""
-    audio = AudioSettings(results.settings["sampling_rate"], args.img_rows)
+    audio = AudioSettings(results.settings["sampling_rate"], results.settings["img_rows"])
     parts = [scores_section(results), training_section(results)]
     if "val" in results.tables:
         parts += [classes_section(results), confusion_section(results), calibration_section(results)]

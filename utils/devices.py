@@ -69,6 +69,11 @@ def precision_name(dtype: torch.dtype) -> str:
     return next(name for name, each in DTYPES.items() if each == dtype)
 
 
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Convolutions and matrix products in this precision."""
+    return torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32)
+
+
 def multiplies_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products in bfloat16; elsewhere torch emulates them."""
     if device.type == "cuda":
