@@ -21,7 +21,7 @@ from utils.cli import positive_int, seed
 from utils.digests import MadeFrom, changes, digest, tensors_digest
 from utils.errors import UserError
 
-Folds = dict[Path, Predictions]  # the folds of one training, by file
+Folds = dict[Path, Predictions]  # the folds of one training in their order, by file
 Runs = dict[str, Folds]  # by name, ARCH_RATE_FOLDS; where there are several folders, the name begins with the folder
 REMEDY = "run test.py on them, or go on without with --allow_missing"
 
@@ -96,7 +96,11 @@ def _find(args: argparse.Namespace, split: str) -> Runs:
                 raise UserError(f"{path} holds no valid {wrong[0]}; predict that fold again")
             prefix = f"{folder}/" if len(args.prediction_dir) > 1 else ""
             runs.setdefault(prefix + run_name(made), {})[path] = predictions
-    return runs
+    return {name: dict(sorted(folds.items(), key=_fold_num)) for name, folds in runs.items()}
+
+
+def _fold_num(item: tuple[Path, Predictions]) -> int:
+    return item[1].args["fold_num"]
 
 
 def _wanted(args: argparse.Namespace, split: str) -> dict[str, object]:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from loaders.layouts import Corpus
 from predicting.merging import Runs, merge_folds, read_runs
 from predicting.paths import checkpoint_path, log_path
+from predicting.prediction_file import Predictions
 from predicting.splits import SPLITS
 from utils.digests import changes, tensors_digest
 from utils.errors import UserError
@@ -40,6 +42,13 @@ class Results:
         """Arguments of the first fold."""
         return next(iter(next(iter(self.any_runs.values())).values())).args
 
+    def folds(self, split: str) -> Iterator[tuple[str, Path, Predictions]]:
+        """What the page calls a fold, its file, and its predictions of the split; none of a split that is absent."""
+        for run, folds in self.runs.get(split, {}).items():
+            for path, fold in folds.items():
+                name = f"fold {fold.args['fold_num']}"
+                yield name if len(self.any_runs) == 1 else f"{run} {name}", path, fold
+
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels and out-of-fold probabilities of the curated clips, both (N, C)."""
         fnames, probabilities = self.tables["val"]
@@ -50,44 +59,38 @@ def read_results(args: argparse.Namespace, corpus: Corpus) -> Results:
     """Read all that the chosen runs left.  Raises UserError if there is nothing, or if files do not belong together."""
     splits = [split for split, subset in SPLITS.items() if subset in corpus.subsets]
     runs = read_runs(args, splits, corpus, "report on")
-    _check_one_training(runs)
     results = Results(corpus, runs, {split: merge_folds(own, corpus, split) for split, own in runs.items()})
+    _check_one_training(results)
     _read_training(results, args.checkpoint_dir)
     return results
 
 
-def fold_name(results: Results, run: str, fold: int) -> str:
-    """What the page calls a fold."""
-    return f"fold {fold}" if len(results.any_runs) == 1 else f"{run} fold {fold}"
-
-
-def _check_one_training(runs: dict[str, Runs]) -> None:
+def _check_one_training(results: Results) -> None:
     """Refuse a fold whose splits were predicted with different checkpoints: the page would mix two networks."""
-    seen: dict[tuple[str, int], tuple[Path, dict[str, Any]]] = {}
-    for name, path, fold in ((n, p, f) for own in runs.values() for n, folds in own.items() for p, f in folds.items()):
+    seen: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for name, path, fold in (each for split in results.runs for each in results.folds(split)):
         training = {key: value for key, value in fold.args.items() if key not in PER_SPLIT}
-        first, other = seen.setdefault((name, fold.args["fold_num"]), (path, training))
+        first, other = seen.setdefault(name, (path, training))
         if wrong := [key for key in {**training, **other} if training.get(key) != other.get(key)]:
             values = f"{wrong[0]} {training.get(wrong[0])}, {first} with {other.get(wrong[0])}"
             raise UserError(f"{path} was made with {values}; predict both with the same checkpoint")
 
 
 def _read_training(results: Results, checkpoint_dir: str | None) -> None:
-    for run, folds in results.any_runs.items():
-        for fold in sorted(folds.values(), key=lambda fold: fold.args["fold_num"]):
-            predicted_by = Path(str(fold.args.get("model_path", "")))
-            folder = Path(checkpoint_dir or predicted_by.parent)
-            checkpoint, made_from = folder / predicted_by.name, fold.args.get("made_from", {})
-            if made_from and checkpoint.exists() and changes(made_from, {"the checkpoint": tensors_digest(checkpoint)}):
-                print(f"leaving out the log of {checkpoint}: it did not make these predictions")
-                continue
-            names = argparse.Namespace(**(fold.args | {"checkpoint_dir": folder}))
-            if log := _read_log(log_path(names)):
-                results.logs[fold_name(results, run, fold.args["fold_num"])] = log
-            if not results.trained_with and checkpoint_path(names, "best").exists():
-                from predicting.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
+    for name, _, fold in results.folds(next(iter(results.runs))):
+        predicted_by = Path(str(fold.args.get("model_path", "")))
+        folder = Path(checkpoint_dir or predicted_by.parent)
+        checkpoint, made_from = folder / predicted_by.name, fold.args.get("made_from", {})
+        if made_from and checkpoint.exists() and changes(made_from, {"the checkpoint": tensors_digest(checkpoint)}):
+            print(f"leaving out the log of {checkpoint}: it did not make these predictions")
+            continue
+        names = argparse.Namespace(**(fold.args | {"checkpoint_dir": folder}))
+        if log := _read_log(log_path(names)):
+            results.logs[name] = log
+        if not results.trained_with and checkpoint_path(names, "best").exists():
+            from predicting.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
 
-                results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
+            results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
