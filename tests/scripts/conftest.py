@@ -67,7 +67,7 @@ def run_tag(script, tagger):
 def tag(module_of, tagger, monkeypatch):
     """tag.py's function, beside the checkpoints."""
     monkeypatch.chdir(tagger)
-    return lambda *args, **how: module_of("tag.py").tag(*args, use_cuda=False, **how)
+    return lambda *args, **how: module_of("tag.py").tag(*args, device="cpu", **how)
 
 
 @pytest.fixture

@@ -311,6 +311,6 @@ def test_a_checkpoint_that_is_none_is_refused(run_tag, template, tmp_path):
 
 
 def test_the_function_is_imported_under_the_name_of_the_script(process, request, tagger, template):
-    code = f"from tag import tag; print(len(tag({str(template / 'test')!r}, use_cuda=False)))"
+    code = f"from tag import tag; print(len(tag({str(template / 'test')!r}, device='cpu')))"
     done = process(tagger, sys.executable, "-c", code, PYTHONPATH=str(request.config.rootpath))
     assert done.out == f"{len(read_corpus(template).subset('test').fnames)}\n", done.err
