@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loaders.layouts import Corpus, read_corpus
+from loaders.layouts import read_corpus
 from predicting.prediction_file import Predictions, save_predictions
 from tests.published import KINDS, publish
 from utils.errors import UserError
@@ -81,23 +81,6 @@ def test_the_report_shows_a_confusion_matrix_and_the_metrics(merge, script, tmp_
     assert "CV accuracy" in html
 
 
-@pytest.mark.parametrize(
-    ("text", "ok"),
-    [
-        ("fname,label\nx,c a\ny,b a\n", True),
-        ("fname,label\ny,b a\nx,c a\n", False),
-        ("fname,label\nx,c a\n", False),
-        ("fname,labels\nx,c a\ny,b a\n", False),
-        ("fname,label\nx,c\ny,b a\n", False),
-        ("fname,label\nx,c c\ny,b a\n", False),
-        ("fname,label\nx,c d\ny,b a\n", False),
-        ("fname,label\nx,c a b\ny,b a\n", False),
-    ],
-)
-def test_a_table_of_labels_is_read_back_before_it_is_written(module_of, text, ok):
-    check, corpus = module_of("merge.py").check_labels, Corpus(["a", "b", "c"], labels_in_submission=2)
-    if ok:
-        check(text, ["x", "y"], corpus)
-    else:
-        with pytest.raises(UserError):
-            check(text, ["x", "y"], corpus)
+def test_class_names_with_blanks_cannot_stand_in_a_list_of_labels(module_of):
+    with pytest.raises(UserError, match="'a b' cannot be in a submission of labels"):
+        module_of("merge.py").refuse_blanks(["a", "a b"])
