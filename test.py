@@ -122,7 +122,7 @@ def parse_args() -> argparse.Namespace:
         "--precision",
         default="auto",
         choices=PRECISIONS,
-        help="auto: that of the training, if the device can; else as train.py",
+        help="auto: as in the training where the device can",
     )
     known = parser.add_argument_group("known from the checkpoint (a flag that contradicts it is an error)")
     known.add_argument("--dataset", help="a name in config.json")

@@ -37,7 +37,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     what.add_argument(
         "--model_path",
         nargs="+",
-        help="checkpoints whose predictions to take, instead of the four flags above; without the flag: as those say",
+        help="checkpoints, to take their predictions; without the flag: those that the four flags above describe",
     )
     what.add_argument(
         "--prediction_dir",

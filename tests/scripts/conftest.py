@@ -141,18 +141,8 @@ def make_repository(tmp_path_factory, template, request):
 
     def make(dataset: str = "tiny") -> Path:
         root = tmp_path_factory.mktemp("repository")
-        for name in (
-            "loaders",
-            "losses",
-            "models",
-            "predicting",
-            "training",
-            "utils",
-            "train.py",
-            "test.py",
-            "merge.py",
-            "run.sh",
-        ):
+        rooms = ("loaders", "losses", "models", "predicting", "training", "utils")
+        for name in (*rooms, "train.py", "test.py", "merge.py", "run.sh"):
             source = request.config.rootpath / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
         shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
