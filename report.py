@@ -45,12 +45,10 @@ def sections(results: Results, args: argparse.Namespace) -> list[Section]:
 
 def describe(results: Results) -> str:
     """One sentence about the run and the data."""
-    runs = [
-        f"{args['arch']}, {args['num_folds']} folds of {args.get('n_iter', '?')} steps"
-        for args in (next(iter(folds.values())).args for folds in results.any_runs.values())
-    ]
-    names = {"train_curated": "curated", "train_noisy": "noisy", "test": "test"}
-    clips = [f"{len(subset.fnames):,} {names[name]}" for name, subset in results.corpus.subsets.items()]
+    first = [next(iter(folds.values())).args for folds in results.any_runs.values()]
+    runs = [f"{args['arch']}, {args['num_folds']} folds of {args.get('n_iter', '?')} steps" for args in first]
+    subsets = results.corpus.subsets.items()
+    clips = [f"{len(subset.fnames):,} {name.removeprefix('train_')}" for name, subset in subsets]
     return f"{' + '.join(runs)}. {', '.join(clips)} clips of {len(results.corpus.class_names)} classes."
 
 

@@ -34,9 +34,8 @@ def tag(
     """A table with a row per file (by path) and a column per class: probabilities, NaN where a file is silent.
 
     paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
-    ones of the one run in `checkpoints/`.  device: auto, cpu or cuda.  A file that cannot be used has no row, and is
-    warned of with the reason; one that can be used though something is odd about it, channels that cancel out say, is
-    warned of as well.
+    ones of the one run in `checkpoints/`.  device: auto, cpu or cuda.  A file that cannot be used has no row; it is
+    warned of with the reason, and so is one that is used though something is odd about it.
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
     model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
@@ -108,19 +107,13 @@ def parse_args() -> argparse.Namespace:
     what = parser.add_argument_group("what")
     what.add_argument("files", nargs="*", help="sound files, and folders to search for them")
     what.add_argument(
-        "--model_path",
-        nargs="+",
-        help="checkpoints to average; without the flag: the best ones of the only run in checkpoints/",
+        "--model_path", nargs="+", help="checkpoints to average; without the flag: the run in checkpoints/"
     )
     out = parser.add_argument_group("output")
     out.add_argument("--top", type=positive_int, default=5, help="labels to print per file")
     out.add_argument("--csv", metavar="PATH", help="table to write: a row per file, a column per class")
     out.add_argument("--json", metavar="PATH", help="the same as JSON")
-    out.add_argument(
-        "--timeline",
-        metavar="PATH",
-        help="folder for a picture (.png) and a table (.csv) of each file's scores per second; for one file: NAME.png",
-    )
+    out.add_argument("--timeline", metavar="PATH", help="scores per second as .png and .csv: a folder, or NAME.png")
     out.add_argument("--export", metavar="PATH", help="write the network of one checkpoint as ONNX, and tag nothing")
     how = parser.add_argument_group("how")
     how.add_argument(

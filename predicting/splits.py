@@ -12,7 +12,7 @@ import numpy as np
 from loaders.layouts import Corpus
 from predicting.metrics import lwlrap
 from predicting.prediction_file import Predictions, load_predictions
-from predicting.scores import describe_further, describe_test
+from predicting.scores import describe_test, further
 from utils.digests import ALL_LABELS, digest, tensors_digest
 from utils.errors import UserError
 
@@ -87,7 +87,8 @@ def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
     subset = corpus.subset(SPLITS[split])
     if split == "val":
         truth = subset.truth_of(predictions.fnames)
-        more = describe_further(truth, scores, corpus.metrics)
+        others = further(truth, scores, corpus.metrics)
+        more = "".join(f"  {metric} {value:.4f}" for metric, value in others.items())
         print(f"lwlrap of the held-out clips: {lwlrap(truth, scores):.4f}{more}")
     elif split == "test" and (line := describe_test(subset, scores, corpus.metrics)):
         print(line)

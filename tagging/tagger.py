@@ -50,13 +50,11 @@ def find_audio(paths: Iterable[str | Path]) -> list[Path]:
     """Files as named, and the sound files in folders (see `list_sounds`), sorted; each once."""
     found: list[Path] = []
     for path in map(Path, paths):
-        if os.path.isdir(path):  # which takes names that no file system does
-            inside = sorted(path / name for name in list_sounds(path))
-            if not inside:
-                raise UserError(f"{path} holds no sound files")
-            found += inside
-        else:
-            found.append(path)
+        is_folder = os.path.isdir(path)  # unlike Path.is_dir, takes names that are too long for a file system
+        inside = sorted(path / name for name in list_sounds(path)) if is_folder else [path]
+        if not inside:
+            raise UserError(f"{path} holds no sound files")
+        found += inside
     return list(dict.fromkeys(found))
 
 

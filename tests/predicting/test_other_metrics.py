@@ -8,7 +8,7 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from predicting.metrics import METRICS, lwlrap
-from predicting.scores import describe_further, further
+from predicting.scores import further
 
 ONE = np.eye(4, dtype=bool)[[0, 1, 2, 3]]
 RANKED = np.array([[4, 3, 2, 1], [4, 3, 2, 1], [4, 3, 2, 1], [4, 3, 2, 1]]) / 4
@@ -46,4 +46,4 @@ def test_what_is_not_defined_is_left_out():
     truth, scores = np.ones((2, 3), bool), np.random.default_rng(0).random((2, 3))
     assert lwlrap(truth, scores) == 1
     assert further(truth, scores, ["mAP", "d-prime"]) == {}
-    assert describe_further(ONE, RANKED, ["accuracy", "mAP@3"]) == "  accuracy 0.2500  mAP@3 0.4583"
+    assert list(further(ONE, RANKED, ["accuracy", "mAP@3"])) == ["accuracy", "mAP@3"]
