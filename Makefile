@@ -2,10 +2,6 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-DEMO_FLAGS := --arch resnet18 --img_rows 32 --img_cols 64 --batch_size 16 --n_iter 210 --eval_freq 105 \
-	--recipe improved --loss bce+lovasz --curated_share 0.75 --fine_tune 0 --shift_share 0 --no-use_mix_up --no-use_spec_aug \
-	--no-fold_seeds
-
 define PLAN_OF_DEMO
 What this will do, in about 4 minutes after the install on two slow cores:
   install into .venv (once; a download of about 1 GB)      some minutes
@@ -36,7 +32,7 @@ demo: plan_of_demo .venv/installed ## the whole loop on a corpus that it makes, 
 	@echo; echo "== the corpus"
 	$(BIN)/python demo/corpus.py --out datasets/demo --seed 0
 	@echo; echo "== features, training, predictions, merging"
-	TTA=4 SPLITS="val test train_noisy" PYTHON="$(CURDIR)/$(BIN)/python" ./run.sh demo 2 $(DEMO_FLAGS)
+	TTA=4 SPLITS="val test train_noisy" PYTHON="$(CURDIR)/$(BIN)/python" ./run.sh demo 2 --recipe demo
 	@echo; echo "== the report"
 	$(BIN)/python report.py --dataset demo --img_rows 32 --img_cols 64 --output "$(CURDIR)/report.html"
 	@echo; echo "$$AFTER_DEMO"

@@ -19,7 +19,7 @@ from tagging.outputs import check_outputs, describe, name_pictures, write_csv, w
 from tagging.tagger import find_audio, tag_files
 from tagging.timeline import write_timeline
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import PRECISION_HELP, PRECISIONS, set_up, told_in_one_line
+from utils.devices import PRECISION_HELP, PRECISIONS, gpu_errors_in_one_line, set_up_device
 from utils.errors import MisuseError, one_line, run
 
 
@@ -50,7 +50,7 @@ def tag(
     return pd.DataFrame(scores, index, ensemble.class_names)
 
 
-@told_in_one_line()
+@gpu_errors_in_one_line()
 def main() -> int:
     args = parse_args()
     if args.export is not None:
@@ -61,7 +61,7 @@ def main() -> int:
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
     device = choose_device(args.device)
-    set_up(device, same_shapes=False)
+    set_up_device(device, same_shapes=False)
     ensemble = build_ensemble(read_checkpoints(args.model_path), device, args.precision)
 
     scored, failed = [], 0

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from loaders import get_data_path
-from loaders.freesound_loader import usable_clips
+from loaders.clips import usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from predicting.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
@@ -18,13 +18,13 @@ from predicting.splits import SPLITS, check_classes, clips_of, describe, fill_in
 from predicting.tta import ONE_PASS, SHARED, Prepared, predict, prepare, shift_of
 from utils.atomic import try_outputs
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
-from utils.devices import PRECISIONS, pick_precision, set_up, told_in_one_line
+from utils.devices import PRECISIONS, gpu_errors_in_one_line, pick_precision, set_up_device
 from utils.errors import MisuseError, UserError, run
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # flags that the checkpoint knows
 
 
-@told_in_one_line()
+@gpu_errors_in_one_line()
 def main() -> int:
     args = parse_args()
     args.model_path = find_checkpoint(args.model_path)
@@ -51,7 +51,7 @@ def main() -> int:
             continue
         if network is None:
             print(f"{device}, {why_precision}", flush=True)
-            set_up(device, same_shapes=args.tta not in ONE_PASS)
+            set_up_device(device, same_shapes=args.tta not in ONE_PASS)
             built = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
             network = prepare(built, args.tta, trained.img_rows, trained.img_cols)
         scored = predict(

@@ -12,142 +12,135 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
 
 import argparse
-import json
+import contextlib
 import os
+import signal
 import subprocess
-import time
-from datetime import timedelta
+from dataclasses import replace
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from benchmarks.common import (
-    MODES,
-    machine,
-    markdown,
-    package_versions,
-    refuse_mode,
-    stand_in_for_audio_packages,
-)
+import numpy as np
+import torch
+
+import train
+from benchmarks import speed
+from benchmarks.common import PYTHON, ROOT, Contender, Row, machine, publish, script, serve
 from benchmarks.synthetic import write_dataset
 from loaders.pcen import AudioSettings
-from models import ARCHS
-from utils.cli import make_parser, positive_float, positive_int
-from utils.devices import PRECISION_HELP, PRECISIONS, pick_device, pick_precision, precision_name
+from predicting.checkpoint import load_checkpoint
+from predicting.tta import predict
+from training.setup import Training, build_pool
+from utils.cli import make_parser, positive_int
+from utils.devices import DTYPES, PRECISION_HELP, PRECISIONS, pick_device, pick_precision, precision_name, set_up_device
 from utils.errors import UserError, run
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDS, STEPS = 5, 40_000  # of the README's training
-Facts = dict[str, Any]  # what a part measured
+LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
+PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between precisions
+CHECKED = ("--batch_size", 16)  # small, since the CPU takes part
 
 
 def main() -> int:
     args = parse_args()
-    device = pick_device(args.device)
-    args.precision = precision_name(pick_precision(args.precision, device, args.arch)[0])
     if args.worker:
-        stand_in_for_audio_packages()
-        from benchmarks import gpu_work  # which imports train.py
-
-        part, _, args.mode = args.worker.partition(" ")
-        print(json.dumps(gpu_work.PARTS[part](args, device)))
+        serve(lambda: (lambda _: checks(args)) if args.worker == "checks" else speed.waited_for(args))
         return 0
-    began, found, left_out = time.monotonic(), {}, []
-    with TemporaryDirectory() as folder:
-        write_dataset(Path(folder), args.clips, AudioSettings(n_mels=args.img_rows))
-        for part in ["checks", *(f"speed {mode}" for mode in args.modes), "others"]:
-            spent = time.monotonic() - began
-            if spent > 60 * args.minutes:
-                left_out.append(part)
-                continue
-            print(f"{part} ({spent:.0f} s so far)", flush=True)
-            found[part] = in_a_process(part, args, Path(folder))
-    text = page(args, found, left_out, time.monotonic() - began)
-    print(f"\n{text}", flush=True)
-    card = machine(args.device).lower().replace(" ", "_")
-    output = args.output or (ROOT / "benchmarks" / f"gpu_{card}.md" if args.device == "cuda" else None)
-    if output:
-        output.write_text(text, encoding="utf-8")
-    return int(not found.get("checks", {}).get("passed", False))
+    if args.output or args.device == "cuda":
+        card = machine(args.device).lower().replace(" ", "_")
+        args.output = (args.output or ROOT / "benchmarks" / f"gpu_{card}.md").resolve()
+        args.output.write_text("# On a GPU\n\nWritten by `python benchmarks/gpu.py`.\n\n", encoding="utf-8")
+    with TemporaryDirectory() as name, contextlib.chdir(name):
+        os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
+        write_dataset(Path(), args.clips, AudioSettings(n_mels=args.img_rows))
+        checked = Contender("checks", "checks")
+        with checked.start():
+            checked.work(1)
+        publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
+        for mode in args.modes:
+            try:
+                speed.compare("Training step", ("step", "bare"), argparse.Namespace(**vars(args) | {"mode": mode}))
+            except UserError as error:
+                publish("Training step", mode, [{"not measured": str(error)}], args)
+        speed.compare("Prediction", ("validation", "crops", "shared", "whole"), args, args.predicted)
+    return int(any(row["passed"] == "NO" for row in checked.result))
 
 
-def in_a_process(part: str, args: argparse.Namespace, folder: Path) -> Facts:
-    """What a part measures in a process of its own, so that none inherits another's settings or memory."""
-    command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--worker", part]
-    limit = 60 * args.minutes + 60
-    cache = str(folder / part.replace(" ", "_"))  # of compiled kernels: with another process's, cold would not be cold
-    caches = {"TORCHINDUCTOR_CACHE_DIR": cache, "TRITON_CACHE_DIR": cache}
-    how = {"cwd": folder, "env": os.environ | caches, "stdout": subprocess.PIPE, "text": True, "timeout": limit}
-    try:
-        done = subprocess.run(command, check=False, **how)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"was not done after {limit:.0f} s"}
-    try:
-        return json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        if part == "checks":
-            raise UserError("the checks ended without a result; what they said stands above") from None
-        return {"failed": f"ended with exit code {done.returncode}"}
-
-
-def page(args: argparse.Namespace, found: dict[str, Facts], left_out: list[str], seconds: float) -> str:
-    """All of it as Markdown."""
-    facts = f"{machine(args.device)}; {package_versions()}; "
-    facts += f"{args.arch}, crops {args.img_rows} x {args.img_cols}, batch {args.batch_size}, {args.precision}, "
-    facts += f"{args.clips:,} clips of random features; n = {args.repeats} rounds of {args.steps} steps"
-    checks = found.get("checks", {})
-    parts = [
-        "# On a GPU",
-        f"Written by `python benchmarks/gpu.py` in {seconds:.0f} s. {facts}.",
-        "## Whether it computes the same",
-        markdown(checks["rows"]) if "rows" in checks else f"Not known: it {checks.get('failed', 'was left out')}.",
-        "## How fast",
+def checks(args: argparse.Namespace) -> list[Row]:
+    """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
+    device = pick_device(args.device)
+    set_up_device(device, deterministic=True)
+    (on_cpu, _), (there, training) = losses(args, "cpu"), losses(args, args.device)
+    rows = [
+        row(f"losses of {args.check_steps} whole steps in fp32 against the CPU", apart(there, on_cpu), LOSS_TOLERANCE),
+        row("batches gathered in the host's memory against those on the device", gathered(training)),
     ]
-    if rows := [speed_row(mode, found[f"speed {mode}"]) for mode in args.modes if f"speed {mode}" in found]:
-        parts += [markdown(rows), "Goal on an H100: at least 0.90 of the bare compiled network; five folds in under 20 "
-                  "minutes, without compilation under 30. Validation apart."]  # fmt: skip
-    others = found.get("others", {})
-    parts += [markdown(others["rows"])] if "rows" in others else []
-    failed = [f"{part} {facts['failed']}" for part, facts in found.items() if "failed" in facts]
-    parts += [f"Not measured: {'; '.join(failed)}."] if failed else []
-    parts += [f"Left out after {args.minutes:g} minutes: {', '.join(left_out)}."] if left_out else []
-    return "\n\n".join(parts) + "\n"
+    torch.use_deterministic_algorithms(False)
+    if device.type == "cuda":  # before TF32 is allowed
+        recorded, _ = losses(args, args.device, "recorded")
+        rows.append(row("losses by recorded graphs against eager ones", apart(recorded, there), LOSS_TOLERANCE))
+    rows.append(row("resume with --deterministic: tensors that differ in a bit", resumed_differently(args)))
+    set_up_device(device)
+    names = ["fp32", "bf16", *(["fp16"] if device.type == "cuda" else [])]
+    sizes = args.img_cols, args.batch_size, device
+    tables = [predict(training.model, training.held_out, *sizes, precision=DTYPES[name]) for name in names]
+    for name, table in zip(names[1:], tables[1:], strict=True):
+        off = float(np.abs(table - tables[0]).mean() / tables[0].mean())
+        rows.append(row(f"probabilities in {name} against fp32, on average", off, PROBABILITY_TOLERANCE))
+    return rows
 
 
-def speed_row(mode: str, facts: Facts) -> dict[str, str]:
-    """A line of the table of steps."""
-    if "failed" in facts:
-        cells = ["", "", "", "", "", facts["failed"]]
-    else:
-        whole = timedelta(seconds=round(FOLDS * (facts["cold"] + STEPS * facts["step"])))
-        cells = [f"{1000 * facts[name]:.4g}" for name in ("step", "bare")]
-        cells += [f"{facts['share']:.2f} ({facts['low']:.2f}..{facts['high']:.2f})", f"{facts['memory'] / 2**30:.2f}"]
-        cells += [f"{facts['cold']:.3g}", str(whole)]
-    names = ["ms a step", "ms of the bare network", "of its speed", "peak GiB", "s to the first steps",
-             f"{FOLDS} folds x {STEPS:,} steps would take"]  # fmt: skip
-    return {"network": mode} | dict(zip(names, cells, strict=True))
+def row(check: str, difference: float, tolerance: float = 0) -> Row:
+    passed = "yes" if difference <= tolerance else "NO"
+    return {"check": check, "difference": f"{difference:.1e}", "at most": f"{tolerance:g}", "passed": passed}
+
+
+def losses(args: argparse.Namespace, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
+    """Losses (steps,) of train.py's step in fp32 without dropout, and the training after them."""
+    how = argparse.Namespace(**vars(args) | {"device": device, "mode": mode, "precision": "fp32"})
+    training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", args.check_steps)
+    return torch.stack([train.train_step(training, step).cpu() for step in range(args.check_steps)]), training
+
+
+def apart(made: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest relative difference."""
+    return float(((made - expected).abs() / expected.abs()).max())
+
+
+def gathered(training: Training) -> float:
+    """The largest difference of inputs between the batches as they are, and from features that stay in files."""
+    from_files = replace(training.batches, clips=build_pool(training.setup.args).clips)
+    return max(float((training.batches(n)[0] - from_files(n)[0]).abs().max()) for n in range(3))
+
+
+def resumed_differently(args: argparse.Namespace) -> int:
+    """How many tensors differ between a whole run and one that was stopped after its first step and resumed."""
+    flags = [*speed.training_words(args), *CHECKED, "--device", args.device, "--deterministic"]
+    flags += ["--n_iter", 20, "--eval_freq", 0, "--print_train_freq", 1]
+    script("train.py", *flags, "--checkpoint_dir", "whole")
+    command = [PYTHON, str(ROOT / "train.py"), *map(str, flags), "--checkpoint_dir", "parts"]
+    unbuffered = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unbuffered) as stopped:
+        next((line for line in stopped.stdout if line.startswith("step 1/")), None)
+        stopped.send_signal(signal.SIGTERM)
+        stopped.stdout.read()
+    if stopped.returncode != 128 + signal.SIGTERM:
+        raise UserError(f"the run that was to be stopped ended with exit code {stopped.returncode}")
+    script("train.py", *flags, "--checkpoint_dir", "parts", "--resume", "auto")
+    whole, parts = (load_checkpoint(next(Path(name).glob("*_last_*.pth"))) for name in ("whole", "parts"))
+    pairs = [(tensor, parts["model"][name]) for name, tensor in whole["model"].items()]
+    return sum(not torch.equal(one, other) for one, other in [*pairs, (whole["losses"], parts["losses"])])
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__, "python benchmarks/gpu.py")
-    what = parser.add_argument_group("what")
-    what.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="what is measured")
-    what.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network; a ResNet has CBAM")
-    what.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
-    what.add_argument("--modes", nargs="+", default=MODES, choices=MODES, help="ways to run the network")
-    what.add_argument("--batch_size", type=positive_int, default=128, help="clips of a step")
-    what.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
-    what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
-    what.add_argument("--clips", type=positive_int, default=4000, help="of the random data set")
-    rounds = parser.add_argument_group("rounds")
-    rounds.add_argument("--steps", type=positive_int, default=50, help="of a round")
-    rounds.add_argument("--repeats", type=positive_int, default=5, help="rounds")
-    rounds.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
-    rounds.add_argument("--minutes", type=positive_float, default=6.0, help="after which no further part is begun")
-    parser.add_argument("--output", type=Path, help="file to write; default on a GPU: benchmarks/gpu_CARD.md")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    speed.add_flags(parser)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="what is measured")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
+    parser.add_argument("--modes", nargs="+", default=speed.MODES, choices=speed.MODES, help="ways to run the network")
+    parser.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
+    parser.set_defaults(batch_size=128, clips=4000, steps=50, warm_up=10, predicted=100, scale=None)
     args = parser.parse_args()
-    for mode in args.modes:
-        refuse_mode(mode, args.device)
+    speed.refuse_recorded(args.modes, args.device)
+    args.precision = precision_name(pick_precision(args.precision, pick_device(args.device), args.arch)[0])
     return args
 
 

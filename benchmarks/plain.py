@@ -2,12 +2,13 @@
 
 One .npy per clip, read by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the samples; a
 loss that is looked at after every step; float32, the contiguous memory format, the allocator as it comes; prediction
-clip by clip.  The network is the repository's, but for ReLU6 and CBAM, which are written as usual; the results are the
-same (tests/benchmarks).
+clip by clip; librosa on one core.  The network is the repository's, but for the stem's last ReLU6 and CBAM,
+which are written as usual; the results are the same (tests/benchmarks).
 """
 
-import csv
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,90 +18,92 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision.models import ResNet
 
+from loaders.clips import Clips
+from loaders.pool import Pool
 from models import cbam
-from models.relu6 import ReLU6
+
+
+def features(n: int) -> None:
+    """Features of the first n of `wavs/`, one after the other, into `librosa/`."""
+    import librosa  # which may be missing where there is a GPU
+
+    Path("librosa").mkdir(exist_ok=True)
+    for path in sorted(Path("wavs").iterdir())[:n]:
+        samples, rate = librosa.load(path, sr=44_100, mono=True)
+        samples, _ = librosa.effects.trim(samples, top_db=60)
+        if len(samples) < 2 * rate:
+            samples = np.resize(samples, 2 * rate)
+        shape = {"sr": rate, "hop_length": 441}
+        bands = {"n_fft": 2048, "n_mels": 128, "fmin": 20, "fmax": 22050, "power": 1, "pad_mode": "reflect"}
+        mel = librosa.feature.melspectrogram(y=samples, **bands, **shape)
+        pcen = librosa.pcen(mel, gain=0.5, bias=0.001, power=0.2, time_constant=0.4, eps=1e-9, **shape)
+        np.save(Path("librosa", f"{path.stem}.npy"), pcen.astype(np.float16))
+
+
+def arrays(clips: Clips) -> Iterator[np.ndarray]:
+    """Clips one by one, (n_mels, frames) float32, as librosa gives them."""
+    for pack, start, length in zip(clips.pack_of, clips.starts, clips.lengths, strict=True):
+        yield np.ascontiguousarray(clips.packs[pack][start : start + length].T.float().cpu().numpy())
+
+
+def write_clips(folder: Path, pool: Pool, at_most: int) -> None:
+    """Some of the training clips as one file each, and the targets of all."""
+    folder.mkdir()
+    some = np.arange(0, len(pool.clips), max(1, len(pool.clips) // at_most))
+    for number, clip in zip(some, arrays(pool.clips.select(some)), strict=True):
+        np.save(folder / f"{number}.npy", clip)
+    np.save(folder / "targets.npy", pool.targets(0.8))
 
 
 class ClipFiles(Dataset):
-    """A random crop (1, n_mels, width) of each clip in `plain/`, and its targets (C,), softened where noisy."""
+    """A random crop (1, n_mels, width) of each clip that write_clips() wrote, and its targets (C,)."""
 
-    def __init__(self, folder: Path, width: int, noisy_weight: float = 0.8) -> None:
-        with open(folder / "sample_submission.csv", encoding="utf-8", newline="") as file:
-            self.class_names = next(csv.reader(file))[1:]
-        self.targets = {}
-        for name, weight in (("train_curated.csv", 1.0), ("train_noisy.csv", noisy_weight)):
-            with open(folder / name, encoding="utf-8", newline="") as file:
-                for row in csv.DictReader(file):
-                    self.targets[row["fname"]] = self._target(row["labels"].split(","), weight)
-        self.paths = sorted((folder / "plain").glob("*.npy"))
+    def __init__(self, folder: Path, width: int) -> None:
+        self.targets = torch.from_numpy(np.load(folder / "targets.npy"))
+        self.paths = [path for path in folder.glob("*.npy") if path.stem != "targets"]
         self.width = width
-
-    def _target(self, labels: list[str], weight: float) -> Tensor:
-        target = torch.full((len(self.class_names),), (1 - weight) / (len(self.class_names) - len(labels)))
-        for label in labels:
-            target[self.class_names.index(label)] = weight
-        return target
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        features = np.load(self.paths[index])  # (n_mels, frames)
-        start = int(torch.randint(features.shape[1] - self.width + 1, ()))
-        crop = np.ascontiguousarray(features[:, start : start + self.width])
-        return torch.from_numpy(crop)[None], self.targets[self.paths[index].stem]
+        clip = np.load(self.paths[index])  # (n_mels, frames)
+        start = int(torch.randint(clip.shape[1] - self.width + 1, ()))
+        crop = np.ascontiguousarray(clip[:, start : start + self.width])
+        return torch.from_numpy(crop)[None], self.targets[int(self.paths[index].stem)]
 
 
-class ChannelGate(nn.Module):
-    """cbam.ChannelGate in the layers that torch has for it."""
-
-    def __init__(self, gate: cbam.ChannelGate) -> None:
-        super().__init__()
-        self.mlp = gate.mlp
-
-    def forward(self, x: Tensor) -> Tensor:
-        average = F.adaptive_avg_pool2d(x, 1).flatten(1)
-        top = F.adaptive_max_pool2d(x, 1).flatten(1)
-        attention = torch.sigmoid(self.mlp(average) + self.mlp(top))
-        return x * attention[:, :, None, None]
+def channel_gate(gate: cbam.ChannelGate, x: Tensor) -> Tensor:
+    """cbam.ChannelGate by the functions that torch has for it."""
+    average = F.adaptive_avg_pool2d(x, 1).flatten(1)
+    top = F.adaptive_max_pool2d(x, 1).flatten(1)
+    return x * torch.sigmoid(gate.mlp(average) + gate.mlp(top))[:, :, None, None]
 
 
-class SpatialGate(nn.Module):
-    """cbam.SpatialGate in the layers that torch has for it."""
-
-    def __init__(self, gate: cbam.SpatialGate) -> None:
-        super().__init__()
-        self.conv, self.norm = gate.conv, gate.norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = torch.cat([torch.max(x, dim=1, keepdim=True)[0], torch.mean(x, dim=1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.norm(self.conv(pooled)))
+def spatial_gate(gate: cbam.SpatialGate, x: Tensor) -> Tensor:
+    """cbam.SpatialGate likewise."""
+    pooled = torch.cat([torch.max(x, dim=1, keepdim=True)[0], torch.mean(x, dim=1, keepdim=True)], dim=1)
+    return x * torch.sigmoid(gate.norm(gate.conv(pooled)))
 
 
 def plainly(model: nn.Module) -> nn.Module:
-    """Replace ReLU6 and CBAM of a network, in place, by torch's own layers with the same parameters."""
+    """Write a network, in place, as usual: ReLU6 before pooling, CBAM by torch's own functions, the same parameters."""
     if isinstance(model, ResNet):
         model.relu, model.maxpool = nn.ReLU6(inplace=True), model.maxpool[0]
-    for name, module in list(model.named_modules()):
-        if isinstance(module, ReLU6):
-            model.set_submodule(name, nn.ReLU6(inplace=True))
+    for module in list(model.modules()):
         if isinstance(module, cbam.ChannelGate):
-            model.set_submodule(name, ChannelGate(module))
-        if isinstance(module, cbam.SpatialGate):
-            model.set_submodule(name, SpatialGate(module))
+            module.forward = partial(channel_gate, module)
+        elif isinstance(module, cbam.SpatialGate):
+            module.forward = partial(spatial_gate, module)
     return model
 
 
-def trainer(
-    model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.device, workers: int
-) -> Callable[[int], None]:
+def trainer(model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.device) -> Callable[[int], None]:
     """A function that trains the model for the number of steps it is given."""
     model.to(device).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    on_gpu = device.type == "cuda"
-    loader = DataLoader(
-        clips, batch_size, shuffle=True, drop_last=True, num_workers=workers, pin_memory=on_gpu, persistent_workers=True
-    )
+    how = {"shuffle": True, "drop_last": True, "num_workers": min(8, os.cpu_count()), "persistent_workers": True}
+    loader = DataLoader(clips, batch_size, pin_memory=device.type == "cuda", **how)
     batches, rng, losses = endless(loader), np.random.default_rng(0), []
 
     def train(steps: int) -> None:
@@ -173,14 +176,14 @@ def lovasz_hinge(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, clips: list[np.ndarray], width: int, tta: int, device: torch.device) -> np.ndarray:
+def predict(model: nn.Module, clips: Iterable[np.ndarray], width: int, tta: int, device: torch.device) -> np.ndarray:
     """Mean probability over `tta` evenly spaced crops of each clip (n_mels, frames), one clip at a time: (N, C)."""
     model.to(device).eval()
     rows = []
-    for features in clips:
-        spare = features.shape[1] - width
+    for clip in clips:
+        spare = clip.shape[1] - width
         starts = [0] if spare <= 0 else np.linspace(0, spare, tta).round().astype(int)
-        crops = np.stack([features[:, start : start + width] for start in starts])
+        crops = np.stack([clip[:, start : start + width] for start in starts])
         logits = model(torch.from_numpy(crops)[:, None].to(device))
         rows.append(torch.sigmoid(logits).mean(dim=0).cpu().numpy())
     return np.stack(rows)

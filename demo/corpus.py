@@ -34,6 +34,7 @@ from tqdm import tqdm
 
 from demo.sounds import RECIPES
 from demo.synthesis import RATE, band, decaying_noise, log_uniform, low_pass
+from utils import cli
 from utils.atomic import atomic_write
 from utils.errors import MisuseError, run
 
@@ -102,9 +103,7 @@ def mislabel(rng: Generator, sounds: tuple[str, ...]) -> tuple[str, ...]:
     error = rng.choice(["missing", "extra", "replaced"], p=[0.2, 0.2, 0.6])
     if error == "missing" and len(sounds) > 1:
         return sounds[:1]
-    if error == "extra":
-        return (*sounds, _another(rng, *sounds))
-    return (*sounds[:-1], _another(rng, *sounds))
+    return (*(sounds if error == "extra" else sounds[:-1]), _another(rng, *sounds))
 
 
 def _another(rng: Generator, *taken: str) -> str:
@@ -119,18 +118,10 @@ def render(clip: Clip, seed: int) -> np.ndarray:
         recording = record_badly(rng, perform(rng, clip.sounds, n))
     else:
         n = int(RATE * np.clip(rng.lognormal(np.log(2.5), 0.6), *LENGTHS))
-        head, tail = _silences(rng, n)
+        head, tail = (0, 0) if rng.random() < 0.5 else (n * rng.uniform(0, 0.2, 2)).astype(int)  # digital silence
         sound = perform(rng, clip.sounds, n - head - tail)
         recording = np.pad(record_well(rng, sound), (head, tail))
     return recording * log_uniform(rng, 0.15, 0.95) / np.abs(recording).max()
-
-
-def _silences(rng: Generator, n: int) -> tuple[int, int]:
-    """Lengths of the digital silence before and after the sound; half of the clips have none."""
-    if rng.random() < 0.5:
-        return 0, 0
-    head, tail = (n * rng.uniform(0, 0.2, 2)).astype(int)
-    return int(head), int(tail)
 
 
 def perform(rng: Generator, sounds: tuple[str, ...], n: int) -> np.ndarray:
@@ -204,9 +195,9 @@ def generate(out: Path, seed: int, counts: dict[str, int], jobs: int = 1) -> boo
     if _read_record(out) == record and all(path.exists() for path in files):
         return False
     _claim(out, record)
-    with tqdm(total=len(clips), unit="clip", disable=not sys.stderr.isatty()) as bar:
-        for _ in _in_parallel(partial(write_wav, out=out, seed=seed), clips, jobs):
-            bar.update()
+    written = _in_parallel(partial(write_wav, out=out, seed=seed), clips, jobs)
+    for _ in tqdm(written, total=len(clips), unit="clip", disable=None):
+        pass
     write_tables(clips, out, seed)
     _write_record(out, record)
     return True
@@ -229,13 +220,13 @@ def _claim(out: Path, record: dict) -> None:
 def _read_record(out: Path) -> dict | None:
     try:
         record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        if isinstance(record, dict) and "complete" in record:
+            return record
     except FileNotFoundError:
         return None
     except ValueError:
-        record = None
-    if not isinstance(record, dict) or "complete" not in record:
-        raise MisuseError(f"{out / RECORD} is not this script's; choose another --out")
-    return record
+        pass
+    raise MisuseError(f"{out / RECORD} is not this script's; choose another --out")
 
 
 def _write_record(out: Path, record: dict) -> None:
@@ -254,35 +245,25 @@ def _in_parallel(task: Callable[[Clip], None], clips: list[Clip], jobs: int) -> 
 
 def parse_args() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description="Synthesise a small corpus in the layout of FSDKaggle2019.",
-        epilog="example: python demo/corpus.py --out datasets/demo --seed 0",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = cli.make_parser(
+        "Synthesise a small corpus in the layout of FSDKaggle2019.",
+        "python demo/corpus.py --out datasets/demo --seed 0",
     )
     where = parser.add_argument_group("where")
     where.add_argument("--out", type=Path, default=Path("datasets/demo"), help="folder to fill")
     what = parser.add_argument_group("what")
-    what.add_argument("--seed", type=_whole_number(0, 2**63), default=0, help="another seed, other clips")
+    what.add_argument("--seed", type=cli.seed, default=0, help="another seed, other clips")
     for subset, count in {"curated": 240, "noisy": 240, "test": 160}.items():
-        what.add_argument(f"--{subset}", type=_whole_number(1, 99_999), default=count, help=f"{subset} clips")
+        what.add_argument(f"--{subset}", type=cli.positive_int, default=count, help=f"{subset} clips")
     how = parser.add_argument_group("how")
-    how.add_argument("--jobs", type=_whole_number(1, 256), default=min(2, cpu_count()), help="processes")
+    how.add_argument("--jobs", type=cli.positive_int, default=min(2, cpu_count()), help="processes")
     return parser.parse_args()
-
-
-def _whole_number(low: int, high: int) -> Callable[[str], int]:
-    def whole_number(text: str) -> int:
-        if not low <= (value := int(text)) <= high:
-            raise argparse.ArgumentTypeError(f"{value} is not in {low} to {high}")
-        return value
-
-    return whole_number
 
 
 def main() -> None:
     """Make the corpus and say where it is."""
     args = parse_args()
-    counts = {"curated": args.curated, "noisy": args.noisy, "test": args.test}
+    counts = {subset: getattr(args, subset) for subset in FOLDERS}
     made = generate(args.out, args.seed, counts, args.jobs)
     print(f"{args.out}: {sum(counts.values())} clips of {len(CLASSES)} classes" + ("" if made else ", already there"))
 

@@ -4,6 +4,7 @@ A data set in a known layout is a line of config.json; another layout is a reade
 """
 
 import json
+from contextlib import suppress
 from os.path import abspath
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ from typing import Any
 from utils.errors import MisuseError, UserError
 
 CONFIG = Path("config.json")
-KEYS = ("data_path", "features_path")  # of an entry
+KEYS = {"data_path", "features_path"}  # of an entry
 
 
 def get_data_path(name: str) -> Path:
     """Folder of the data set's audio and CSVs; `~` is the home of whoever runs this."""
-    return _folder(name, _entry(_config(), name)["data_path"])
+    return _folders(_config(), name)[0]
 
 
 def get_features_path(name: str) -> Path:
@@ -25,27 +26,15 @@ def get_features_path(name: str) -> Path:
     Raises UserError where another data set has its features there, too: only their clips' names tell them apart.
     """
     config = _config()
-    data, features = _folders(name, _entry(config, name))
-    for other, entry in config.items():
-        its_data, its_features = _folders(other, entry) if _is_entry(entry) else (data, features)
-        if abspath(its_features) == abspath(features) and abspath(its_data) != abspath(data):
-            raise UserError(f"config.json: {name} and {other} share a features_path; give each a folder of its own")
-    return features
-
-
-def _folders(name: str, entry: dict[str, str]) -> tuple[Path, Path]:
-    """Where an entry's audio and features lie."""
-    data, given = _folder(name, entry["data_path"]), entry.get("features_path")
-    return data, _folder(name, given) if given else data / "features"
-
-
-def _folder(name: str, path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise UserError(
-            f"config.json: {name} lies in {path}, but there is no such home folder; write the path in full"
-        ) from None
+    data, features = _folders(config, name)
+    for other in config:
+        with suppress(UserError):  # what is wrong with another entry is for those who use it
+            its_data, its_features = _folders(config, other)
+            if abspath(its_features) == abspath(features) and abspath(its_data) != abspath(data):
+                break
+    else:
+        return features
+    raise UserError(f"config.json: {name} and {other} share a features_path; give each a folder of its own")
 
 
 def _config() -> dict[str, Any]:
@@ -53,14 +42,15 @@ def _config() -> dict[str, Any]:
         config = json.loads(CONFIG.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no config.json in {Path.cwd()}; run this from the repository's root") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise UserError(f"config.json is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise UserError('config.json must hold {"NAME": {"data_path": "FOLDER"}}')
     return config
 
 
-def _entry(config: dict[str, Any], name: str) -> dict[str, str]:
+def _folders(config: dict[str, Any], name: str) -> tuple[Path, Path]:
+    """Where the audio and the features of a data set lie."""
     if name not in config:
         raise MisuseError(f"--dataset {name}: not in config.json, which has {', '.join(config)}; add it there")
     entry = config[name]
@@ -68,10 +58,13 @@ def _entry(config: dict[str, Any], name: str) -> dict[str, str]:
         raise UserError(f'config.json: {name} needs {{"data_path": "FOLDER"}}')
     if not isinstance(entry.get("features_path", ""), str):
         raise UserError(f"config.json: features_path of {name} is not the name of a folder")
-    if not set(entry) <= set(KEYS):
+    if not set(entry) <= KEYS:
         raise UserError(f"config.json: {name} may have data_path and features_path, not {', '.join(entry)}")
-    return entry
-
-
-def _is_entry(entry: Any) -> bool:
-    return isinstance(entry, dict) and "data_path" in entry and all(isinstance(entry.get(key, ""), str) for key in KEYS)
+    path = entry["data_path"]
+    try:
+        data = Path(path).expanduser()
+        path = entry.get("features_path") or data / "features"
+        return data, Path(path).expanduser()
+    except RuntimeError:
+        problem = "there is no such home folder; write the path in full"
+        raise UserError(f"config.json: {name} lies in {path}, but {problem}") from None

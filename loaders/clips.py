@@ -5,16 +5,14 @@ clip starts.  Time comes first, so a crop is one contiguous read, and a batch of
 """
 
 import warnings
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from loaders import get_features_path
 from loaders.index import features_dir, read_index
 from loaders.memory_map import map_array
 from loaders.pcen import AudioSettings
@@ -76,32 +74,43 @@ class Clips:
         return replace(self, packs=(resident,), pack_of=np.zeros_like(self.pack_of), starts=starts)
 
     def crops(self, clips: np.ndarray, first: np.ndarray, width: int, device: torch.device) -> Tensor:
-        """Crops (B, 1, n_mels, width) float32 on the device; clips, first and width as in `gather`."""
-        return as_inputs(self.gather(clips, first, width), device)
+        """Crops (B, 1, n_mels, width) float32 on the device.
 
-    def gather(self, clips: np.ndarray, first: np.ndarray, width: int, out: Tensor | None = None) -> Tensor:
-        """Crops (B, width, n_mels) float16, on the device that the features are on.
-
-        clips, first: (B,) indices of clips and the frame each crop starts at.  A crop that reaches beyond its
-        clip's end goes on at its start.  out: to fill with them, on the host.
+        clips, first: (B,) indices of clips and the frame each crop starts at.  A crop that reaches beyond its clip's
+        end goes on at its start.  From the host to a GPU crops travel as float16 from pinned memory, so that nobody
+        waits for the copy.
         """
         frames = (first[:, None] + np.arange(width)) % self.lengths[clips, None]
         rows = torch.from_numpy(self.starts[clips, None] + frames)  # (B, width)
-        if len(self.packs) == 1 and out is None:
-            return self.packs[0][send(rows, self.packs[0].device)]
-        gathered = torch.empty(*rows.shape, self.packs[0].shape[1], dtype=torch.half) if out is None else out
-        if len(self.packs) == 1:
-            return torch.index_select(self.packs[0], 0, rows.flatten(), out=gathered.flatten(0, 1)).view_as(gathered)
-        for number, pack in enumerate(self.packs):
-            mine = torch.from_numpy(np.flatnonzero(self.pack_of[clips] == number))
-            gathered[mine] = pack[rows[mine]]
-        return gathered
+        if self.packs[0].device.type == device.type and len(self.packs) == 1:
+            gathered = self.packs[0][send(rows, device)]
+        else:
+            gathered = torch.empty(*rows.shape, self.packs[0].shape[1], dtype=torch.half)
+            for number, pack in enumerate(self.packs):
+                mine = torch.from_numpy(np.flatnonzero(self.pack_of[clips] == number))
+                gathered[mine] = pack[rows[mine]]
+            gathered = send(gathered, device)
+        inputs = gathered.transpose(1, 2).unsqueeze(1)  # (B, width, n_mels) -> (B, 1, n_mels, width)
+        return inputs.to(torch.float32, memory_format=torch.contiguous_format)
 
 
-def as_inputs(gathered: Tensor, device: torch.device) -> Tensor:
-    """Crops (B, width, n_mels) float16 -> what a network takes: (B, 1, n_mels, width) float32 on the device."""
-    inputs = send(gathered, device).transpose(1, 2).unsqueeze(1)
-    return inputs.to(torch.float32, memory_format=torch.contiguous_format)
+def usable_clips(dataset: str, split: str, fnames: list[str], settings: AudioSettings) -> Clips:
+    """Those of the named clips that have features, in this order.
+
+    Raises UserError where the features are missing, of other settings, or know nothing of a clip.
+    """
+    clips, unusable = open_clips(get_features_path(dataset), split, settings, remedy(dataset, settings))
+    row = {fname: i for i, fname in enumerate(clips.fnames)}
+    stale = [fname for fname in fnames if fname not in row and fname not in unusable]
+    if stale:
+        raise UserError(f"the features of {split} do not hold {stale[0]}; {remedy(dataset, settings)}")
+    return clips.select(np.array([row[fname] for fname in fnames if fname in row], int))
+
+
+def remedy(dataset: str, settings: AudioSettings) -> str:
+    """The command that makes the features."""
+    command = f"python loaders/freesound_loader.py --dataset {dataset}"
+    return f"run: {command} --sampling_rate {settings.sampling_rate} --img_rows {settings.n_mels}"
 
 
 def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy: str) -> tuple[Clips, dict[str, str]]:
@@ -129,71 +138,9 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
         raise UserError(f"{folder / index['array']} is not what {split}.json describes; delete both, then {remedy}")
     fnames = [clip[0] for clip in index["clips"]]
     digests = np.array([clip[3] for clip in index["clips"]], str)
-    clips = Clips(fnames, (_as_tensor(frames),), np.zeros(len(fnames), int), table[:, 0], table[:, 1], digests)
-    return clips, dict(index["unusable"])
-
-
-def _as_tensor(frames: np.ndarray) -> Tensor:
-    """A tensor on a read-only map.  A copy-on-write one would count as memory asked for, and could not be larger."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # a copy-on-write map would count as memory asked for, and could not be larger
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
-        return torch.from_numpy(frames)
-
-
-T = TypeVar("T")
-
-
-class OneAhead(Generic[T]):
-    """A function of a number that computes the next number's value in a thread, for callers that count up."""
-
-    def __init__(self, function: Callable[[int], T]) -> None:
-        self.function = function
-        self.pool = ThreadPoolExecutor(1)
-        self.next: tuple[int, Future[T]] | None = None
-
-    def __call__(self, number: int) -> T:
-        """function(number), computed already if the last call was for number - 1."""
-        ready = self.next is not None and self.next[0] == number
-        if self.next and not ready:
-            self.next[1].exception()  # one at a time: they may share memory
-        value = self.next[1].result() if ready else self.function(number)
-        self.next = (number + 1, self.pool.submit(self.function, number + 1))
-        return value
-
-
-class PinnedCopies:
-    """Crops on their way from the host to a GPU: gathered into one of two pinned buffers, copied beside the GPU's work.
-
-    `start` belongs into a thread (OneAhead), `finish` into the one that queues the GPU's work.  Neither waits for more
-    than the copy before last, out of the buffer that is to be filled.
-    """
-
-    def __init__(self, shape: tuple[int, int, int], device: torch.device) -> None:
-        """shape: of a batch of crops, (B, width, n_mels)."""
-        self.buffers = [pinned(shape) for _ in range(2)]
-        self.copied = [torch.cuda.Event() for _ in self.buffers]
-        self.stream, self.device, self.turn = torch.cuda.Stream(device), device, 0
-
-    def start(self, fill: Callable[[Tensor], object]) -> tuple[Tensor, torch.cuda.Event]:
-        """Fill a buffer and start its copy; the crops on the GPU, and the event after which they are there."""
-        self.turn = 1 - self.turn
-        buffer, copied = self.buffers[self.turn], self.copied[self.turn]
-        copied.synchronize()
-        fill(buffer)
-        with torch.cuda.stream(self.stream):
-            there = torch.empty(buffer.shape, dtype=buffer.dtype, device=self.device)
-            there.copy_(buffer, non_blocking=True)
-            copied.record(self.stream)
-        return there, copied
-
-    def finish(self, there: Tensor, copied: torch.cuda.Event) -> Tensor:
-        """The crops, for work that is queued from now on."""
-        stream = torch.cuda.current_stream(self.device)
-        stream.wait_event(copied)
-        there.record_stream(stream)  # or its memory could go to the next copy while it is still read
-        return there
-
-
-def pinned(shape: tuple[int, ...]) -> Tensor:
-    """Memory that a GPU copies from by itself, float16."""
-    return torch.empty(shape, dtype=torch.half, pin_memory=True)
+        pack = torch.from_numpy(frames)
+    return Clips(fnames, (pack,), np.zeros(len(fnames), int), table[:, 0], table[:, 1], digests), dict(
+        index["unusable"]
+    )

@@ -3,12 +3,11 @@
 Not by joblib's Dask backend: as of joblib 1.6 it waits for ever for a task that no worker survives.
 """
 
-import hashlib
 import logging
 import pickle
 import socket
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import islice
@@ -20,45 +19,37 @@ from threadpoolctl import threadpool_limits
 
 from loaders.clip_features import try_clip
 from loaders.pcen import AudioSettings
+from utils.digests import digest
 from utils.errors import MisuseError, UserError, one_line
 
 BATCH, AHEAD = 8, 100  # clips of a task; tasks whose features may wait in the workers' memory, 300 MB of 15 s clips
 ANSWER, PATIENCE = 10.0, 30.0  # seconds to wait for a scheduler, and for a worker where there is none
 SOURCES = ("audio.py", "clip_features.py", "mixdown.py", "pcen.py")
 PACKAGES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
+# What the bits of the features depend on.  At import: a worker that lives on keeps the code that it started with.
+CODE = digest([Path(__file__).with_name(name).read_text() for name in SOURCES] + [version(name) for name in PACKAGES])
+Result = tuple[np.ndarray | str, str]  # of try_clip
 
 
-def _code() -> str:
-    """Hash of what the bits of the features depend on, as this process has imported it."""
-    sources = [Path(__file__).with_name(name).read_bytes() for name in SOURCES]
-    return hashlib.sha256(b"".join(sources) + str([version(name) for name in PACKAGES]).encode()).hexdigest()[:12]
-
-
-CODE = _code()  # at import: a worker that lives on keeps the code that it started with
-
-
-def compute_on_cluster(
-    scheduler: str, folder: Path, fnames: list[str], settings: AudioSettings
-) -> Iterator[tuple[np.ndarray | str, str]]:
+def compute_on_cluster(scheduler: str, folder: Path, fnames: list[str], settings: AudioSettings) -> Iterator[Result]:
     """What `try_clip` says of each clip, in order.  Raises UserError where the cluster fails.
 
     scheduler: its address, such as tcp://HOST:8786.  What a dying worker had in hand goes to another one.
     """
     with _connected(scheduler) as client:
         batches = (fnames[at : at + BATCH] for at in range(0, len(fnames), BATCH))
-        ahead = deque(islice(tasks := _submit(client, folder.absolute(), batches, settings), AHEAD))
+        tasks = ((batch, _submit(client, folder.absolute(), batch, settings)) for batch in batches)
+        ahead = deque(islice(tasks, AHEAD))
         while ahead:
             batch, task = ahead.popleft()
-            results = _result(client, task)
+            results = _result(client, scheduler, task)
             ahead.extend(islice(tasks, 1))
             for fname, result in zip(batch, results, strict=True):
                 # the worker may lack what this machine has, so this machine has the last word on a clip
                 yield try_clip(folder, fname, settings) if isinstance(result[0], str) else result
 
 
-def compute_batch(
-    code: str, folder: Path, fnames: list[str], settings: AudioSettings
-) -> list[tuple[np.ndarray | str, str]]:
+def compute_batch(code: str, folder: Path, fnames: list[str], settings: AudioSettings) -> list[Result]:
     """What a worker does: `try_clip` of some clips of a folder that it shares with whoever sends them.
 
     Raises UserError if it cannot see the folder, or would compute other bits than code `code` does.
@@ -71,19 +62,33 @@ def compute_batch(
     return [try_clip(folder, fname, settings) for fname in fnames]
 
 
-def _submit(
-    client: Any, folder: Path, batches: Iterable[list[str]], settings: AudioSettings
-) -> Iterator[tuple[list[str], Any]]:
-    """Hand out each batch when it is asked for; yields it with its task."""
-
-    def work(sealed: bytes) -> list[tuple]:  # being local it goes by value, so the scheduler needs no code
+def _submit(client: Any, folder: Path, batch: list[str], settings: AudioSettings) -> Any:
+    def work(sealed: bytes) -> list[Result]:  # sent by value, being local, so the scheduler needs no code of ours
         function, *arguments = pickle.loads(sealed)
         return function(*arguments)
 
-    for batch in batches:
-        sealed = pickle.dumps((compute_batch, CODE, folder, batch, settings))
-        # not pure: else the cluster would give what it knows of an earlier run, though a clip may have changed since
-        yield batch, client.submit(work, sealed, pure=False)
+    sealed = pickle.dumps((compute_batch, CODE, folder, batch, settings))
+    # not pure: else the cluster would give what it knows of an earlier run, though a clip may have changed since
+    return client.submit(work, sealed, pure=False)
+
+
+def _result(client: Any, scheduler: str, task: Any) -> list[Result]:
+    from distributed import wait
+
+    while True:
+        try:
+            wait(task, timeout=PATIENCE)
+            return task.result()
+        except TimeoutError:
+            _wait_for_workers(client, scheduler)
+
+
+def _wait_for_workers(client: Any, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except TimeoutError:
+        remedy = f"start some with: dask worker {scheduler}"
+        raise UserError(f"--scheduler {scheduler}: it has no workers; {remedy}") from None
 
 
 @contextmanager
@@ -93,45 +98,23 @@ def _connected(scheduler: str) -> Iterator[Any]:
         from distributed import Client  # an optional package, and a second of imports
     except ImportError:
         raise MisuseError("--backend dask: distributed is missing; pip install -r requirements-dask.txt") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it tells over many lines is told in one here
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its errors are reported here, in one line
     try:
         client = Client(scheduler, timeout=ANSWER)
     except (OSError, ValueError) as error:
         reason = one_line(str(error), 100)
         raise UserError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
-    with client:
-        try:
+    try:
+        with client:
             _wait_for_workers(client, scheduler)
             yield client
-        except UserError:
-            raise
-        except ModuleNotFoundError as error:
-            raise UserError(
-                f"a worker of {scheduler} says: {error}; start it in the repository's folder with PYTHONPATH=. "
-                "and the packages of requirements-dask.txt"
-            ) from None
-        except Exception as error:  # a cluster can fail in any way
-            reason = one_line(f"{type(error).__name__}: {error}", 200)
-            raise UserError(
-                f"the cluster at {scheduler} failed ({reason}); the clips that were finished are kept"
-            ) from None
-
-
-def _wait_for_workers(client: Any, scheduler: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError:
+    except UserError:
+        raise
+    except ModuleNotFoundError as error:
+        how = "in the repository's folder with PYTHONPATH=. and the packages of requirements-dask.txt"
+        raise UserError(f"a worker of {scheduler} says: {error}; start it {how}") from None
+    except Exception as error:  # a cluster can fail in any way
+        reason = one_line(f"{type(error).__name__}: {error}", 200)
         raise UserError(
-            f"--scheduler {scheduler}: it has no workers; start some with: dask worker {scheduler}"
+            f"the cluster at {scheduler} failed ({reason}); the clips that were finished are kept"
         ) from None
-
-
-def _result(client: Any, task: Any) -> list[np.ndarray | str]:
-    from distributed import wait
-
-    while True:
-        try:
-            wait(task, timeout=PATIENCE)
-            return task.result()
-        except TimeoutError:
-            _wait_for_workers(client, client.scheduler.address)

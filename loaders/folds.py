@@ -9,6 +9,7 @@ import numpy as np
 
 from loaders.layouts.corpus import Subset
 from utils.errors import MisuseError, UserError
+from utils.streams import fold_generator
 
 SPLITS = ("given", "stratified", "random")
 MOST_MOVES, DETOURS = 500, 0.1  # steps of the search for folds that hold every class; share of random ones
@@ -162,7 +163,7 @@ def _deal_groups(counts: np.ndarray, members: np.ndarray, truth: np.ndarray, num
     to the one that lacks most clips.  The rare labels come first since they leave least choice, the large groups
     since what they upset the small ones can make good.
     """
-    rng = np.random.default_rng([seed, num_folds, 1])
+    rng = fold_generator(seed, num_folds, 1)
     sizes = np.bincount(members)
     wants = np.tile(counts.sum(axis=0) / num_folds, (num_folds, 1))  # clips of each label that a fold still lacks
     room = np.full(num_folds, len(members) / num_folds)
@@ -199,7 +200,7 @@ def _cover(folds: np.ndarray, truth: np.ndarray, num_folds: int, seed: int) -> n
     Each step takes one gap and the clip whose move opens the fewest others; now and then it takes any clip, which
     leads out of dead ends (Selman et al. 1994, WalkSAT).
     """
-    rng = np.random.default_rng([seed, num_folds])
+    rng = fold_generator(seed, num_folds)
     wanted = truth.sum(axis=0) >= num_folds
     folds, best, fewest = folds.copy(), folds, truth.size
     for _ in range(MOST_MOVES):

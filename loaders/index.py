@@ -28,18 +28,16 @@ def read_index(path: Path) -> dict | None:
         return None
     except ValueError:
         raise UserError(f"{path} is damaged; delete it and compute the features again") from None
-    if isinstance(index, dict) and index.get("format") == FORMAT - 1:
-        return None  # it lacks the digests; the features are computed anew
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
     return index
 
 
 def whole_index(folder: Path, split: str, settings: AudioSettings) -> dict | None:
-    """The index of a subset; None where there is none, or where its array is not there as it describes it."""
+    """The index of features of these settings; None where there is none, or not the whole array that it describes."""
     index = read_index(folder / f"{split}.json")
     if index is None or index["digest"] != settings.digest:
-        return index
+        return None
     return index if holds(folder / index["array"], sum(clip[2] for clip in index["clips"]), settings.n_mels) else None
 
 

@@ -1,4 +1,4 @@
-"""Rows of features on disk, memory-mapped; on file systems that map no files they are read."""
+"""Arrays on disk, memory-mapped; on file systems that map no files they are read."""
 
 import errno
 import sys
@@ -14,25 +14,11 @@ def map_array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        _tell(error, path)
+        if error.errno not in NO_MAPS:
+            raise
+        size = f"{path.stat().st_size / 1e6:.0f} MB"
+        print(
+            f"{path} cannot be memory-mapped where it lies ({error.strerror}); reading it whole, {size}",
+            file=sys.stderr,
+        )
         return np.load(path, allow_pickle=False)
-
-
-def map_journal(path: Path, n_mels: int) -> np.ndarray:
-    """The rows (frames, n_mels) float16 of a file without a header."""
-    try:
-        rows = np.memmap(path, np.float16, "r")
-    except OSError as error:
-        _tell(error, path)
-        rows = np.fromfile(path, np.float16)
-    return rows.reshape(-1, n_mels)
-
-
-def _tell(error: OSError, path: Path) -> None:
-    if error.errno not in NO_MAPS:
-        raise error
-    print(
-        f"{path} cannot be memory-mapped where it lies ({error.strerror}); reading it whole, "
-        f"{path.stat().st_size / 1e6:.0f} MB",
-        file=sys.stderr,
-    )

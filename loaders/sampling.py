@@ -4,41 +4,40 @@ from functools import lru_cache
 
 import numpy as np
 
+from utils import streams
+
+Group = tuple[int, int, float, int]  # first clip, last clip + 1, share of the batches, random stream
+
 
 class Sampler:
     """Batches from endless shuffled epochs, of all clips together or of two groups in fixed shares."""
 
     def __init__(
         self,
-        n_first: int,
+        n_curated: int,
         n_clips: int,
         batch_size: int,
         seed: int,
-        first_share: float = 0.0,
-        later_share: float = 1.0,
-        later_from: float = np.inf,
+        curated_share: float = 0.0,
+        final_share: float = 1.0,
+        final_from: float = np.inf,
     ) -> None:
-        """first_share: at least so much of the batches is, on average, of clips 0..n_first-1; the others get the rest.
+        """The curated clips are 0..n_curated-1, the noisy ones follow.
 
-        later_share: the same from batch number later_from on.
+        curated_share: at least so much of the batches is, on average, of curated clips.  final_share: the same from
+        batch number final_from on.
         """
-        self.batch_size, self.seed = batch_size, seed
-        self.groups, self.later_groups = (_groups(n_first, n_clips, share) for share in (first_share, later_share))
-        self.later_from = later_from
+        self.batch_size, self.seed, self.final_from = batch_size, seed, final_from
+        self.groups, self.final_groups = (_groups(n_curated, n_clips, share) for share in (curated_share, final_share))
 
     def batch(self, number: int) -> np.ndarray:
         """Indices (batch_size,) of the clips of that batch."""
         chosen, edge = [], 0.0
-        groups = self.groups if number < self.later_from else self.later_groups
-        for stream, (first, last, share) in enumerate(groups):
+        for first, last, share, stream in self.groups if number < self.final_from else self.final_groups:
             lower, edge = edge, edge + share * self.batch_size
-            before, after = (self._total(n, lower, edge) for n in (number, number + 1))
+            before, after = (round(n * edge) - round(n * lower) for n in (number, number + 1))
             chosen.append(first + self._positions(np.arange(before, after), stream, last - first))
         return np.concatenate(chosen)
-
-    def _total(self, batches: int, lower: float, upper: float) -> int:
-        """How many clips of a group are in so many batches; whole numbers that add up to whole batches."""
-        return round(batches * upper) - round(batches * lower)
 
     def _positions(self, positions: np.ndarray, stream: int, n: int) -> np.ndarray:
         """Clips at these positions of an endless sequence of shuffled epochs."""
@@ -47,12 +46,14 @@ class Sampler:
         return np.concatenate(parts) if parts else np.zeros(0, int)
 
 
-def _groups(n_first: int, n_clips: int, share: float) -> list[tuple[int, int, float]]:
-    """First clip, last clip + 1 and share of the batches of each group."""
-    groups = [(0, n_first, share), (n_first, n_clips, 1 - share)] if share > n_first / n_clips else []
-    return [group for group in groups if group[2] > 0] or [(0, n_clips, 1.0)]
+def _groups(n_curated: int, n_clips: int, share: float) -> list[Group]:
+    """One group, if the curated clips have their share anyway, or two."""
+    if not n_curated or share <= n_curated / n_clips:
+        return [(0, n_clips, 1.0, streams.EPOCHS)]
+    curated = (0, n_curated, share, streams.EPOCHS)
+    return [curated, (n_curated, n_clips, 1 - share, streams.NOISY_EPOCHS)] if share < 1 else [curated]
 
 
 @lru_cache(maxsize=4)
 def _epoch(seed: int, stream: int, epoch: int, n: int) -> np.ndarray:
-    return np.random.default_rng([seed, 3 * stream, epoch]).permutation(n)  # 1 and 2 are the streams of the crops
+    return streams.generator(seed, stream, epoch).permutation(n)

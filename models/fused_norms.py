@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def fold_norms(model: nn.Module) -> nn.Module:
     """A copy in evaluation mode of a network that torch.fx can trace; a norm that follows no convolution stays.
 
-    What it has returned once it returns as it is.
+    A network that is folded already is returned as it is.
     """
     if isinstance(model, fx.GraphModule):
         return model
@@ -27,7 +27,7 @@ def fold_norms(model: nn.Module) -> nn.Module:
 
 
 def _module(traced: fx.GraphModule, node: object, kind: type[nn.Module]) -> nn.Module | None:
-    """The module that a node calls, if it calls one of that kind."""
+    """The module that a node calls, if it is of that kind."""
     if not isinstance(node, fx.Node) or node.op != "call_module":
         return None
     module = traced.get_submodule(node.target)

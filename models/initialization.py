@@ -1,4 +1,4 @@
-"""Where the weights of all networks start."""
+"""The starting weights of all networks."""
 
 import math
 
@@ -9,10 +9,10 @@ from models.mobilenetv3 import start_as_published
 
 
 def initialize(model: nn.Module) -> None:
-    """Draw all weights anew: convolutions He-normal with fan-out (He et al. 2015, eq. 14), linear layers N(0, 0.01).
+    """Draw all weights: convolutions He-normal with fan-out (He et al. 2015, eq. 14), linear layers N(0, 0.01).
 
-    The bias of the last linear layer gives each of its n classes the probability 1 / n, so that the first steps need
-    not unlearn the sigmoid's 0.5 (Lin et al. 2017, section 3.3).  Other biases start at 0.  Norms stay as they are.
+    The bias of the last linear layer gives each of its n classes the probability 1 / n instead of the sigmoid's 0.5
+    (Lin et al. 2017, section 3.3).  Other biases start at 0.  Norms stay as they are.
     """
     for module in model.modules():
         if isinstance(module, nn.Conv2d):

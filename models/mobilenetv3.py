@@ -19,9 +19,7 @@ def mobilenet_v3_small(n_classes: int, in_channels: int, use_cbam: bool, dropout
 
 
 def start_as_published(net: MobileNetV3) -> None:
-    """Draw anew what starts in another way than in a ResNet: squeeze and excitation from N(0, 0.01), and the hidden
-    layer of the classifier, a 1 x 1 convolution in the original, He-normal with fan-out.
-    """
+    """Squeeze and excitation as N(0, 0.01), the classifier's hidden layer He-normal with fan-out."""
     for module in net.modules():
         if isinstance(module, SqueezeExcitation):
             nn.init.normal_(module.fc1.weight, std=0.01)
@@ -32,7 +30,7 @@ def start_as_published(net: MobileNetV3) -> None:
 def _adapt(make, n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> MobileNetV3:
     if use_cbam:
         raise ValueError("MobileNetV3 has attention of its own (squeeze and excitation); leave out --use_cbam")
-    # torchvision's momentum of 0.01 is for long trainings: after 360 steps, norms still remember where they started
+    # torchvision's momentum of 0.01 is for long trainings: after 360 steps norms still depend on their start
     norm = partial(nn.BatchNorm2d, eps=1e-5, momentum=0.1)
     net = make(weights=None, num_classes=n_classes, dropout=dropout_rate, norm_layer=norm)
     stem = net.features[0][0]

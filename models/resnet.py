@@ -4,7 +4,6 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from models.cbam import CBAM
-from models.relu6 import ReLU6
 
 
 def resnet18(n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> nn.Module:
@@ -23,16 +22,12 @@ def resnet50(n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: flo
 
 
 def _resnet(
-    block: type[nn.Module],
-    layers: list[int],
-    n_classes: int,
-    in_channels: int,
-    use_cbam: bool,
-    dropout_rate: float,
+    block: type[nn.Module], layers: list[int], n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float
 ) -> nn.Module:
     net = ResNet(block, layers)
     net.conv1 = _stem(in_channels)
-    net.relu, net.maxpool = nn.Identity(), nn.Sequential(net.maxpool, ReLU6())  # the same, on a quarter of the values
+    net.relu = nn.Identity()
+    net.maxpool = nn.Sequential(net.maxpool, nn.ReLU6(inplace=True))  # the same, on a quarter of the values
     net.fc = nn.Sequential(nn.Dropout(dropout_rate), nn.Linear(net.fc.in_features, n_classes))
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
         for residual in stage:
@@ -42,11 +37,10 @@ def _resnet(
 
 def _stem(in_channels: int) -> nn.Sequential:
     """Three 3x3 convolutions in place of one 7x7 (He et al. 2019, ResNet-C); ResNet's own bn1 follows the last."""
-    widths, strides = [in_channels, 32, 32, 64], [2, 1, 1]
     layers: list[nn.Module] = []
-    for i, stride in enumerate(strides):
-        conv = nn.Conv2d(widths[i], widths[i + 1], 3, stride, padding=1, bias=False)
-        layers += [conv, nn.BatchNorm2d(widths[i + 1]), ReLU6()]
+    for before, after, stride in [(in_channels, 32, 2), (32, 32, 1), (32, 64, 1)]:
+        conv = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
+        layers += [conv, nn.BatchNorm2d(after), nn.ReLU6(inplace=True)]
     return nn.Sequential(*layers[:-2])
 
 
@@ -56,7 +50,7 @@ def _adapt_block(block: nn.Module, use_cbam: bool) -> None:
     The branch's last norm starts at zero, so that every block starts as (nearly) the identity (Goyal et al. 2017,
     section 5.1).  With CBAM that is the spatial gate's norm: the gate starts at one half everywhere.
     """
-    block.relu = ReLU6()
+    block.relu = nn.ReLU6(inplace=True)
     last = "bn3" if isinstance(block, Bottleneck) else "bn2"
     norm = getattr(block, last)
     if use_cbam:

@@ -1,9 +1,9 @@
-"""A network that passes once over a recording and still judges it crop by crop.
+"""A network that passes once over a recording and scores a window at every column of its last map.
 
-Overlapping crops repeat most of their arithmetic.  Here the convolutions see the whole recording.  Only where a network
-pools over its whole input, it pools over a window as wide as a crop: for the statistics of CBAM and of squeeze and
-excitation, and for the mean before the classifier.  So the scores are not those of crops: a window sees what lies
-beyond its edges, where a crop sees zeros, and there is a window at every column of the last map.
+Overlapping crops repeat most of their arithmetic.  Here the convolutions see the whole recording, and pooling over the
+whole input becomes pooling over a window as wide as a crop: in CBAM's channel gates, in squeeze and excitation and
+before the classifier.  The scores are close to those of crops but not the same: a convolution at the edge of a window
+sees the sound beyond it, at the edge of a crop zeros.
 """
 
 from copy import deepcopy
@@ -23,68 +23,51 @@ def windowed(model: nn.Module, n_mels: int, width: int) -> nn.Module:
     The windows of one recording follow each other.  width: frames of a crop.
     """
     copy = deepcopy(model).eval()
-    poolings = {
-        name: module
-        for name, module in copy.named_modules()
-        if isinstance(module, ChannelGate | SqueezeExcitation) or name == "avgpool"
-    }
-    windows = _map_widths(copy, poolings, n_mels, width)
-    for name, module in poolings.items():
-        kind = _WindowMeans if name == "avgpool" else _LocalGate if isinstance(module, ChannelGate) else _LocalSqueeze
-        copy.set_submodule(name, kind(module, windows[name]))
+    kinds = {ChannelGate: _LocalGate, SqueezeExcitation: _LocalSqueeze}
+    for name, module in list(copy.named_modules()):
+        if type(module) in kinds or name == "avgpool":
+            copy.set_submodule(name, kinds.get(type(module), _WindowMeans)(module))
+    first = next(module for module in copy.modules() if isinstance(module, nn.Conv2d))
+    with torch.inference_mode():
+        copy(first.weight.new_zeros(1, first.in_channels, n_mels, width))  # sets the width of all windows
     return fold_norms(copy)
 
 
-def _map_widths(model: nn.Module, modules: dict[str, nn.Module], n_mels: int, width: int) -> dict[str, int]:
-    """How many columns the maps have that reach these modules when the network sees one crop."""
-    widths: dict[str, int] = {}
-    hooks = [
-        module.register_forward_pre_hook(lambda _, inputs, name=name: widths.update({name: inputs[0].shape[3]}))
-        for name, module in modules.items()
-    ]
-    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
-    with torch.inference_mode():
-        model(first.weight.new_zeros(1, first.in_channels, n_mels, width))
-    for hook in hooks:
-        hook.remove()
-    return widths
+class _Windowed(nn.Module):
+    """Replaces a module that pools over its whole input; the first input sets the width of the windows."""
 
-
-class _LocalGate(nn.Module):
-    """A ChannelGate whose average and maximum are those of a window around each column."""
-
-    def __init__(self, gate: ChannelGate, window: int) -> None:
+    def __init__(self, original: nn.Module) -> None:
         super().__init__()
-        self.mlp, self.window = gate.mlp, window
+        self.original, self.window = original, 0
 
     def forward(self, x: Tensor) -> Tensor:
+        self.window = self.window or x.shape[3]
+        return self.pool(x)
+
+
+class _LocalGate(_Windowed):
+    """A ChannelGate with the mean and maximum of a window around each column."""
+
+    def pool(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
         mean, top = local_mean(x, self.window), local_max(x, self.window)  # (B, C, W) each
-        attention = self.mlp(mean.transpose(1, 2)) + self.mlp(top.transpose(1, 2))  # (B, W, C)
+        attention = self.original.mlp(mean.transpose(1, 2)) + self.original.mlp(top.transpose(1, 2))  # (B, W, C)
         return x * attention.sigmoid().transpose(1, 2)[:, :, None]
 
 
-class _LocalSqueeze(nn.Module):
-    """torchvision's SqueezeExcitation, with the average of a window around each column."""
+class _LocalSqueeze(_Windowed):
+    """torchvision's SqueezeExcitation with the mean of a window around each column."""
 
-    def __init__(self, squeeze: SqueezeExcitation, window: int) -> None:
-        super().__init__()
-        layers = [squeeze.fc1, squeeze.activation, squeeze.fc2, squeeze.scale_activation]
-        self.scale, self.window = nn.Sequential(*layers), window
-
-    def forward(self, x: Tensor) -> Tensor:
+    def pool(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W)."""
-        return x * self.scale(local_mean(x, self.window)[:, :, None])
+        net, mean = self.original, local_mean(x, self.window)[:, :, None]  # (B, C, 1, W)
+        return x * net.scale_activation(net.fc2(net.activation(net.fc1(mean))))
 
 
-class _WindowMeans(nn.Module):
+class _WindowMeans(_Windowed):
     """The mean of each window, as if each were an input of its own."""
 
-    def __init__(self, _: nn.Module, window: int) -> None:
-        super().__init__()
-        self.window = window
-
-    def forward(self, x: Tensor) -> Tensor:
+    def pool(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B * windows, C, 1, 1)."""
         means = F.avg_pool1d(x.mean(2), self.window, stride=1)  # (B, C, windows)
         return means.transpose(1, 2).flatten(0, 1)[:, :, None, None]
@@ -103,6 +86,6 @@ def local_max(x: Tensor, window: int) -> Tensor:
 
 
 def _around_each_column(pooled: Tensor, width: int) -> Tensor:
-    """(B, C, windows) -> (B, C, width); near the ends the first or the last window, which do not reach beyond them."""
+    """(B, C, windows) -> (B, C, width); columns near the ends take the first or the last window."""
     n = pooled.shape[2]
     return pooled[:, :, (torch.arange(width, device=pooled.device) - (width - n) // 2).clamp(0, n - 1)]

@@ -5,14 +5,14 @@ import sys
 
 import torch
 
-from utils.devices import pick_device
+from utils.devices import DEVICES, pick_device
 
 USE_CUDA = "use_cuda"  # a value of --device that only --use_cuda gives
 
 
 def add_device_flags(group: argparse._ArgumentGroup) -> None:
     """Add --device, and --use_cuda and --no-use_cuda, which set it too."""
-    group.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
+    group.add_argument("--device", default="auto", choices=DEVICES, help="auto: a GPU if there is one")
     synonym = {"dest": "device", "action": "store_const"}
     group.add_argument("--use_cuda", const=USE_CUDA, help="a GPU, or the CPU if there is none", **synonym)
     group.add_argument("--no-use_cuda", const="cpu", help="the CPU, as --device cpu", **synonym)

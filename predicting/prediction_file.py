@@ -2,14 +2,13 @@
 
 import json
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from predicting.runs import LATER_ARGS
 from utils.atomic import atomic_write
 from utils.errors import UserError
 
@@ -54,20 +53,18 @@ def load_predictions(path: Path) -> Predictions:
                 file["class_names"].tolist(),
                 json.loads(str(file["args"])),
             )
+        table, names = held.probabilities, [held.fnames, held.class_names]
+        whole = (
+            isinstance(held.args, dict)
+            and all(isinstance(name, str) for name in held.fnames + held.class_names)
+            and table.dtype.kind == "f"
+            and table.shape == tuple(map(len, names)) == tuple(len(set(each)) for each in names)
+            and np.isfinite(table).all()
+        )
     except (KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile):
-        raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again") from None
-    for what, names in ("clips", held.fnames), ("classes", held.class_names):
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UserError(f"{path} holds {what} without names; predict that fold again")
-        if len(set(names)) < len(names):
-            raise UserError(f"{path} names one of its {what} twice; predict that fold again")
-    if not isinstance(held.args, dict) or held.probabilities.dtype.kind != "f":
-        raise UserError(f"{path} is not a prediction file of test.py; delete it or predict that fold again")
-    held = replace(held, args=LATER_ARGS | {"tta_shift": 0.0, "labels": ""} | held.args)
-    if held.probabilities.shape != (len(held.fnames), len(held.class_names)):
-        raise UserError(f"{path} has {held.probabilities.shape} probabilities for {len(held.fnames)} clips")
-    if not np.isfinite(held.probabilities).all():
-        raise UserError(f"{path} holds probabilities that are not finite; predict that fold again")
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged or not a prediction file of test.py; delete it or predict that fold again")
     return held
 
 

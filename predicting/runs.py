@@ -10,8 +10,6 @@ from utils.errors import MisuseError, UserError
 Args = dict[str, Any]  # a run's arguments
 
 FOLD_KEYS = {"arch": str, "sampling_rate": int, "num_folds": int, "fold_num": int}  # which fold of which run it is
-# what files of the present formats may lack, and the values of a run without it
-LATER_ARGS = {"fine_tune": 0.0, "fine_tune_share": 1.0, "shift_share": 0.0, "fold_seeds": False}
 PER_FOLD = {"fold_num", "checkpoint_step", "model_path", "made_from"}  # in which the folds of a run differ
 
 
@@ -39,7 +37,7 @@ def check_alike(args_of: dict[Path, Args]) -> None:
     for path, args in others:
         for key in [key for key in {**first, **args} if key not in PER_FOLD]:
             here, there = args.get(key), first.get(key)
-            if here == there or (key == "labels" and not (here and there)):  # older files do not know their labels
+            if here == there:
                 continue
             if key == "labels":
                 raise UserError(f"{path} was trained on other labels than {first_path}; train both on the same ones")

@@ -10,7 +10,7 @@ import numpy as np
 from predicting.prediction_file import write_table
 from tagging.tagger import LONG, Tagged
 from tagging.timeline import clock
-from utils.atomic import atomic_write, is_stream, try_outputs
+from utils.atomic import atomic_write, try_outputs
 from utils.errors import MisuseError, one_line
 
 
@@ -80,6 +80,6 @@ def check_outputs(outputs: dict[str, list[Path]], inputs: Iterable[Path]) -> Non
     for flag, paths in outputs.items():
         try_outputs(flag, *paths)
         for output in paths:
-            if os.path.realpath(output) in taken and not is_stream(output):
+            if os.path.realpath(output) in taken:
                 raise MisuseError(f"{output} would be overwritten; write to another file")
             taken.add(os.path.realpath(output))

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything reads it: small work is faster on one thread
 
+import argparse
 import contextlib
 import errno
 import importlib.util
@@ -12,23 +13,26 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import pytest
 import soundfile as sf
+import torch
 from hypothesis import settings
 
 from loaders.features import make_features
-from loaders.freesound_loader import FreesoundLoader
 from loaders.index import features_dir
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
+from loaders.pool import read_pool
+from training.flags import build_parser
+from training.setup import Setup, Training, build_batches, build_pool, build_training
 from utils.errors import run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,15 +109,9 @@ def process() -> Callable[..., Outcome]:
 
 
 @pytest.fixture(scope="session")
-def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder for PATH, whose `python` starts scripts in a fraction of a second: for loops of many scripts."""
-    if not Path("/proc/self/stat").exists():
-        yield Path(sys.executable).parent
-        return
-    from tests.robustness.sandbox import warm_python
-
-    with warm_python(tmp_path_factory.mktemp("warm")) as python:
-        yield Path(python).parent
+def warm_python() -> Path:
+    """A folder for PATH, with the `python` that runs the tests."""
+    return Path(sys.executable).parent
 
 
 @pytest.fixture(scope="session")
@@ -231,23 +229,36 @@ def tiny_flags() -> list[str]:
 
 
 @pytest.fixture
-def make_loader(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., FreesoundLoader]:
-    """FreesoundLoader of the tiny corpus on the CPU; what a test is about goes in by keyword."""
+def make_args(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., argparse.Namespace]:
+    """train.py's arguments for the tiny corpus; what a test is about goes in by keyword."""
     monkeypatch.chdir(workplace)
+    tiny = {"dataset": "tiny", "sampling_rate": SETTINGS.sampling_rate, "img_rows": SETTINGS.n_mels, "img_cols": WIDTH,
+            "batch_size": 4, "seed": 1, "num_folds": 2}  # fmt: skip
+    return lambda **changes: argparse.Namespace(**vars(build_parser().parse_args([])) | tiny | changes)
 
-    def make(**changes: object) -> FreesoundLoader:
-        import torch
 
-        arguments = {
-            "dataset": "tiny",
-            "split": "train",
-            "settings": SETTINGS,
-            "width": WIDTH,
-            "batch_size": 4,
-            "seed": 1,
-            "device": torch.device("cpu"),
-            "num_folds": 2,
-        }
-        return FreesoundLoader(**(arguments | changes))
+@pytest.fixture
+def make_fold(make_args: Callable[..., argparse.Namespace]) -> Callable[..., SimpleNamespace]:
+    """A fold's pool, batches and held-out clips on a device; keywords as for make_args, and keep_noisy."""
+
+    def make(device: str = "cpu", keep_noisy: set[str] | None = None, **changes: object) -> SimpleNamespace:
+        args = make_args(**changes)
+        folds = args.fold_num, args.num_folds, args.fold_split
+        pool = read_pool(args.dataset, args.split, SETTINGS, args.seed, *folds, keep_noisy)
+        batches, held_out = build_batches(Setup(args, torch.device(device)), pool)
+        return SimpleNamespace(
+            pool=pool, batches=batches, clips=batches.clips, targets=batches.targets, held_out=held_out
+        )
+
+    return make
+
+
+@pytest.fixture
+def make_training(make_args: Callable[..., argparse.Namespace]) -> Callable[..., Training]:
+    """A training on the tiny corpus; keywords as for make_args."""
+
+    def make(device: str = "cpu", precision: torch.dtype = torch.float32, **changes: object) -> Training:
+        args = make_args(**changes)
+        return build_training(Setup(args, torch.device(device), precision, graphs=False), build_pool(args))
 
     return make

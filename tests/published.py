@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from loaders.layouts import Corpus
+
 KINDS = ["Hum", "Rain", "Whistle"]  # of sounds, and the labels where the data set does not have its own
 SECONDS, RATE = 0.4, 16000
 
@@ -23,9 +25,8 @@ def fsdkaggle2018(root: Path) -> list[str]:
     text(meta / "train_post_competition.csv", ["fname,label,manually_verified,freesound_id,license", *rows])
     tests = [f"b{i}.wav,{KINDS[i % 3]},{['Public', 'Private'][i % 2]},{100 + i},CC0" for i in range(4)]
     text(meta / "test_post_competition_scoring_clips.csv", ["fname,label,usage,freesound_id,license", *tests])
-    return [f"FSDKaggle2018.audio_train/a{i:02}.wav" for i in range(12)] + [
-        f"FSDKaggle2018.audio_test/b{i}.wav" for i in range(4)
-    ]
+    tests = [f"FSDKaggle2018.audio_test/b{i}.wav" for i in range(4)]
+    return [f"FSDKaggle2018.audio_train/a{i:02}.wav" for i in range(12)] + tests
 
 
 def fsdkaggle2018_of_kaggle(root: Path) -> list[str]:
@@ -43,9 +44,8 @@ def fsdnoisy18k(root: Path) -> list[str]:
     meta = root / "FSDnoisy18k.meta"
     text(meta / "train.csv", ["fname,label,aso_id,manually_verified,noisy_small", *rows])
     text(meta / "test.csv", ["fname,label,aso_id", *[f"{i}.wav,{KINDS[i % 3]},/m/{i % 3}" for i in range(4)]])
-    return [f"FSDnoisy18k.audio_train/{900 + i}.wav" for i in range(12)] + [
-        f"FSDnoisy18k.audio_test/{i}.wav" for i in range(4)
-    ]
+    tests = [f"FSDnoisy18k.audio_test/{i}.wav" for i in range(4)]
+    return [f"FSDnoisy18k.audio_train/{900 + i}.wav" for i in range(12)] + tests
 
 
 def fsd50k(root: Path) -> list[str]:
@@ -55,11 +55,8 @@ def fsd50k(root: Path) -> list[str]:
         labels = KINDS[i % 3] if i % 3 == 0 else f"{KINDS[i % 3]},Noise"
         dev.append(f'{64760 + i},"{labels}","/m/1,/m/2",{"val" if i >= 8 else "train"}')
     text(tables / "dev.csv", ["fname,labels,mids,split", *dev], "\r\n")
-    text(
-        tables / "eval.csv",
-        ["fname,labels,mids", *[f'{i},"{KINDS[1 + i % 2]},Noise","/m/1"' for i in range(4)]],
-        "\r\n",
-    )
+    tests = [f'{i},"{KINDS[1 + i % 2]},Noise","/m/1"' for i in range(4)]
+    text(tables / "eval.csv", ["fname,labels,mids", *tests], "\r\n")
     names = ["Hum", "Noise", "Rain", "Whistle"]
     text(tables / "vocabulary.csv", [f"{i},{name},/m/0{i}" for i, name in enumerate(names)], "\r\n")
     return [f"FSD50K.dev_audio/{64760 + i}.wav" for i in range(12)] + [f"FSD50K.eval_audio/{i}.wav" for i in range(4)]
@@ -121,3 +118,10 @@ def publish(root: Path, name: str, sound: Callable[..., np.ndarray] | None = Non
         else:
             path.touch()
     return root
+
+
+def labels(corpus: Corpus, split: str) -> dict[str, list[str]]:
+    """{clip: its labels}."""
+    subset = corpus.subset(split)
+    rows = zip(subset.fnames, subset.truth, strict=True)
+    return {fname: [n for n, true in zip(corpus.class_names, row, strict=True) if true] for fname, row in rows}

@@ -4,8 +4,7 @@ Under FakeTensorMode operators reckon shapes, dtypes and devices, and no values.
 pinned memory, streams, the backward pass and the fused optimizers.
 """
 
-import argparse
-from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,28 +13,13 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from losses import get_loss
 from models import get_model
 from predicting.tta import predict
 from tagging.ensemble import Ensemble, Member
 from tests.conftest import SETTINGS, WIDTH
-from training.scaling import LossScaler
-from training.schedule import get_optimizer
 
 CUDA = torch.device("cuda")
 PRECISIONS = [torch.float32, torch.bfloat16, torch.float16]
-
-
-class Stream:
-    """Stands in for streams and events, which order nothing where nothing is computed."""
-
-    def __init__(self, *_: object) -> None: ...
-
-    def record(self, *_: object) -> None: ...
-
-    def synchronize(self) -> None: ...
-
-    def wait_event(self, _: object) -> None: ...
 
 
 @pytest.fixture
@@ -48,14 +32,9 @@ def gpu(monkeypatch):
     monkeypatch.setattr("torch.amp.grad_scaler.GradScaler.step", lambda *_: None)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
-    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
     monkeypatch.setattr(torch.Tensor, "numpy", on_the_host)
-    monkeypatch.setattr("loaders.clips.pinned", lambda shape: torch.empty(shape, dtype=torch.half))
-    monkeypatch.setattr("loaders.freesound_loader.OneAhead", lambda function: function)  # a mode is one thread's
-    for name in ("Stream", "Event", "current_stream"):
-        monkeypatch.setattr(torch.cuda, name, Stream)
-    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
     monkeypatch.setattr(FakeTensorMode, "__deepcopy__", lambda mode, _: mode, raising=False)
+    monkeypatch.setattr(nn.Module, "to", lambda module, *_, **__: module)  # fake weights cannot be moved
     with FakeTensorMode():
         yield
 
@@ -70,39 +49,37 @@ def network(arch: str = "resnet18") -> nn.Module:
         return get_model(arch, 4, use_cbam=arch.startswith("resnet"))
 
 
-def step(module_of, monkeypatch, loader, model: nn.Module, precision: torch.dtype, **changes: object) -> list:
-    """Take train.py's step; the losses whose gradients it asks for."""
-    asked = []
+@pytest.fixture
+def step(gpu, make_training, module_of, monkeypatch):
+    """Take train.py's step on that GPU; the losses whose gradients it asks for.  Keywords: train.py's arguments."""
 
-    def backward(loss: torch.Tensor) -> None:
-        asked.append(loss)
-        for p in model.parameters():
-            p.grad = torch.zeros_like(p)
+    def take(precision: torch.dtype = torch.float32, spoil=lambda training: training, **changes: object) -> list:
+        asked = []
+        flags = {"use_mix_up": True, "use_spec_aug": True, "use_cbam": True, "gamma_fl": 1.0} | changes
+        monkeypatch.setattr("training.setup.build_model", lambda args, n: network(args.arch))
+        training = make_training("cuda", precision, **flags)
 
-    monkeypatch.setattr(torch.Tensor, "backward", backward)
-    optimizer = get_optimizer("sgd", model, 0.1, 0.9, 1e-4)
-    monkeypatch.setattr(optimizer, "step", lambda: None)
-    train = module_of("train.py")
-    defaults = vars(train.build_parser().parse_args([])) | {"use_mix_up": True, "use_spec_aug": True}
-    args = argparse.Namespace(**defaults | changes)
-    total = train.train_step(
-        args, 0, loader, model, optimizer, get_loss("bce+lovasz", gamma=1.0), CUDA, precision,
-        LossScaler(precision, CUDA),
-    )  # fmt: skip
-    assert total.device.type == "cuda"
-    return asked
+        def backward(loss: torch.Tensor) -> None:
+            asked.append(loss)
+            for p in training.model.parameters():
+                p.grad = torch.zeros_like(p)
+
+        monkeypatch.setattr(torch.Tensor, "backward", backward)
+        monkeypatch.setattr(training.optimizer, "step", lambda: None)
+        assert module_of("train.py").train_step(spoil(training), 0).device.type == "cuda"
+        return asked
+
+    return take
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_training_step_up_to_its_loss(gpu, make_loader, module_of, monkeypatch, precision):
-    loader = make_loader(device=CUDA)
-    assert loader.clips.packs[0].device.type == "cuda"
-    for loss in step(module_of, monkeypatch, loader, network(), precision, iter_size=2):
+def test_a_training_step_up_to_its_loss(step, precision):
+    for loss in step(precision, iter_size=2):
         assert (loss.device.type, loss.dtype) == ("cuda", torch.float32)
 
 
-def test_mobilenet_too(gpu, make_loader, module_of, monkeypatch):
-    step(module_of, monkeypatch, make_loader(device=CUDA), network("mobilenet_v3_small"), torch.float16)
+def test_mobilenet_too(step):
+    step(torch.float16, arch="mobilenet_v3_small", use_cbam=False)
 
 
 # Those of torch's list for use_deterministic_algorithms that have no deterministic algorithm on a GPU.
@@ -134,56 +111,48 @@ def backward_of(loss: torch.Tensor) -> set[str]:
     return {node.name() for node in seen}
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
-def test_every_operator_of_a_deterministic_step_has_an_algorithm_for_it(gpu, make_loader, module_of, monkeypatch, arch):
+@pytest.mark.parametrize(("arch", "use_cbam"), [("resnet18", True), ("mobilenet_v3_small", False)])
+def test_every_operator_of_a_deterministic_step_has_an_algorithm_for_it(step, monkeypatch, arch, use_cbam):
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    loader, model = make_loader(device=CUDA), network(arch)
     with Operators() as called:
-        (loss,) = step(module_of, monkeypatch, loader, model, torch.float32)
+        (loss,) = step(arch=arch, use_cbam=use_cbam)
     assert {"convolution", "sort"} <= called.names
     assert not called.names & set(UNSTABLE)
     assert {"ConvolutionBackward0", "SortBackward0"} <= (nodes := backward_of(loss))
     assert not [name for name in nodes if name.startswith(UNSTABLE_BACKWARD)]
 
 
-def test_on_a_gpu_the_librarys_operators_are_differentiated(gpu, make_loader, module_of, monkeypatch):
-    (loss,) = step(module_of, monkeypatch, make_loader(device=CUDA), network(), torch.float32)
-    assert not [name for name in backward_of(loss) if name.startswith(("_ReLU6", "_MeanAndMax"))]
-
-
-def test_a_step_on_features_that_are_too_large_for_the_gpu(gpu, make_loader, module_of, monkeypatch):
+def test_a_step_on_features_that_are_too_large_for_the_gpu(step, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1, 80 << 30))
-    loader = make_loader(device=CUDA)
-    assert loader.clips.packs[0].device.type == "cpu"
-    step(module_of, monkeypatch, loader, network(), torch.bfloat16)
+    step(torch.bfloat16)
 
 
-def test_targets_left_on_the_host_would_be_noticed(gpu, make_loader, module_of, monkeypatch):
-    loader = make_loader(device=CUDA)
-    batch = loader.batch
-    monkeypatch.setattr(loader, "batch", lambda number: (batch(number)[0], torch.zeros(4, 4)))
+def test_targets_left_on_the_host_would_be_noticed(step):
+    def spoil(training):
+        return replace(training, batches=lambda number: (training.batches(number)[0], torch.zeros(4, 4)))
+
     with pytest.raises(RuntimeError, match="device"):
-        step(module_of, monkeypatch, loader, network(), torch.float32)
+        step(spoil=spoil)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("memory", [80 << 30, 1])
-def test_validation(gpu, make_loader, monkeypatch, precision, memory):
+def test_validation(gpu, make_fold, monkeypatch, precision, memory):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (memory, 80 << 30))
-    held_out = make_loader(device=CUDA).held_out
+    held_out = make_fold("cuda").held_out
     assert held_out.packs[0].device.type == ("cuda" if memory > 1 else "cpu")
     assert predict(network(), held_out, WIDTH, 4, CUDA, precision=precision).shape == (len(held_out), 4)
 
 
 @pytest.mark.parametrize("tta", [0, 1, 8, "shared"])
-def test_the_prediction_of_test_py(gpu, make_loader, tta):
-    clips = make_loader().held_out.to(CUDA)
+def test_the_prediction_of_test_py(gpu, make_fold, tta):
+    clips = make_fold().held_out.to(CUDA)
     made = predict(network(), clips, WIDTH, 4, CUDA, tta=tta, precision=torch.float16, shift=0.1)
     assert made.shape == (len(clips), 4)
 
 
-def test_the_ensemble_of_tag_py(gpu, make_loader):
-    clips = make_loader().held_out  # which tag.py leaves on the host: it reads each file once
+def test_the_ensemble_of_tag_py(gpu, make_fold):
+    clips = make_fold().held_out  # which tag.py leaves on the host: it reads each file once
     members = [Member(network(), [0, 1, 2, 3], 0.0, "bce+lovasz")]
     members += [Member(network("mobilenet_v3_small"), [3, 2, 1, 0], 0.1, "ce")]
     ensemble = Ensemble(members, list("abcd"), SETTINGS, WIDTH, CUDA, torch.bfloat16)

@@ -12,7 +12,7 @@ from predicting.tta import move_bands
 from utils.devices import send
 
 MIXUP_ALPHA = 0.4
-MASKS, MASK_SHARE = 2, 0.2  # masks per axis and sample; share of the axis that the draw of a width starts from
+MASKS = 2  # per axis and sample
 
 
 def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -38,7 +38,7 @@ def shift_bands(inputs: Tensor, rng: np.random.Generator, share: float) -> Tenso
     return move_bands(inputs, rng.integers(-limit, limit + 1, batch))
 
 
-def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float = MASK_SHARE) -> Tensor:
+def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float) -> Tensor:
     """Blank up to two bands of frequencies, then up to two spans of time per sample (Park et al. 2019, no time warp).
 
     inputs (B, 1, n_mels, T).  Each mask is filled with the mean that its sample has by then.  share: see draw_masks.
@@ -51,7 +51,7 @@ def spec_augment(inputs: Tensor, rng: np.random.Generator, share: float = MASK_S
     return inputs
 
 
-def draw_masks(rng: np.random.Generator, batch: int, size: int, share: float = MASK_SHARE) -> np.ndarray:
+def draw_masks(rng: np.random.Generator, batch: int, size: int, share: float) -> np.ndarray:
     """Which positions of an axis each mask covers: (MASKS, batch, size) bool.
 
     As in the original solution, a mask draws a limit below share * size, then where it starts, then a width below the

@@ -1,45 +1,51 @@
-"""The flags of train.py and the recipes, which are presets of them."""
+"""The flags of train.py and the recipes, which are files of them."""
 
 import argparse
 from typing import Any
 
 from loaders.folds import SPLITS
+from loaders.pcen import AudioSettings
 from models import ARCHS
-from training.augment import MASK_SHARE
+from training.graphs import COMPILE_PAYS
 from training.schedule import OPTIMIZERS
-from utils.cli import hertz, make_parser, natural_float, natural_int, positive_int, seed, share
-from utils.devices import COMPILE_PAYS, PRECISION_HELP, PRECISIONS
+from utils.cli import can_be, hertz, make_parser, natural_float, natural_int, positive_int, seed, share
+from utils.devices import DEVICES, PRECISION_HELP, PRECISIONS
+from utils.errors import MisuseError
+from utils.recipes import read_recipe
 
-RECIPES: dict[str, dict[str, Any]] = {
-    "original": {},  # the defaults, which are those of the solution that this repository reproduces
-    "improved": {
-        "optimizer": "adamw",
-        "l_rate": 2e-3,
-        "weight_decay": 0.05,
-        "num_cycles": 1,
-        "curated_share": 0.57,
-        "fine_tune": 0.25,
-        "fine_tune_share": 0.57,
-        "shift_share": 0.06,
-        "dropout_rate": 0.2,
-        "loss": "ce",
-        "fold_seeds": True,
-        "use_mix_up": True,
-        "use_spec_aug": True,
-    },
-}
 ON_OFF = {"action": argparse.BooleanOptionalAction, "default": False}
 
 
+def parse_flags() -> argparse.Namespace:
+    """The command line; flags that it leaves out have the recipe's values, or the defaults."""
+    parser = build_parser()
+    name = parser.parse_args().recipe
+    recipe, known = read_recipe(name), {action.dest: action for action in parser._actions}
+    for flag, value in recipe.items():
+        if flag not in known:
+            raise MisuseError(f"--recipe {name}: train.py has no flag --{flag}; -h lists all flags")
+        if not can_be(known[flag], value):
+            raise MisuseError(f"--recipe {name}: --{flag} cannot be {value!r}")
+    parser.set_defaults(**recipe)
+    return parser.parse_args()
+
+
 def build_parser() -> argparse.ArgumentParser:
+    """All flags; their defaults are the original recipe's."""
     parser = make_parser(
         "Train one fold of an audio tagger from scratch.",
         "python train.py --arch resnet18 --use_cbam --use_mix_up --use_spec_aug --dataset freesound --fold_num 0",
     )
-    parser.add_argument("--recipe", default="original", choices=list(RECIPES), help="sets several of the flags below")
+    parser.add_argument(
+        "--recipe",
+        default="original",
+        help="sets several of the flags below: original, improved, demo, or the path of a .json file of flags",
+    )
     _add_data_and_network(parser)
     _add_learning(parser)
     _add_run(parser)
+    _add_recipe(parser)
+    parser.set_defaults(**read_recipe("original"))
     return parser
 
 
@@ -52,9 +58,9 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         choices=["train", "train_curated", "train_noisy"],
         help="clips to train on; train: the curated clips that this fold does not hold out, and all noisy clips",
     )
-    data.add_argument("--img_rows", type=positive_int, default=128, help="mel bands")
+    data.add_argument("--img_rows", type=positive_int, default=AudioSettings.n_mels, help="mel bands")
     data.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop, 10 ms each")
-    data.add_argument("--sampling_rate", type=hertz, default=44100, help="Hz")
+    data.add_argument("--sampling_rate", type=hertz, default=AudioSettings.sampling_rate, help="Hz")
     data.add_argument("--fold_num", type=natural_int, default=0, help="which fold to hold out")
     data.add_argument(
         "--num_folds",
@@ -66,8 +72,6 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
         choices=SPLITS,
         help="how to make folds; without the flag: given if the data set gives folds, else stratified",
     )
-    data.add_argument("--noisy_weight", type=share, default=0.8, help="confidence in the labels of noisy clips")
-    data.add_argument("--curated_share", type=share, default=0.0, help="least share of curated clips, on average")
     data.add_argument(
         "--noisy_scores",
         default="",
@@ -80,57 +84,30 @@ def _add_data_and_network(parser: argparse.ArgumentParser) -> None:
     net = parser.add_argument_group("network")
     net.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network")
     net.add_argument("--use_cbam", **ON_OFF, help="attention at the end of each residual branch")
-    net.add_argument("--dropout_rate", type=share, default=0.5, help="dropout before the last layer")
 
 
 def _add_learning(parser: argparse.ArgumentParser) -> None:
-    loss = parser.add_argument_group("loss")
-    loss.add_argument("--loss", default="bce+lovasz", help="terms to add up, joined by +: bce, lovasz, ce")
-    loss.add_argument("--gamma_fl", type=natural_float, default=0.0, help="focal exponent of the BCE; 0: plain BCE")
     augment = parser.add_argument_group("augmentation")
     augment.add_argument("--use_mix_up", **ON_OFF, help="mix pairs of clips")
     augment.add_argument("--use_spec_aug", **ON_OFF, help="blank out bands of frequencies and spans of time")
-    augment.add_argument(
-        "--mask_share",
-        type=share,
-        default=MASK_SHARE,
-        help="limit of a mask's width, as a share of the axis; masks are a quarter of it wide on average",
-    )
-    augment.add_argument(
-        "--shift_share", type=share, default=0.0, help="limit of a shift along frequency, as a share of the bands"
-    )
     steps = parser.add_argument_group("optimization")
     steps.add_argument("--n_iter", type=positive_int, default=40000, help="optimizer steps")
     steps.add_argument("--batch_size", type=positive_int, default=128, help="clips per forward pass")
     steps.add_argument("--iter_size", type=positive_int, default=1, help="forward passes per optimizer step")
-    steps.add_argument("--optimizer", default="sgd", choices=OPTIMIZERS, help="adamw needs an --l_rate of about 1e-3")
-    steps.add_argument("--l_rate", type=natural_float, default=0.1, help="base learning rate")
-    steps.add_argument("--momentum", type=share, default=0.9, help="of SGD; beta 1 of AdamW")
-    steps.add_argument(
-        "--weight_decay", type=natural_float, default=1e-4, help="weight decay, but not of biases and norms"
-    )
+    steps.add_argument("--l_rate", type=natural_float, help="learning rate after the warm-up")
+    steps.add_argument("--momentum", type=share, default=0.9, help="of sgd; the first beta of adamw")
+    steps.add_argument("--weight_decay", type=natural_float, help="not applied to biases and norms")
     steps.add_argument(
         "--num_cycles",
         type=natural_int,
-        default=0,
         help="0: drop to a tenth at 30, 60, 90 %% of the steps; n: n cosine cycles",
     )
-    steps.add_argument(
-        "--fine_tune",
-        type=share,
-        default=0.0,
-        help="last share of the steps, which do without mixup and shifts",
-    )
-    steps.add_argument(
-        "--fine_tune_share", type=share, default=1.0, help="least share of curated clips in those steps, on average"
-    )
     steps.add_argument("--seed", type=seed, default=1234, help="seed of everything random")
-    steps.add_argument("--fold_seeds", **ON_OFF, help="each fold but 0 draws by a seed of its own, made from --seed")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     work = parser.add_argument_group("run")
-    work.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"], help="auto: a GPU if there is one")
+    work.add_argument("--device", default="auto", choices=DEVICES, help="auto: a GPU if there is one")
     work.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
     work.add_argument("--deterministic", **ON_OFF, help="the same bits on a GPU too, without TF32 or CUDA graphs")
     work.add_argument(
@@ -155,15 +132,31 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--overwrite", **ON_OFF, help="replace another run's checkpoints of the same names")
     work.add_argument(
         "--plan",
-        action="store_true",
-        help="print the number of folds, the splits to predict, the checkpoints' names, the run's and all splits; stop",
+        nargs="*",
+        metavar="SPLIT",
+        help="print the splits to predict, then the path of each fold's best checkpoint, and stop",
     )
     work.add_argument(
         "--checkpoint_dir", default="checkpoints", help="checkpoints, logs; with --resume PATH: its folder"
     )
 
 
-def describe_recipe(name: str, args: argparse.Namespace) -> str:
+def _add_recipe(parser: argparse.ArgumentParser) -> None:
+    recipe = parser.add_argument_group("recipe (usually set by --recipe)")
+    recipe.add_argument("--optimizer", choices=OPTIMIZERS, help="what takes the steps")
+    recipe.add_argument("--noisy_weight", type=share, help="confidence in the labels of noisy clips")
+    recipe.add_argument("--curated_share", type=share, help="least share of curated clips in batches, on average")
+    recipe.add_argument("--fine_tune", type=share, help="last share of the steps, which do without mixup and shifts")
+    recipe.add_argument("--final_share", type=share, help="--curated_share in those last steps")
+    recipe.add_argument("--dropout_rate", type=share, help="dropout before the last layer")
+    recipe.add_argument("--loss", help="terms to add up, joined by +: bce, lovasz, ce")
+    recipe.add_argument("--gamma_fl", type=natural_float, help="focal exponent of the BCE; 0: plain BCE")
+    recipe.add_argument("--mask_share", type=share, help="limit of a mask's width, as a share of the axis")
+    recipe.add_argument("--shift_share", type=share, help="limit of a shift in frequency, as a share of the bands")
+    recipe.add_argument("--fold_seeds", **ON_OFF, help="each fold but 0 draws by a seed of its own, made from --seed")
+
+
+def describe_recipe(args: argparse.Namespace) -> str:
     """The recipe's flags with the values that they have in this run."""
-    flags = [f"--{flag} {getattr(args, flag)}" for flag in RECIPES[name]]
-    return f"recipe {name}: {' '.join(flags) or 'the defaults'}"
+    flags: dict[str, Any] = read_recipe(args.recipe)
+    return f"recipe {args.recipe}: {' '.join(f'--{flag} {getattr(args, flag)}' for flag in flags)}"

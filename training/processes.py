@@ -15,11 +15,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from utils import streams
 from utils.errors import MisuseError, UserError, exit_at_once
 
 
 @dataclass(frozen=True)
-class Team:
+class Processes:
     """The processes of a training; rank 0 is the one that prints and writes."""
 
     rank: int = 0
@@ -95,7 +96,7 @@ class Team:
                             "--resume goes on from the last checkpoint") from None  # fmt: skip
 
     def leave(self, code: int) -> int:
-        """The exit code; a process of a team ends here, since taking down what waits for a dead one can hang."""
+        """The exit code; one of several processes ends here, since taking down what waits for a dead one can hang."""
         if self.size > 1:
             with suppress(RuntimeError):
                 dist.barrier()  # or the first one may still wait for what this one has sent
@@ -106,10 +107,10 @@ class Team:
     def reseed(self, seed: int, step: int) -> None:
         """Give torch's generator, which dropout draws from, another stream in each process but the first."""
         if self.rank:
-            torch.manual_seed(np.random.SeedSequence([seed, 4, self.rank, step]).generate_state(1)[0].item())
+            torch.manual_seed(streams.torch_seed(seed, streams.DROPOUT, self.rank, step))
 
 
-SOLO = Team()
+ALONE = Processes()
 
 
 def restarted() -> bool:
@@ -121,10 +122,10 @@ def _restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
-def join_team(batch_size: int, device: torch.device) -> Team:
-    """The team that torchrun has started this process for; a team of one without torchrun.  Raises MisuseError."""
+def join_processes(batch_size: int, device: torch.device) -> Processes:
+    """The processes that torchrun has started, or this one alone.  Raises MisuseError."""
     if "RANK" not in os.environ:
-        return SOLO
+        return ALONE
     if device.type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         # 2: let go of what waits for a dead process, and leave it to us to end, in one line; by default NCCL aborts
@@ -133,9 +134,9 @@ def join_team(batch_size: int, device: torch.device) -> Team:
     store = dist.PrefixStore(f"start {_restarts()}", store)  # or a process finds the address of one that has died
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
-    team = Team(rank, size)
-    if batch_size % team.size:
-        raise MisuseError(f"--batch_size {batch_size} cannot be shared out evenly among {team.size} processes")
-    if team.rank:
+    processes = Processes(rank, size)
+    if batch_size % processes.size:
+        raise MisuseError(f"--batch_size {batch_size} cannot be shared out evenly among {processes.size} processes")
+    if processes.rank:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the first one speaks for all
-    return team
+    return processes

@@ -1,79 +1,63 @@
-"""What a training run does besides its steps: go on from a checkpoint, validate, log, save, refuse bad numbers."""
+"""The state of a training between its steps: going on from a checkpoint, validation, log, saving, bad numbers."""
 
-import argparse
 import json
-import signal
-import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 from tqdm import tqdm
 
+from loaders.pool import Pool, made_from
 from predicting.checkpoint import load_weights, save_checkpoint
 from predicting.metrics import lwlrap, per_class_lwlrap
-from predicting.paths import checkpoint_path, log_path, tensorboard_dir
+from predicting.paths import checkpoint_path, log_path
 from predicting.scores import further
-from training.processes import SOLO, Team
 from training.resume import HERE_ONLY
-from training.scaling import LossScaler
 from training.schedule import learning_rate
-from utils.atomic import atomic_write, try_outputs
+from training.setup import Training
+from utils.atomic import atomic_write
 from utils.devices import precision_name
 from utils.digests import versions
-from utils.errors import MisuseError, UserError
+from utils.errors import UserError
 
 FIRST_LINE, LINE_EVERY = 10, 60  # steps until the first line of progress; seconds between the others
+LEAST_SCALE = 2.0**-10  # of the loss in fp16; what overflows even then is no matter of scale
 
 
-class TrainingRun:
-    """The state of a run between steps; `step` is the number of optimizer steps done."""
+class Progress:
+    """`step` is the number of optimizer steps done.  Of several processes the first one prints and writes files."""
 
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        loader: Any,
-        model: nn.Module,
-        optimizer: Any,
-        scaler: LossScaler,
-        precision: torch.dtype,
-        resumed: dict[str, Any] | None,
-        team: Team = SOLO,
-    ) -> None:
-        """loader: knows class_names, metrics, clips, held_out, held_out_truth, prior and made_from.
-
-        resumed: a checkpoint to go on from.  team: its first process is the one that scores, prints and writes files.
-        """
-        self.args, self.loader, self.model, self.optimizer = args, loader, model, optimizer
-        self.scaler, self.precision, self.team = scaler, precision, team
+    def __init__(self, training: Training, pool: Pool, resumed: dict[str, Any] | None) -> None:
+        """resumed: a checkpoint to go on from."""
+        self.training, self.setup, self.args, self.pool = training, training.setup, training.setup.args, pool
+        self.first = self.setup.processes.rank == 0
+        self.made_from = made_from(pool, pool.targets(self.args.noisy_weight))
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.log: list[dict[str, Any]] = []
-        device = next(model.parameters()).device
-        self.losses = torch.zeros(args.n_iter, device=device)
+        self.losses = torch.zeros(self.args.n_iter, device=self.setup.device)
         self._start_clock()
         if resumed:
-            self._restore(resumed, device)
+            self._restore(resumed)
 
-    def _restore(self, state: dict[str, Any], device: torch.device) -> None:
-        load_weights(self.model, state, self.args.resume)
+    def _restore(self, state: dict[str, Any]) -> None:
+        training = self.training
+        load_weights(training.model, state, self.args.resume)
         try:
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.scaler.restore(state["scaler"])
+            training.optimizer.load_state_dict(state["optimizer"])
+            if training.scaler.is_enabled() and state["scaler"]:
+                training.scaler.load_state_dict(state["scaler"])
+                training.skipped.fill_(state["skipped_steps"])
             self.losses.copy_(state["losses"])
             torch.set_rng_state(state["generators"]["cpu"])
-            if device.type == "cuda" and "cuda" in state["generators"]:
-                torch.cuda.set_rng_state(state["generators"]["cuda"], device)
+            if self.setup.device.type == "cuda" and "cuda" in state["generators"]:
+                torch.cuda.set_rng_state(state["generators"]["cuda"], self.setup.device)
         except Exception as error:  # what strangers put there can be wrong in any way
-            text = (
-                f"{self.args.resume} does not fit the run that its arguments describe: {type(error).__name__} {error}"
-            )
-            raise UserError(text) from None
+            text = f"does not fit the run that its arguments describe: {type(error).__name__} {error}"
+            raise UserError(f"{self.args.resume} {text}") from None
         self.step, self.log = state["step"], state["log"]
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         best = checkpoint_path(self.args, "best")
@@ -87,7 +71,7 @@ class TrainingRun:
             self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
             print(f"{best} is not there, so only the validations to come count for it", flush=True)
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
-        if state["precision"] not in ("", precision_name(self.precision)):
+        if state["precision"] != precision_name(self.setup.precision):
             print(f"the steps so far were in {state['precision']}", flush=True)
 
     def _best_is_older(self) -> bool:
@@ -95,7 +79,7 @@ class TrainingRun:
         best, last = checkpoint_path(self.args, "best"), checkpoint_path(self.args, "last")
         return not best.exists() or (last.exists() and best.stat().st_mtime_ns < last.stat().st_mtime_ns)
 
-    def after_step(self, loss: torch.Tensor, scores: Any) -> None:
+    def after_step(self, loss: torch.Tensor, scores: Callable[[], np.ndarray]) -> None:
         """Count a step and do what is due after it.
 
         loss: scalar on the device; it is looked at only where a line is printed or something is saved.
@@ -104,16 +88,14 @@ class TrainingRun:
         self.losses[self.step] = loss
         self.step += 1
         last = self.step == self.args.n_iter
-        if self.team.rank == 0 and (last or self._is_line_due()):
+        if self.first and (last or self._is_line_due()):
             self._print_progress()
         if last or (self.args.eval_freq and self.step % self.args.eval_freq == 0):
             self._check_finite()
             table = scores()
             if not np.isfinite(table).all():
-                raise UserError(
-                    f"outputs are not finite after step {self.step}; {self._kept()}; try a smaller --l_rate"
-                )
-            if self.team.rank == 0:
+                raise self._not_finite(f"outputs are not finite after step {self.step}")
+            if self.first:
                 self._validate(table)
             self.save()
             if self.best_step == self.step:
@@ -124,13 +106,22 @@ class TrainingRun:
     def save(self) -> Path:
         """Save `last`, unless a loss or a weight is not finite (UserError; what was saved before stays)."""
         self._check_finite()
-        self.team.any(0)  # if another process has died, what the GPU has computed with it is worth nothing
+        self.setup.processes.any(0)  # notices a process that has died: then what the GPU computed is worth nothing
         return self._save("last")
 
+    def report(self) -> None:
+        """Print each class's score at the best step, the weakest first, and where the best checkpoint is."""
+        record = next(record for record in self.log if record["step"] == self.best_step)
+        counts = dict(zip(self.pool.corpus.class_names, self.pool.held_out_truth.sum(axis=0), strict=True))
+        print(f"\nlwlrap per class at step {self.best_step}, weakest first:")
+        for name, value in sorted(record["per_class"].items(), key=lambda item: item[1]):
+            print(f"  {value:.3f}  {name} ({counts[name]} clips)")
+        print(f"best lwlrap {self.best_score:.4f} at step {self.best_step}: {checkpoint_path(self.args, 'best')}")
+
     def _validate(self, scores: np.ndarray) -> None:
-        truth, names = self.loader.held_out_truth, self.loader.class_names
+        truth, names = self.pool.held_out_truth, self.pool.corpus.class_names
         score, (per_class, _) = lwlrap(truth, scores), per_class_lwlrap(truth, scores)
-        others = further(truth, scores, self.loader.metrics)
+        others = further(truth, scores, self.pool.corpus.metrics)
         since = self.log[-1]["step"] if self.log else 0
         if score > self.best_score:
             self.best_score, self.best_step = score, self.step
@@ -143,8 +134,8 @@ class TrainingRun:
             **{name: value for name, value in others.items() if np.isfinite(value)},
             "per_class": {name: float(value) for name, value in zip(names, per_class, strict=True) if value == value},
         }
-        if self.scaler.active:
-            record["skipped_steps"] = self.scaler.check()
+        if self.training.scaler.is_enabled():
+            record["skipped_steps"] = self._count_skipped()
         self.log.append(record)
         self._write_log()
         best = "  best so far" if self.best_step == self.step else ""
@@ -170,57 +161,67 @@ class TrainingRun:
         steps, seconds = self.step - self.began[0], time.monotonic() - self.began[1]
         clips = steps * self.args.batch_size * self.args.iter_size / seconds
         left = timedelta(seconds=round((self.args.n_iter - self.step) * seconds / steps))
-        rate = self.optimizer.param_groups[0]["lr"]
-        skipped = f"  {count} steps skipped" if (count := self.scaler.check()) else ""
+        rate = self.training.optimizer.param_groups[0]["lr"]
+        skipped = f"  {count} steps skipped" if (count := self._count_skipped()) else ""
         tqdm.write(
             f"step {self.step}/{self.args.n_iter}  loss {loss:.4f}  rate {rate:.2g}  {clips:.0f} clips/s  {left} left"
             f"{skipped}"
         )
         self.printed, self.printed_at, self.lines = self.step, time.monotonic(), self.lines + 1
 
+    def _count_skipped(self) -> int:
+        """Steps skipped so far.  Raises UserError where no scale of the loss is small enough."""
+        scaler = self.training.scaler
+        if scaler.is_enabled() and scaler.get_scale() < LEAST_SCALE:
+            raise UserError("the gradients are not finite at any scale; try a smaller --l_rate, or --precision fp32")
+        return int(self.training.skipped)
+
     def _check_finite(self) -> None:
         bad = ~self.losses[: self.step].isfinite()
         if bad.any():
-            step = int(bad.int().argmax()) + 1
-            raise UserError(
-                f"the loss or a gradient of step {step} is not finite; {self._kept()}; try a smaller --l_rate"
-            )
-        if not all(torch.stack([weight.isfinite().all() for weight in self.model.state_dict().values()]).tolist()):
-            raise UserError(f"a weight is not finite after step {self.step}; {self._kept()}; try a smaller --l_rate")
+            raise self._not_finite(f"the loss or a gradient of step {int(bad.int().argmax()) + 1} is not finite")
+        weights = self.training.model.state_dict().values()
+        if not torch.stack([weight.isfinite().all() for weight in weights]).all():
+            raise self._not_finite(f"a weight is not finite after step {self.step}")
+
+    def _not_finite(self, what: str) -> UserError:
+        return UserError(f"{what}; {self._kept()}; try a smaller --l_rate")
 
     def _kept(self) -> str:
         path = checkpoint_path(self.args, "last")
         return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
 
     def _write_log(self) -> None:
-        if self.team.rank:
+        if not self.first:
             return
         with atomic_write(log_path(self.args), "w") as file:
             file.writelines(json.dumps(record) + "\n" for record in self.log)
 
     def _save(self, kind: str) -> Path:
+        training, targets = self.training, self.training.batches.targets.cpu()
         generators = {"cpu": torch.get_rng_state()}
-        if self.losses.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(self.losses.device)
+        if self.setup.device.type == "cuda":
+            generators["cuda"] = torch.cuda.get_rng_state(self.setup.device)
         path = checkpoint_path(self.args, kind)
-        if self.team.rank:
+        if not self.first:
             return path
         state = {
             "args": {name: value for name, value in vars(self.args).items() if name not in HERE_ONLY},
-            "class_names": self.loader.class_names,
+            "class_names": self.pool.corpus.class_names,
             "step": self.step,
             "best_score": self.best_score,
             "best_step": self.best_step,
-            "model": dict(self.model.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
-            "precision": precision_name(self.precision),
-            "scaler": self.scaler.state(),
+            "model": dict(training.model.state_dict()),
+            "optimizer": training.optimizer.state_dict(),
+            "precision": precision_name(self.setup.precision),
+            "scaler": training.scaler.state_dict(),
+            "skipped_steps": int(training.skipped),
             "generators": generators,
             "losses": self.losses.cpu(),
             "log": self.log,
-            "held_out": self.loader.held_out.fnames,
-            "made_from": self.loader.made_from,
-            "prior": torch.from_numpy(self.loader.prior),
+            "held_out": self.pool.held_out.fnames,
+            "made_from": self.made_from,
+            "prior": targets.sum(dim=0) / targets.sum(),
             "versions": versions(),
         }
         try:
@@ -228,50 +229,3 @@ class TrainingRun:
         except OSError as error:
             raise UserError(f"{path}: {error.strerror}; {self._kept()}; free some space, then --resume it") from None
         return path
-
-
-class Interrupts:
-    """Stop at the end of a step when asked to, at once when asked twice.
-
-    While active, the first SIGINT or SIGTERM only sets `received`; the second ends the process."""
-
-    def __init__(self) -> None:
-        self.received: signal.Signals | None = None
-
-    def __enter__(self) -> "Interrupts":
-        self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.received:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.received = signal.Signals(number)
-        print(f"\n{self.received.name}: saving after this step; once more to exit at once", file=sys.stderr, flush=True)
-
-
-def try_run_outputs(args: argparse.Namespace) -> None:
-    """Raise UserError now if the checkpoints, the log or the event files could not be written hours later."""
-    outputs = [checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)]
-    try_outputs("--checkpoint_dir", *outputs, *([tensorboard_dir(args) / "events"] if args.tensorboard else []))
-
-
-def refuse_lone_values(build: Callable[[argparse.Namespace, int], nn.Module], args: argparse.Namespace, n: int) -> None:
-    """Raise MisuseError where n crops shrink to a single value of a channel, which no batch norm can train on.
-
-    build: makes the network, here without memory and without a random number.
-    """
-    if n > 1:
-        return
-    try:
-        with torch.device("meta"):
-            build(args, 2)(torch.empty(1, 1, args.img_rows, args.img_cols))
-    except ValueError:
-        raise MisuseError(
-            f"--batch_size {args.batch_size}: one crop of {args.img_rows} x {args.img_cols} leaves batch norm a single "
-            "value; give each process 2 clips or more, or make the crop larger with --img_cols"
-        ) from None

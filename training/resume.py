@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from loaders.pool import Pool, made_from
 from predicting.checkpoint import load_checkpoint
 from predicting.paths import checkpoint_path, log_path, tensorboard_dir
 from training.processes import restarted
@@ -13,7 +14,7 @@ from utils.errors import MisuseError, UserError
 
 State = dict[str, Any]  # a checkpoint
 HERE_ONLY = (  # flags that change no result
-    "resume", "overwrite", "plan", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard",
+    "recipe", "resume", "overwrite", "plan", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard",
 )  # fmt: skip
 
 
@@ -75,17 +76,18 @@ def refuse_to_overwrite(args: argparse.Namespace, going_on: bool = False) -> Non
         raise MisuseError(f"{path} is there already, {there}; {go_on}{_remedy()}")
 
 
-def fitting(args: argparse.Namespace, state: State | None, loader: Any) -> State | None:
-    """The checkpoint to go on from, if the loader's data are still those that it was trained on.
+def fitting(args: argparse.Namespace, state: State | None, pool: Pool) -> State | None:
+    """The checkpoint to go on from, if the clips are still those that it was trained on.
 
     Raises UserError if they are not, unless --overwrite allows to start anew.
     """
     if state is None:
         return None
-    changed = [what for what in changes(state["made_from"], loader.made_from) if what != ALL_LABELS]
-    if state["held_out"] != loader.held_out.fnames and "the held-out clips" not in changed:
+    now = made_from(pool, pool.targets(args.noisy_weight))
+    changed = [what for what in changes(state["made_from"], now) if what != ALL_LABELS]
+    if state["held_out"] != pool.held_out.fnames and "the held-out clips" not in changed:
         changed.append("the held-out clips")
-    if state["class_names"] != loader.class_names:
+    if state["class_names"] != pool.corpus.class_names:
         changed.insert(0, "the classes")
     if not changed:
         return state

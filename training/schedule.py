@@ -18,7 +18,10 @@ def get_optimizer(
     groups = parameter_groups(model, weight_decay)
     if name == "adamw":
         return torch.optim.AdamW(groups, l_rate, betas=(momentum, 0.999), fused=True)
-    return torch.optim.SGD(groups, l_rate, momentum, fused=True)
+    sgd = torch.optim.SGD(groups, l_rate, momentum, fused=True)
+    for p in model.parameters() if momentum else ():  # a fused SGD leaves them at random if it skips its first step
+        sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
+    return sgd
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

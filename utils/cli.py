@@ -37,12 +37,14 @@ def make_parser(description: str | None, example: str) -> argparse.ArgumentParse
 
 def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Only the flags given on the command line, by destination, without defaults."""
-    defaults = {action.dest: action.default for action in parser._actions}
+    defaults, of_parser = {action.dest: action.default for action in parser._actions}, dict(parser._defaults)
+    parser._defaults.clear()
     for action in parser._actions:
         action.default = argparse.SUPPRESS
     given = vars(parser.parse_args(argv))
     for action in parser._actions:
         action.default = defaults[action.dest]
+    parser._defaults.update(of_parser)
     return given
 
 

@@ -2,11 +2,9 @@
 
 import ctypes
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,9 @@ from torch import Tensor
 from utils.errors import MisuseError, UserError, one_line
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", *DTYPES)
 PRECISION_HELP = "auto: bf16 where the device multiplies it, else fp16 on a GPU, fp32 on a CPU"
-COMPILE_PAYS = 10_000  # steps from which on compilation pays: on an H200 it costs 34 s and saves 5 ms a step
 
 
 def pick_device(name: str) -> torch.device:
@@ -84,7 +82,7 @@ def multiplies_bf16(device: torch.device) -> bool:
     return False
 
 
-def set_up(device: torch.device, deterministic: bool = False, same_shapes: bool = True) -> None:
+def set_up_device(device: torch.device, deterministic: bool = False, same_shapes: bool = True) -> None:
     """Let a GPU choose its fastest algorithms, or only those that give the same bits each time.  A CPU always does.
 
     same_shapes: whether (nearly) all batches are of one shape, so that trying algorithms once pays.  Unless
@@ -100,25 +98,8 @@ def set_up(device: torch.device, deterministic: bool = False, same_shapes: bool 
         torch.use_deterministic_algorithms(True)
 
 
-def pick_compile(asked: bool | None, device: torch.device, n_iter: int, deterministic: bool) -> tuple[bool, str]:
-    """Whether to compile the network, and where one might expect it, what keeps us from it; "" otherwise.
-
-    asked: None leaves it to the length of the run: compiled are runs on a GPU that are long enough to pay for it.
-    """
-    if asked is not None:
-        return asked, ""
-    if device.type != "cuda" or deterministic or n_iter < COMPILE_PAYS:
-        return False, ""
-    lacks = "Triton" if find_spec("triton") is None else ""
-    if not lacks and not os.environ.get("CC") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
-        lacks = "C compiler"
-    if not lacks and torch.cuda.get_device_capability(device) < (7, 0):
-        lacks = "GPU that Triton knows"
-    return not lacks, f"; not compiled: there is no {lacks} here" if lacks else ""
-
-
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
+def gpu_errors_in_one_line() -> Iterator[None]:
     """What a GPU refuses for want of memory, or of an algorithm that is deterministic, as a UserError."""
     try:
         yield

@@ -42,7 +42,7 @@ def run(main: Callable[[], int | None]) -> None:
             exit_at_once(error.exit_code)
         sys.exit(error.exit_code)
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and not error.filename:  # the reader, `head` say, has seen enough
+        if isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
             sys.stderr.close()
             sys.exit(1)
         where = f": {error.filename}" if error.filename else ""

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from loaders.layouts.corpus import Corpus, Subset
-from loaders.layouts.tables import classes_by_number, one_label, read_csv, read_folds, unique
+from loaders.layouts.corpus import Corpus
+from loaders.layouts.tables import classes_by_number, clips_of, read_csv
 
 
 def read(root: Path) -> Corpus:
@@ -11,11 +11,5 @@ def read(root: Path) -> Corpus:
     csv = root / "meta" / "esc50.csv"
     table = read_csv(csv, ["filename", "fold", "target", "category"]).rename(columns={"filename": "fname"})
     class_names = classes_by_number(table, "target", "category", csv)
-    curated = Subset(
-        root / "audio",
-        unique(table.fname, csv),
-        one_label(table, "category", class_names, csv),
-        folds=read_folds(table["fold"], csv),
-        groups=table.src_file.str.strip().to_numpy(dtype=str) if "src_file" in table else None,
-    )
+    curated = clips_of(table, csv, root / "audio", class_names, "category", fold="fold", group="src_file")
     return Corpus(class_names, {"train_curated": curated})

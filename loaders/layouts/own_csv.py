@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loaders.layouts.corpus import Corpus, Subset
 from loaders.layouts.folders import named_sounds
-from loaders.layouts.tables import parse_labels, read_csv, read_folds, read_sample, unique, with_clips
+from loaders.layouts.tables import clips_of, read_csv, read_sample
 
 
 def read(root: Path) -> Corpus:
@@ -12,17 +12,12 @@ def read(root: Path) -> Corpus:
 
     The classes are the labels that occur and the test clips those in `test/`, unless `sample_submission.csv` tells.
     """
-    csv = root / "train.csv"
+    csv, sample_csv = root / "train.csv", root / "sample_submission.csv"
     table = read_csv(csv, ["fname", "labels"])
-    class_names = sorted({label.strip() for labels in table.labels for label in labels.split(",")} - {""})
-    test = named_sounds(root / "test") if (root / "test").is_dir() else []
-    if (root / "sample_submission.csv").exists():
-        class_names, test = read_sample(root / "sample_submission.csv")
-    curated = Subset(
-        root / "train",
-        unique(table.fname, csv),
-        parse_labels(table, class_names, csv),
-        folds=read_folds(table["fold"], csv) if "fold" in table else None,
-        groups=table["group"].str.strip().to_numpy(dtype=str) if "group" in table else None,
-    )
-    return Corpus(class_names, with_clips({"train_curated": curated, "test": Subset(root / "test", test)}))
+    if sample_csv.exists():
+        class_names, test = read_sample(sample_csv)
+    else:
+        class_names = sorted({label.strip() for labels in table.labels for label in labels.split(",")} - {""})
+        test = named_sounds(root / "test")
+    curated = clips_of(table, csv, root / "train", class_names, fold="fold", group="group")
+    return Corpus(class_names, {"train_curated": curated, "test": Subset(root / "test", test)})

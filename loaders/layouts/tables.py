@@ -1,48 +1,152 @@
-"""CSVs of a data set -> clips, labels, folds and groups.  What is wrong is named with its file and line or clip."""
+"""CSVs of a data set -> clips, labels, folds and groups.  What is wrong is named with its file and line or clip.
 
+Tables come from strangers: all is read as text, headers are checked, labels match though spelt another way.
+"""
+
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from loaders.csv_files import check_commas, class_columns, parse_labels, read_csv, read_rows
 from loaders.layouts.corpus import Subset
 from loaders.spelling import look
 from utils.errors import UserError
 
+NAMELESS = re.compile(r"(Unnamed: \d+)?")  # the second is how pandas reads, and may have written, a missing name
+OPTIONAL = ("usage", "fold", "group", "src_file", "fsID", "freesound_id")  # columns
+
+
+def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
+    """All columns as strings; a byte-order mark, either kind of line end and blanks after commas are fine.
+
+    Raises UserError on what is no table, and where one of the named columns is not there.
+    """
+    header = _read_rows(path, nrows=1).iloc[0]
+    blanks = any(name != name.lstrip() for name in header)  # after every comma then, before quotes too
+    rows = _read_rows(path, skipinitialspace=blanks)
+    table = rows.iloc[1:].set_axis(rows.iloc[0].str.strip().tolist(), axis=1).reset_index(drop=True)
+    missing = [column for column in columns if column not in table]
+    if missing:
+        raise UserError(f"{path}: has no column {missing[0]!r} among {', '.join(map(str, table.columns[:8]))}")
+    for column in (*columns, *OPTIONAL):
+        if (table.columns == column).sum() > 1:
+            raise UserError(f"{path}: has two columns {column!r}; delete one")
+    return table
+
+
+def _read_rows(path: Path, **how: object) -> pd.DataFrame:
+    """Every row as strings, the header too if there is one; at least one row.  how: further arguments of pandas."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, header=None, encoding="utf-8-sig", **how)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist") from None
+    except ValueError as error:  # UnicodeDecodeError, EmptyDataError and ParserError are ValueErrors
+        raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
+
 
 def read_vocabulary(path: Path) -> list[str]:
     """Labels of a vocabulary with or without a header, an index column and further columns."""
-    table = read_rows(path)
+    table = _read_rows(path)
     column = 1 if table.shape[1] > 1 and table[0].iloc[-1].isdigit() else 0
     names = table[column].str.strip().tolist()
     headed = names[0].lower() in ("label", "labels", "class", "name", "display_name")
-    return check_commas(names[1:] if headed else names, path)
+    return _without_commas(names[1:] if headed else names, path)
 
 
-def read_sample(path: Path) -> tuple[list[str], list[str]]:
-    """Class names and test clips of a sample submission, which has a column for each class."""
-    table = read_csv(path, ["fname"])
-    return class_columns(table, path), unique(table.fname, path)
+def read_sample(csv: Path) -> tuple[list[str], list[str]]:
+    """Class names and test clips of a sample submission, which has a column for each class.
+
+    A column that has no name and only counts rows is no class.
+    """
+    table = read_csv(csv, ["fname"])
+    names = []
+    for place, name in enumerate(table.columns):
+        if name != "fname" and not NAMELESS.fullmatch(name):
+            names.append(name)
+        elif name != "fname" and not _holds_nothing(table.iloc[:, place]):
+            raise UserError(f"{csv}: column {place + 1} has no name; give it that of its class, or delete it")
+    return _without_commas(names, csv), unique(table.fname, csv)
 
 
-def read_subset(csv: Path, folder: Path, class_names: list[str]) -> Subset:
-    """The clips of a table with columns fname and labels, which are comma-separated, and perhaps usage."""
-    table = read_csv(csv, ["fname", "labels"])
-    usage = table.usage.to_numpy(dtype=str) if "usage" in table else None
-    return Subset(folder, unique(table.fname, csv), parse_labels(table, class_names, csv), usage)
+def _holds_nothing(values: pd.Series) -> bool:
+    """Whether a column is the index that pandas writes by default, or what a comma at each line's end makes."""
+    return (values == "").all() or (values.str.fullmatch(r"\d+").all() and values.is_unique)
 
 
-def one_label(table: pd.DataFrame, column: str, class_names: list[str], csv: Path) -> np.ndarray:
-    """A table with one label a clip -> (N, C) bool.  Labels hold whatever they like, commas too."""
-    labels = np.array([look(label) for label in table[column].str.strip()], dtype=str)
-    names = np.array([look(name) for name in class_names], dtype=str)
-    known = np.isin(labels, names)
-    if not known.all():
-        row = int(np.argmin(known))
-        problem = f"the label {str(labels[row])!r} is not in the class list" if labels[row] else "the label is empty"
-        raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
-    return labels[:, None] == names
+def _without_commas(class_names: list[str], csv: Path) -> list[str]:
+    for name in class_names:
+        if "," in name:
+            raise UserError(
+                f"{csv}: the class {name!r} holds a comma, and in CSVs commas separate labels; "
+                "rename it there and in every table"
+            )
+    return class_names
+
+
+def read_subset(csv: Path, folder: Path, class_names: list[str], label: str | None = None) -> Subset:
+    """The clips of a table with a column fname and perhaps usage.  label: as in `clips_of`."""
+    return clips_of(read_csv(csv, ["fname", label or "labels"]), csv, folder, class_names, label, usage="usage")
+
+
+def clips_of(
+    table: pd.DataFrame,
+    csv: Path,
+    folder: Path,
+    class_names: list[str],
+    label: str | None = None,
+    *,
+    usage: str | None = None,
+    fold: str | None = None,
+    group: str | None = None,
+) -> Subset:
+    """The clips of a table that has been read, and what its columns say of them.
+
+    label: the column with the one label of a clip; None: `labels` has several, separated by commas.  usage, fold,
+    group: columns that the table may have.
+    """
+
+    def texts(column: str | None) -> np.ndarray | None:
+        return table[column].str.strip().to_numpy(dtype=str) if column and column in table else None
+
+    if label:
+        labels = [[name] for name in table[label].str.strip()]  # which may hold a comma
+    else:
+        labels = [[name.strip() for name in names.split(",")] for names in table.labels]
+    truth = _match(labels, table, class_names, csv)
+    folds = _number_folds(table[fold].str.strip(), csv) if fold and fold in table else None
+    return Subset(folder, unique(table.fname, csv), truth, texts(usage), folds, texts(group))
+
+
+def _match(labels: list[list[str]], table: pd.DataFrame, class_names: list[str], csv: Path) -> np.ndarray:
+    """The labels of each clip -> (N, C) bool."""
+    column = {look(name): i for i, name in enumerate(class_names)}
+    truth = np.zeros((len(labels), len(class_names)), bool)
+    for row, names in enumerate(labels):
+        for name in map(look, names):
+            if name not in column:
+                empty = "a label is empty" if len(names) > 1 else "the label is empty"
+                problem = f"the label {name!r} is not in the class list" if name else empty
+                raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
+            truth[row, column[name]] = True
+    return truth
+
+
+def _number_folds(column: pd.Series, csv: Path) -> np.ndarray:
+    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty: no fold holds that clip out.
+
+    Raises UserError where no clip has a fold, or one fold has all clips.
+    """
+    given = column != ""
+    names = sorted(set(column[given]), key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name))
+    if not names:
+        raise UserError(f"{csv}: the column {column.name!r} names no fold; fill it in or take it out")
+    if len(names) == 1 and given.all():
+        problem = f"holds out all clips in fold {names[0]}; none is left to train"
+        raise UserError(f"{csv}: the column {column.name!r} {problem}")
+    number = {name: i for i, name in enumerate(names)}
+    return np.array([number.get(name, -1) for name in column], int)
 
 
 def classes_by_number(table: pd.DataFrame, number: str, name: str, csv: Path) -> list[str]:
@@ -53,35 +157,13 @@ def classes_by_number(table: pd.DataFrame, number: str, name: str, csv: Path) ->
             odd = pairs[pairs[column].duplicated(keep=False)].iloc[:2]
             both = " and ".join(f"{row[name]} is {row[number]}" for _, row in odd.iterrows())
             raise UserError(f"{csv}: {both}; a class has one {number}")
-    order = whole_numbers(pairs[number], csv, number)
-    return pairs[name].iloc[np.argsort(order)].tolist()
-
-
-def read_folds(column: pd.Series, csv: Path) -> np.ndarray:
-    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty: no fold holds that clip out.
-
-    Raises UserError where no clip has a fold, or one fold has all clips.
-    """
-    column = column.str.strip()
-    given = (column != "").to_numpy()
-    names = sorted(set(column[given]), key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name))
-    if not names:
-        raise UserError(f"{csv}: the column {column.name!r} names no fold; fill it in or take it out")
-    if len(names) == 1 and given.all():
-        raise UserError(
-            f"{csv}: the column {column.name!r} holds out all clips in fold {names[0]}; none is left to train"
-        )
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number.get(name, -1) for name in column], int)
-
-
-def whole_numbers(column: pd.Series, csv: Path, what: str) -> np.ndarray:
-    """A column of whole numbers (N,).  Raises UserError that names the first line that holds none."""
-    digits = column.str.strip().str.fullmatch(r"\d+").to_numpy(dtype=bool)
+    digits = pairs[number].str.strip().str.fullmatch(r"\d+")
     if not digits.all():
-        row = column.index[int(np.argmin(digits))]
-        raise UserError(f"{csv}: line {row + 2} has {what} {column.loc[row]!r}, which is no whole number; correct it")
-    return column.astype(int).to_numpy()
+        row = digits.idxmin()
+        raise UserError(
+            f"{csv}: line {row + 2} has {number} {pairs[number][row]!r}, which is no whole number; correct it"
+        )
+    return pairs[name].loc[pairs[number].astype(int).sort_values().index].tolist()
 
 
 def unique(fnames: pd.Series, csv: Path) -> list[str]:
@@ -92,8 +174,3 @@ def unique(fnames: pd.Series, csv: Path) -> list[str]:
     if (fnames == "").any():
         raise UserError(f"{csv}: line {int((fnames == '').argmax()) + 2} has no file name")
     return fnames.tolist()
-
-
-def with_clips(subsets: dict[str, Subset]) -> dict[str, Subset]:
-    """Those that are not empty, as a table is that consists of a header."""
-    return {name: subset for name, subset in subsets.items() if subset.fnames}

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from loaders.layouts.corpus import Corpus, Subset
-from loaders.layouts.tables import classes_by_number, one_label, read_csv, read_folds, unique
+from loaders.layouts.corpus import Corpus
+from loaders.layouts.tables import classes_by_number, clips_of, read_csv, unique
 
 
 def read(root: Path) -> Corpus:
@@ -13,11 +13,5 @@ def read(root: Path) -> Corpus:
     unique(table.slice_file_name, csv)
     table["fname"] = "fold" + table["fold"].str.strip() + "/" + table.slice_file_name
     class_names = classes_by_number(table, "classID", "class", csv)
-    curated = Subset(
-        root / "audio",
-        table.fname.tolist(),
-        one_label(table, "class", class_names, csv),
-        folds=read_folds(table["fold"], csv),
-        groups=table.fsID.str.strip().to_numpy(dtype=str) if "fsID" in table else None,
-    )
+    curated = clips_of(table, csv, root / "audio", class_names, "class", fold="fold", group="fsID")
     return Corpus(class_names, {"train_curated": curated})

@@ -59,13 +59,12 @@ def test_holds_what_kaggles_folder_holds_and_nothing_else(corpus):
 
 
 def test_tables_name_the_files_and_known_classes(corpus):
-    for table, folder in [("train_curated", "train_curated"), ("train_noisy", "train_noisy")]:
-        header = (corpus / f"{table}.csv").read_text(encoding="utf-8").splitlines()[0]
-        assert header == "fname,labels"
-        assert {row["fname"] for row in rows(corpus / f"{table}.csv")} == {p.name for p in (corpus / folder).iterdir()}
-    for table in ("train_curated.csv", "train_noisy.csv", "test_post_competition.csv"):
-        for row in rows(corpus / table):
-            labels = row["labels"].split(",")
+    for table, folder in [("train_curated", "train_curated"), ("train_noisy", "train_noisy"),
+                          ("test_post_competition", "test")]:  # fmt: skip
+        clips = rows(corpus / f"{table}.csv")
+        assert list(clips[0])[:2] == ["fname", "labels"]
+        assert {clip["fname"] for clip in clips} == {path.name for path in (corpus / folder).iterdir()}
+        for labels in (clip["labels"].split(",") for clip in clips):
             assert set(labels) <= set(CLASSES)
             assert len(labels) == len(set(labels))
 
@@ -95,14 +94,12 @@ def test_same_arguments_give_the_same_bytes_whatever_the_jobs(corpus, tmp_path):
     assert contents(tmp_path / "demo") == contents(corpus)
 
 
-def test_another_seed_gives_other_clips_and_names():
-    first, second = plan(0, TINY), plan(1, TINY)
-    assert not {clip.fname for clip in first} & {clip.fname for clip in second}
+def test_another_seed_gives_other_clips_and_another_size_gives_other_names():
+    first, second, larger = plan(0, TINY), plan(1, TINY), plan(0, SMALL)
+    names = [{clip.fname for clip in clips} for clips in (first, second, larger)]
+    assert not names[0] & names[1]
+    assert not names[0] & names[2]
     assert not any(np.array_equal(render(a, 0), render(b, 1)) for a, b in zip(first, second, strict=True))
-
-
-def test_another_size_gives_other_names():
-    assert not {clip.fname for clip in plan(0, TINY)} & {clip.fname for clip in plan(0, SMALL)}
 
 
 def test_subsets_share_no_file_and_no_stream():
@@ -151,11 +148,15 @@ def test_recipes_differ_from_call_to_call_and_stay_in_range(name):
     assert abs(np.corrcoef(sounds[-1], sounds[-2])[0, 1]) < 0.9
 
 
-def test_a_complete_corpus_is_left_alone(tmp_path):
+@pytest.mark.parametrize("lost", ["*.wav", "*.csv"])
+def test_a_complete_corpus_is_left_alone_and_a_lost_file_is_made_again(tmp_path, lost):
     assert generate(tmp_path, 0, TINY)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    before, times = contents(tmp_path), {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert not generate(tmp_path, 0, TINY)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
+    next(tmp_path.rglob(lost)).unlink()
+    assert generate(tmp_path, 0, TINY)
+    assert contents(tmp_path) == before
 
 
 def test_other_arguments_replace_an_older_demo_whole(tmp_path):
@@ -188,38 +189,25 @@ def test_an_interrupted_run_leaves_no_torn_file_and_goes_on(tmp_path, monkeypatc
     assert contents(tmp_path / "torn") == whole
 
 
-@pytest.mark.parametrize("lost", ["*.wav", "*.csv"])
-def test_a_lost_file_is_made_again(tmp_path, lost):
-    generate(tmp_path, 0, TINY)
-    before = contents(tmp_path)
-    next(tmp_path.rglob(lost)).unlink()
-    assert generate(tmp_path, 0, TINY)
-    assert contents(tmp_path) == before
+FOREIGN = {"train_curated.csv": ["somebody's"], "test/0006ae4e.wav": ["somebody's"],
+           "demo.json": ["[]", "{", '{"seed": 0}', "\xff"]}  # fmt: skip
 
 
-def test_a_foreign_folder_is_refused_in_one_line_and_untouched(tmp_path):
+@pytest.mark.parametrize(("name", "text"), [(name, text) for name, texts in FOREIGN.items() for text in texts])
+def test_a_folder_of_somebody_else_is_refused_and_untouched(tmp_path, name, text):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text, encoding="latin-1")
+    with pytest.raises(MisuseError, match="choose another --out"):
+        generate(tmp_path, 0, TINY)
+    assert contents(tmp_path) == {name: text.encode("latin-1")}
+
+
+def test_a_refusal_is_one_line(tmp_path):
     (tmp_path / "train_curated.csv").write_text("somebody's")
     result = script("--out", tmp_path, cwd=tmp_path)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1
     assert "choose another --out" in result.stderr
-    assert contents(tmp_path) == {"train_curated.csv": b"somebody's"}
-
-
-def test_a_foreign_folder_of_wavs_is_refused_even_without_tables(tmp_path):
-    (tmp_path / "test").mkdir()
-    (tmp_path / "test" / "0006ae4e.wav").write_text("somebody's")
-    with pytest.raises(MisuseError, match="choose another --out"):
-        generate(tmp_path, 0, TINY)
-    assert contents(tmp_path) == {"test/0006ae4e.wav": b"somebody's"}
-
-
-@pytest.mark.parametrize("record", ["[]", "{", '{"seed": 0}', "\xff"])
-def test_a_foreign_demo_json_is_refused(tmp_path, record):
-    (tmp_path / "demo.json").write_text(record, encoding="latin-1")
-    with pytest.raises(MisuseError, match="choose another --out"):
-        generate(tmp_path, 0, TINY)
-    assert list(contents(tmp_path)) == ["demo.json"]
 
 
 @pytest.mark.parametrize("flag", ["--curated=0", "--seed=-1", "--jobs=0", "--test=many"])

@@ -86,16 +86,6 @@ def test_selected_clips_hold_no_array_that_they_do_not_lie_in():
     assert len(clips.select(np.array([], int))) == 0
 
 
-@pytest.mark.parametrize("n_packs", [1, 2])
-def test_crops_can_be_gathered_into_memory_that_is_there(n_packs):
-    clips = pack([30, 7], 0)[0] + pack([12], 1)[0] if n_packs == 2 else pack([30, 7, 12], 0)[0]
-    out = torch.zeros(3, 9, 5, dtype=torch.half)
-    chosen, first = np.array([2, 0, 1]), np.array([3, 5, 6])
-    made = clips.gather(chosen, first, 9, out)
-    assert made.data_ptr() == out.data_ptr()
-    assert torch.equal(out, clips.gather(chosen, first, 9))
-
-
 def test_on_a_cpu_the_features_stay_where_they_are():
     clips, _ = pack([3])
     assert clips.to(CPU) is clips
@@ -200,4 +190,4 @@ def test_features_larger_than_memory_can_be_opened(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         held, _ = open_clips(tmp_path, "test", SETTINGS, "")
-    assert held.gather(np.array([0]), np.array([frames - 5]), 5).shape == (1, 5, 32)
+    assert held.crops(np.array([0]), np.array([frames - 5]), 5, CPU).shape == (1, 1, 32, 5)

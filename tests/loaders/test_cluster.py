@@ -136,10 +136,17 @@ def test_the_script_sends_its_clips_to_the_cluster(hosts, process, spoiled, corp
     assert made.read_bytes() == expected.read_bytes()
 
 
-def test_a_worker_that_cannot_import_the_package_is_told_how_to_start(hosts, many, tmp_path):
+def test_a_cluster_without_workers_or_with_one_that_cannot_import_the_package_is_an_error(
+    hosts, many, tmp_path, monkeypatch
+):
+    arguments = many, "test", tmp_path / "remote", SETTINGS, 1, hosts.address
+    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
+    with pytest.raises(UserError, match="no workers"):
+        make_features(*arguments)
+    monkeypatch.undo()
     hosts.worker("")
     with pytest.raises(UserError, match=r"No module named .* start it .* with PYTHONPATH"):
-        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
+        make_features(*arguments)
 
 
 def test_a_clip_that_no_worker_survives_is_an_error(hosts, many, tmp_path, monkeypatch, request):
@@ -150,12 +157,6 @@ def test_a_clip_that_no_worker_survives_is_an_error(hosts, many, tmp_path, monke
     for _ in range(2):
         hosts.worker(f"{request.config.rootpath}:{hosts.folder}")
     with pytest.raises(UserError, match="KilledWorker"):
-        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
-
-
-def test_a_scheduler_without_workers_is_an_error(hosts, many, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "PATIENCE", 0.2)
-    with pytest.raises(UserError, match="no workers"):
         make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
 
 
@@ -176,25 +177,21 @@ def test_a_worker_computes_with_one_blas_thread(tmp_path, monkeypatch):
         assert cluster.compute_batch(cluster.CODE, tmp_path, ["a.wav"], SETTINGS) == ["{1}"]
 
 
-@pytest.mark.parametrize("flags", [["--backend", "dask"], ["--scheduler", "tcp://127.0.0.1:1"]])
-def test_backend_and_scheduler_go_together(script, workplace, flags):
-    refused = script(workplace, "loaders/freesound_loader.py", *FLAGS, *flags)
-    assert refused.code == 2
-    assert "--scheduler" in refused.error
+REFUSALS = [  # flags, the exit code, what is said
+    (["--backend", "dask"], 2, "--scheduler"),
+    (["--scheduler", "tcp://127.0.0.1:1"], 2, "--scheduler"),
+    *([["--backend", "dask", "--scheduler", address], 1, f"--scheduler {address}: no Dask scheduler answers"]
+      for address in ("tcp://127.0.0.1:1", "nonsense", "ftp://x")),
+    (["--backend", "dask", "--scheduler", "tcp://x:1"], 2, "pip install -r requirements-dask.txt"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "ftp://x"])
-def test_a_scheduler_that_does_not_answer_is_one_line(script, spoiled, corpus, address, monkeypatch):
+@pytest.mark.parametrize(("flags", "code", "message"), REFUSALS)
+def test_a_cluster_that_cannot_be_used_is_one_line(script, spoiled, corpus, monkeypatch, flags, code, message):
     monkeypatch.setattr(cluster, "ANSWER", 1.0)
     shutil.rmtree(corpus / "features")
-    refused = script(spoiled, "loaders/freesound_loader.py", *FLAGS, "--backend", "dask", "--scheduler", address)
-    assert refused.code == 1
-    assert address in refused.error
-
-
-def test_without_the_package_it_says_what_to_install(script, spoiled, corpus, monkeypatch):
-    shutil.rmtree(corpus / "features")
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    refused = script(spoiled, "loaders/freesound_loader.py", *FLAGS, "--backend", "dask", "--scheduler", "tcp://x:1")
-    assert refused.code == 2
-    assert "pip install -r requirements-dask.txt" in refused.error
+    if "pip" in message:
+        monkeypatch.setitem(sys.modules, "distributed", None)
+    refused = script(spoiled, "loaders/freesound_loader.py", *FLAGS, *flags)
+    assert refused.code == code
+    assert message in refused.error

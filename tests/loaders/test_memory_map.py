@@ -7,45 +7,30 @@ import os
 import numpy as np
 import pytest
 
-from loaders.memory_map import map_array, map_journal
+from loaders.memory_map import map_array
 
 ROWS = np.arange(12, dtype=np.float16).reshape(4, 3)
 
 
-@pytest.fixture
-def files(tmp_path):
-    np.save(tmp_path / "x.npy", ROWS)
-    ROWS.tofile(tmp_path / "x.part")
-    return tmp_path
-
-
-def refuse(monkeypatch, code):
+@pytest.mark.parametrize("code", [None, errno.ENODEV, errno.ENOMEM])
+def test_an_array_is_mapped_or_else_read_and_another_error_stays_one(tmp_path, capsys, monkeypatch, code):
     def fail(*args, **how):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(mmap, "mmap", fail)
+    np.save(tmp_path / "x.npy", ROWS)
+    if code:
+        monkeypatch.setattr(mmap, "mmap", fail)
+    if code == errno.ENOMEM:
+        with pytest.raises(OSError, match="Cannot allocate memory"):
+            map_array(tmp_path / "x.npy")
+        return
+    rows = map_array(tmp_path / "x.npy")
+    np.testing.assert_array_equal(rows, ROWS)
+    assert isinstance(rows, np.memmap) == (code is None)
+    problem = f"{tmp_path / 'x.npy'} cannot be memory-mapped where it lies (No such device); reading it whole, 0 MB\n"
+    assert capsys.readouterr().err == (problem if code else "")
 
 
-def test_rows_are_mapped_and_nothing_is_said(files, capsys):
-    for rows in (map_array(files / "x.npy"), map_journal(files / "x.part", 3)):
-        assert isinstance(rows, np.memmap)
-        np.testing.assert_array_equal(rows, ROWS)
-    assert capsys.readouterr().err == ""
-
-
-def test_where_files_cannot_be_mapped_they_are_read(files, capsys, monkeypatch):
-    refuse(monkeypatch, errno.ENODEV)
-    np.testing.assert_array_equal(map_array(files / "x.npy"), ROWS)
-    np.testing.assert_array_equal(map_journal(files / "x.part", 3), ROWS)
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2
-    for name, line in zip(("x.npy", "x.part"), said, strict=True):
-        assert f"{files / name} cannot be memory-mapped where it lies (No such device)" in line
-
-
-def test_another_error_stays_one(files, monkeypatch):
-    refuse(monkeypatch, errno.ENOMEM)
-    with pytest.raises(OSError, match="Cannot allocate memory"):
-        map_array(files / "x.npy")
+def test_an_array_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
-        map_array(files / "none.npy")
+        map_array(tmp_path / "none.npy")

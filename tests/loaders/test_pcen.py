@@ -111,7 +111,7 @@ def test_the_first_second_has_the_same_pattern_at_any_level(audio):
     assert np.corrcoef(*patterns)[0, 1] > 0.999
 
 
-@pytest.mark.parametrize("audio", [FULL, LOW])
+@pytest.mark.parametrize("audio", [AudioSettings(n_mels=32), AudioSettings(8000, 16)])
 def test_steady_noise_looks_the_same_at_the_start_of_a_clip_as_later(audio):
     steady = np.random.default_rng(0).normal(0, 0.01, 20 * audio.sampling_rate).astype(np.float32)
     made = pcen_mel(steady, audio)

@@ -23,7 +23,7 @@ def test_an_epoch_visits_every_clip_once_even_across_batches():
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 20), SHARES)
 def test_every_batch_is_whole_and_shares_are_kept(n_first, n_rest, batch_size, share):
     assume(share > n_first / (n_first + n_rest))
-    sampler = Sampler(n_first, n_first + n_rest, batch_size, seed=1, first_share=share)
+    sampler = Sampler(n_first, n_first + n_rest, batch_size, seed=1, curated_share=share)
     batches = [sampler.batch(number) for number in range(12)]
     assert {len(batch) for batch in batches} == {batch_size}
     for number, batch in enumerate(batches):
@@ -41,7 +41,7 @@ def test_a_share_below_that_of_the_clips_changes_nothing():
 
 @given(SHARES, SHARES | st.just(0.0))
 def test_the_share_changes_with_the_number_of_the_batch_alone(before, after):
-    whole = Sampler(9, 25, 8, 1, before, after, later_from=3)
+    whole = Sampler(9, 25, 8, 1, before, after, final_from=3)
     for number in range(6):
         share = before if number < 3 else after
         np.testing.assert_array_equal(whole.batch(number), Sampler(9, 25, 8, 1, share).batch(number))

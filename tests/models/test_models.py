@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,23 +17,17 @@ RESNETS = [arch for arch in ARCHS if arch.startswith("resnet")]
 NETWORKS = [(arch, False) for arch in ARCHS] + [(arch, True) for arch in RESNETS]
 
 
-def parameters(model: nn.Module) -> int:
-    return sum(weights.numel() for weights in model.parameters())
-
-
 @pytest.mark.parametrize(
-    ("arch", "use_cbam", "count"),
-    [("resnet18", True, 11_326_088), ("resnet18", False, 11_236_208), ("mobilenet_v3_large", False, 4_304_224)],
+    ("arch", "use_cbam", "parameters", "gmac"),
+    [
+        ("resnet18", True, 11_326_088, 1.076),
+        ("resnet18", False, 11_236_208, 1.076),
+        ("mobilenet_v3_large", False, 4_304_224, 0.114),
+    ],
 )
-def test_parameter_counts_with_80_classes(arch, use_cbam, count):
-    assert parameters(get_model(arch, 80, use_cbam=use_cbam)) == count
-
-
-@pytest.mark.parametrize(
-    ("arch", "use_cbam", "gmac"), [("resnet18", True, 1.076), ("mobilenet_v3_large", False, 0.114)]
-)
-def test_cost_of_a_crop(arch, use_cbam, gmac):
+def test_parameters_with_80_classes_and_cost_of_a_crop(arch, use_cbam, parameters, gmac):
     model = get_model(arch, 80, use_cbam=use_cbam).eval()
+    assert sum(weights.numel() for weights in model.parameters()) == parameters
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model(torch.zeros(1, 1, 128, 197))
     assert counter.get_total_flops() / 2e9 == pytest.approx(gmac, abs=5e-4)
@@ -64,17 +59,13 @@ def test_norms_know_what_they_see_after_a_hundred_steps(arch, use_cbam):
         torch.testing.assert_close(variance, norm.running_var, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
-@pytest.mark.parametrize("width", [197, 201, 500])
-def test_any_width_from_a_crop_on(arch, width):
-    with torch.inference_mode():
-        assert get_model(arch, 3).eval()(torch.zeros(1, 1, 128, width)).shape == (1, 3)
+CROPS = [(arch, (1, 128, width)) for arch in ("resnet18", "mobilenet_v3_small") for width in (197, 201, 500)]
 
 
-@pytest.mark.parametrize("arch", ARCHS)
-def test_several_input_channels(arch):
+@pytest.mark.parametrize(("arch", "shape"), CROPS + [(arch, (2, 32, 32)) for arch in ARCHS])
+def test_inputs_of_any_width_and_of_several_channels(arch, shape):
     with torch.inference_mode():
-        assert get_model(arch, 3, in_channels=2).eval()(torch.zeros(1, 2, 32, 32)).shape == (1, 3)
+        assert get_model(arch, 3, in_channels=shape[0]).eval()(torch.zeros(1, *shape)).shape == (1, 3)
 
 
 @pytest.mark.parametrize(("arch", "use_cbam"), NETWORKS)
@@ -90,31 +81,29 @@ def test_every_weight_learns(arch, use_cbam):
     assert idle == []
 
 
-@pytest.mark.parametrize(("arch", "last"), [("resnet18", "bn2"), ("resnet50", "bn3")])
-def test_the_last_norm_of_each_branch_starts_at_zero(arch, last):
-    blocks = [m for m in get_model(arch, 3).modules() if hasattr(m, "downsample")]
-    assert len(blocks) == {"resnet18": 8, "resnet50": 16}[arch]
-    assert all(not getattr(block, last).weight.any() for block in blocks)
-    assert all(block.bn1.weight.eq(1).all() for block in blocks)
-
-
-def test_with_cbam_the_spatial_gates_norm_starts_at_zero_and_no_other():
-    model = get_model("resnet18", 3, use_cbam=True)
-    gates = [module for module in model.modules() if isinstance(module, SpatialGate)]
-    assert len(gates) == 8
-    assert all(not gate.norm.weight.any() for gate in gates)
-    others = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.num_features > 1]
-    assert all(norm.weight.eq(1).all() for norm in others)
+@pytest.mark.parametrize(
+    ("arch", "use_cbam", "blocks"), [("resnet18", False, 8), ("resnet18", True, 8), ("resnet50", False, 16)]
+)
+def test_the_last_norm_of_each_branch_starts_at_zero_and_no_other(arch, use_cbam, blocks):
+    model = get_model(arch, 3, use_cbam=use_cbam)
+    if use_cbam:
+        last = [module.norm for module in model.modules() if isinstance(module, SpatialGate)]
+    else:
+        name = "bn3" if arch == "resnet50" else "bn2"
+        last = [getattr(module, name) for module in model.modules() if hasattr(module, "downsample")]
+    assert len(last) == blocks
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        assert norm.weight.eq(0 if any(norm is each for each in last) else 1).all()
 
 
 def test_a_resnet_uses_relu6_and_a_stem_of_three_convolutions():
-    model = get_model("resnet18", 3)
+    model = get_model("resnet18", 3, use_cbam=True)
     stem = [m for m in model.conv1 if isinstance(m, nn.Conv2d)]
     assert [(conv.out_channels, conv.kernel_size, conv.stride) for conv in stem] == [
         (32, (3, 3), (2, 2)), (32, (3, 3), (1, 1)), (64, (3, 3), (1, 1)),
     ]  # fmt: skip
     relus = [m for m in model.modules() if isinstance(m, nn.ReLU | nn.ReLU6)]
-    assert len(relus) == 2 + 1 + 8
+    assert len(relus) == 2 + 1 + 8 + 8  # stem, after pooling, blocks, channel gates
     assert all(isinstance(relu, nn.ReLU6) for relu in relus)
 
 
@@ -129,38 +118,33 @@ def test_networks_do_not_share_weights():
     assert not torch.equal(one.features[0][0].weight, two.features[0][0].weight)
 
 
-def test_an_unknown_arch_lists_the_choices():
-    with pytest.raises(ValueError, match=f"unknown arch 'vgg'; choose from {', '.join(ARCHS)}"):
-        get_model("vgg", 3)
-
-
-@pytest.mark.parametrize("arch", ["mobilenet_v3_large", "mobilenet_v3_small"])
-def test_cbam_is_refused_where_there_is_no_place_for_it(arch):
-    with pytest.raises(ValueError, match="leave out --use_cbam"):
-        get_model(arch, 3, use_cbam=True)
-
-
-def test_fewer_than_two_classes_are_refused():
-    with pytest.raises(ValueError, match="at least 2 classes"):
-        get_model("resnet18", 1)
+@pytest.mark.parametrize(
+    ("arch", "n_classes", "use_cbam", "message"),
+    [
+        ("vgg", 3, False, f"unknown arch 'vgg'; choose from {', '.join(ARCHS)}"),
+        ("mobilenet_v3_large", 3, True, "leave out --use_cbam"),
+        ("mobilenet_v3_small", 3, True, "leave out --use_cbam"),
+        ("resnet18", 1, False, "at least 2 classes"),
+    ],
+)
+def test_refusals(arch, n_classes, use_cbam, message):
+    with pytest.raises(ValueError, match=message):
+        get_model(arch, n_classes, use_cbam=use_cbam)
 
 
 def test_the_channel_gate_by_the_papers_formula():
-    """M_c = sigmoid(MLP(avg) + MLP(max)), Woo et al. 2018, eq. 2, pixel by pixel."""
+    """M_c = sigmoid(MLP(avg) + MLP(max)), Woo et al. 2018, eq. 2."""
     torch.manual_seed(0)
     gate, x = ChannelGate(32), torch.randn(2, 32, 3, 4)
     first, _, second = gate.mlp
     assert (first.out_features, first.bias is None, second.bias is None) == (2, False, False)
     for sample, out in zip(x, gate(x), strict=True):
-        pixels = [sample[:, i, j] for i in range(3) for j in range(4)]
+        pixels = [sample[:, i, j] for i, j in np.ndindex(3, 4)]
         summed = torch.zeros(32)
         for pooled in (sum(pixels) / 12, torch.stack(pixels).max(dim=0).values):
             hidden = (first.weight @ pooled + first.bias).clamp(min=0)
             summed = summed + second.weight @ hidden + second.bias
-        for i in range(3):
-            for j in range(4):
-                expected = sample[:, i, j] / (1 + (-summed).exp())
-                assert torch.allclose(out[:, i, j], expected, atol=1e-6)
+        assert torch.allclose(out, sample / (1 + (-summed).exp())[:, None, None], atol=1e-6)
 
 
 def test_the_spatial_gate_by_the_papers_formula():
@@ -172,17 +156,13 @@ def test_the_spatial_gate_by_the_papers_formula():
     gate.norm.running_mean.fill_(0.1)
     gate.norm.running_var.fill_(0.7)
     assert gate.conv.bias is None
-    kernel, out = gate.conv.weight[0], gate(x)
-    for i in range(8):
-        for j in range(9):
-            total = 0.0
-            for di in range(-3, 4):
-                for dj in range(-3, 4):
-                    if 0 <= i + di < 8 and 0 <= j + dj < 9:
-                        pixel = x[0, :, i + di, j + dj]
-                        total += kernel[0, di + 3, dj + 3] * pixel.max() + kernel[1, di + 3, dj + 3] * pixel.mean()
-            normed = 1.5 * (total - 0.1) / (0.7 + gate.norm.eps) ** 0.5 + 0.2
-            assert torch.allclose(out[0, :, i, j], x[0, :, i, j] * normed.sigmoid(), atol=1e-5)
+    of_max, of_mean = gate.conv.weight[0]
+    padded, out = nn.functional.pad(x[0], (3, 3, 3, 3)), gate(x)[0]
+    for i, j in np.ndindex(8, 9):
+        around = padded[:, i : i + 7, j : j + 7]
+        total = (of_max * around.amax(0) + of_mean * around.mean(0)).sum()
+        normed = 1.5 * (total - 0.1) / (0.7 + gate.norm.eps) ** 0.5 + 0.2
+        assert torch.allclose(out[:, i, j], x[0, :, i, j] * normed.sigmoid(), atol=1e-5)
 
 
 def test_cbam_weighs_channels_first_then_places():
@@ -221,12 +201,3 @@ def test_weights_start_as_published():
             assert module.weight.std().item() == pytest.approx(0.01, rel=5 / module.weight.numel() ** 0.5)
             start = -math.log(79) if module is model.fc[-1] else 0.0
             assert module.bias.eq(torch.tensor(start)).all()
-    assert (
-        sum(
-            isinstance(layer, nn.ReLU6)
-            for gate in model.modules()
-            if isinstance(gate, ChannelGate)
-            for layer in gate.mlp
-        )
-        == 8
-    )

@@ -24,15 +24,7 @@ FORMATS = [  # container, coding, sampling rate, channels
     ("MP3", "MPEG_LAYER_III", 44100, 2),
 ]
 HEADER = 64  # bytes at a file's start in which sizes, rates and tags stand; in a wav at these places:
-RIFF_SIZE_AT, FORMAT_SIZE_AT, TAG_AT, CHANNELS_AT, RATE_AT, BITS_AT, DATA_SIZE_AT = (
-    4,
-    16,
-    20,
-    22,
-    24,
-    34,
-    40,
-)  # in a wav
+RIFF_SIZE_AT, FORMAT_SIZE_AT, TAG_AT, CHANNELS_AT, RATE_AT, BITS_AT, DATA_SIZE_AT = 4, 16, 20, 22, 24, 34, 40
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ def mutants(rng: np.random.Generator, count: int) -> list[Mutant]:
             pool = wavs if kind.endswith("in the header") else sources
             data = damage(rng, pool[rng.integers(len(pool))], sources)
             made.append(Mutant(kind, f"mutant{len(made):05}.wav", writes(data)))
-    return made[: max(count, 0)]
+    return made[:count]
 
 
 def writes(data: bytes) -> Callable[[Path], object]:

@@ -53,7 +53,7 @@ def encode(table: Table, **style: str) -> bytes:
 def mutants(rng: np.random.Generator, count: int) -> Iterator[Mutant]:
     """Every kind in turn, and every table in turn, so that each kind meets each table in time."""
     sources = tables()
-    kinds = [*CHANGES.items(), *DAMAGES.items()]
+    kinds = list(KINDS.items())
     for number in range(count):
         kind, (change, expected) = kinds[number % len(kinds)]
         name = list(sources)[(number + number // len(kinds)) % len(sources)]
@@ -138,3 +138,4 @@ DAMAGES: dict[str, Damage] = {
     "random bytes": (lambda rng, data: rng.bytes(int(rng.integers(1, 3000))), EITHER),
     "nothing": (lambda rng, data: pick(rng, [b"", b"\n", b" ", b"\xef\xbb\xbf", b"\n\n\n", b","]), EITHER),
 }
+KINDS = CHANGES | DAMAGES

@@ -1,11 +1,88 @@
-"""Some dozens of broken tables: each is read, or refused in one line; every kind once, and every table."""
+"""Hundreds of broken CSVs: each is read, or refused with one line that names it, and no name in it leads outside.
 
-from tests.robustness.csv_mutants import CHANGES, DAMAGES, READ, REFUSED
-from tests.robustness.fuzz_csv import attack
+The feature script runs over a small data set with one broken table at a time.
+"""
+
+import contextlib
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+from loaders.audio import UnusableClipError
+from loaders.clip_features import locate
+from loaders.layouts import read_corpus
+from tests.robustness.csv_mutants import CLIPS, EITHER, KINDS, READ, REFUSED, Mutant, encode, mutants, tables
+from tests.robustness.victim import FEATURES
+
+ZENODO = "FSDKaggle2019."
 
 
-def test_broken_tables_are_read_or_refused_in_one_line(tmp_path):
-    tally, problems = attack(tmp_path, len(CHANGES) + len(DAMAGES), seed=0)
+def make_dataset(root: Path, rng: np.random.Generator) -> Path:
+    """A data set with whole tables and a short sound for every clip, in a folder with its config.json."""
+    data, kaggle = root / "data", root.name == "kaggle"
+    for split, count in CLIPS.items():
+        folder = data / (split if kaggle else f"{ZENODO}audio_{split}")
+        folder.mkdir(parents=True)
+        for i in range(count):
+            sf.write(folder / f"{split[6:7] or split[0]}{i}.wav", rng.uniform(-0.5, 0.5, 800), 16000)
+    sf.write(root / "x.wav", rng.uniform(-0.5, 0.5, 800), 16000)  # outside, and good, so that reading it would show
+    for name, table in tables().items():
+        path = table_path(root, name)
+        path.parent.mkdir(exist_ok=True)
+        if not kaggle or name != "vocabulary":
+            path.write_bytes(encode(table))
+    (root / "config.json").write_text(json.dumps({"fuzz": {"data_path": "data"}}))
+    return root
+
+
+def table_path(root: Path, name: str) -> Path:
+    """Where a table of that name lies in the data set's layout."""
+    if root.name == "kaggle":
+        return root / "data" / f"{name}.csv"
+    return root / "data" / f"{ZENODO}meta" / f"{name if name == 'vocabulary' else f'{name}_post_competition'}.csv"
+
+
+def leads_outside(data: Path) -> list[str]:
+    """Clips that the tables name and that lie outside of their split's folder."""
+    found = []
+    for subset in read_corpus(data).subsets.values():
+        for fname in subset.fnames:
+            with contextlib.suppress(UnusableClipError):
+                path = Path(os.path.normpath(locate(subset.folder, fname)))
+                found += [] if path.is_relative_to(subset.folder) else [f"{fname!r} leads outside"]
+    return found
+
+
+def judge(mutant: Mutant, root: Path, done) -> tuple[str, list[str]]:
+    """What became of a mutant, and what is wrong with that."""
+    became, line = {0: READ, 1: REFUSED}.get(done.code, "failed"), done.err.removesuffix("\n")
+    problems = leads_outside(root / "data") if became == READ else []
+    if became == "failed" or mutant.expected not in (EITHER, became):
+        problems.append(f"{became}, not {mutant.expected}: {line[:300]!r}")
+    if became == REFUSED and (not line.isprintable() or "data" not in line or len(line) > 500):
+        problems.append(f"not one short, plain line that names a file: {line[:300]!r}")
+    return became, [f"{mutant.kind} in {mutant.table}.csv {mutant.content[:60]!r}: {text}" for text in problems]
+
+
+def test_broken_tables_are_read_or_refused_in_one_line(script, tmp_path, size, tell):
+    rng, tally, problems = np.random.default_rng(0), Counter(), []
+    kaggle, zenodo = (make_dataset(tmp_path / layout, rng) for layout in ("kaggle", "zenodo"))
+    count = size(len(KINDS), 500)  # each kind once
+    for mutant in mutants(rng, count):
+        root = zenodo if mutant.table == "vocabulary" else kaggle
+        path = table_path(root, mutant.table)
+        whole = path.read_bytes()
+        path.write_bytes(mutant.content)
+        became, found = judge(mutant, root, script(root, *FEATURES.replace("tiny", "fuzz").split()))
+        path.write_bytes(whole)
+        tally[mutant.kind, became] += 1
+        problems += found
     assert problems == []
-    assert {kind for kind, _ in tally} == {*CHANGES, *DAMAGES}
+    assert {kind for kind, _ in tally} == set(KINDS)
     assert {became for _, became in tally} == {READ, REFUSED}
+    rows = [(kind, tally[kind, READ], tally[kind, REFUSED]) for kind in KINDS]
+    tell("Broken CSVs", f"{count} tables, each read, or refused in one line", ["kind", READ, REFUSED], rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.processes import Team
+from training.processes import Processes
 
 SCRIPTS = ["train.py", "test.py", "merge.py", "report.py", "tag.py", "loaders/freesound_loader.py", "on_kaggle/pack.py"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def test_help_shows_an_example_and_every_flag_with_its_default(script, workplace
             flag in entry for flag in ("h, --help", "-resume", "-model_path", "-run ", "-output", "-strict", "-use_c",
                                        "-dataset DATASET ", "-img_", "-sampling_rate", "-seed", "-allow_missing",
                                        "-csv", "-json", "-timeline", "-export", "-scheduler ", "-num_folds",
-                                       "-fold_split", "-print ")
+                                       "-fold_split", "-plan ")
         )  # fmt: skip
         assert described, entry
 
@@ -118,12 +118,12 @@ def test_misuse_is_one_line_and_exit_code_2(script, workplace, command):
 
 
 def test_a_crop_that_leaves_batch_norm_one_value_is_misuse_at_the_start(script, module_of, workplace, monkeypatch):
-    monkeypatch.setattr(module_of("train.py"), "build_loader", lambda *args: pytest.fail("clips were read before"))
+    monkeypatch.setattr(module_of("train.py"), "build_pool", lambda *args: pytest.fail("clips were read before"))
     refused = script(workplace, "train.py", *TRAIN, "--device", "cpu", "--img_cols", 32, "--batch_size", 1)
     assert refused.code == 2
     assert "--batch_size 1" in refused.error
     assert "32 x 32" in refused.error
-    monkeypatch.setattr(module_of("train.py"), "join_team", lambda *args: Team(0, 4))
+    monkeypatch.setattr("training.start.join_processes", lambda *args: Processes(0, 4))
     refused = script(workplace, "train.py", *TRAIN, "--device", "cpu", "--img_cols", 32, "--batch_size", 4)
     assert refused.code == 2
     assert "--batch_size 4" in refused.error

@@ -7,7 +7,8 @@ import pytest
 
 STUB = """#!/bin/sh
 case "$*" in
-  *--plan) echo "2 val test"; echo "a best 0.pth"; echo "a best 1.pth"; echo resnet18_44100_2; echo "val test" ;;
+  *"--plan train_noisy"*) echo "train.py: --plan train_noisy: the data set has val, test" >&2; exit 2 ;;
+  *--plan*) echo "val test"; echo "my runs/a best 0.pth"; echo "my runs/a best 1.pth" ;;
   *) for word in "$@"; do printf '<%s>' "$word"; done >>calls.txt; echo >>calls.txt ;;
 esac
 """
@@ -43,14 +44,10 @@ def test_paths_with_blanks_stay_whole_in_every_stage(call):
         assert f"<--model_path><my runs/a best {fold}.pth>" in line
         assert line.endswith("<--split><val><test>")
     assert all("<--prediction_dir><my tables>" in line for line in [*predicted, *calls[-2:]])
-    assert all("<--run><resnet18_44100_2>" in line for line in calls[-2:])
-    assert not any("--precision" in line for line in calls)
-
-
-def test_a_precision_is_that_of_training_and_of_prediction(call):
-    done, calls = call("birds", "2", "--precision", "fp32")
-    assert done.code == 0, done.err
-    assert ["<--precision><fp32>" in line for line in calls] == [False, *[True] * 4, False, False]
+    assert all("<--model_path><my runs/a best 0.pth><my runs/a best 1.pth>" in line for line in calls[-2:])
+    assert [line.partition("<--split>")[2].partition(">")[0] for line in calls[-2:]] == ["<val", "<test"]
+    assert "<--for_training><--dataset><birds>" in calls[0]
+    assert "<--l_rate><0.1>" in calls[0]
 
 
 @pytest.mark.parametrize("words", [["-h"], ["birds", "--help"], ["birds", "2", "--use_cbam", "-h"]])
@@ -63,11 +60,12 @@ def test_help_wherever_it_stands(call, words):
 @pytest.mark.parametrize(
     ("words", "environment", "line"),
     [
-        (["--select_noisy"], {}, "the data set has no noisy clips"),
-        ([], {"SPLITS": "val tset"}, "there is no tset; the data set has val test"),
-        ([], {"SPLITS": "train_noisy"}, "there is no train_noisy"),
+        (["--select_noisy"], {}, "--plan train_noisy: the data set has val, test"),
+        ([], {"SPLITS": "train_noisy"}, "--plan train_noisy: the data set has val, test"),
         ([], {"TTA": "many"}, "TTA='many'"),
-        ([], {"SPLITS": " "}, "SPLITS is empty"),
+        (["--only", "train:2"], {}, "--only train:2: the folds are 0 to 1"),
+        (["--only", "all:1"], {}, "--only 'all:1'"),
+        (["--only"], {}, "--only ''"),
     ],
 )
 def test_what_would_fail_after_hours_is_refused_before_anything_runs(call, words, environment, line):
@@ -76,7 +74,7 @@ def test_what_would_fail_after_hours_is_refused_before_anything_runs(call, words
     assert line in done.error
 
 
-@pytest.mark.parametrize("flag", ["--fold_num", "--num_folds", "--split", "--resume", "--dataset", "--model_path"])
+@pytest.mark.parametrize("flag", ["--fold_num", "--num_folds", "--split", "--resume", "--dataset", "--plan"])
 def test_flags_that_the_loop_owns_are_refused_before_anything_runs(call, flag):
     done, calls = call("birds", "2", flag, "1")
     assert done.code == 2

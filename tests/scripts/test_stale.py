@@ -12,54 +12,62 @@ from predicting.prediction_file import load_predictions
 
 LAST, BEST = (f"checkpoints/mobilenet_v3_small_tiny_{kind}_32x64_16000_0-2_model.pth" for kind in ("last", "best"))
 PREDICTED = "predictions/mobilenet_v3_small_tiny_test_32x64_16000_{}-2.npz"
-FEATURES = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--jobs", 1]
+RUN = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64]
+AS_TRAINED = ["--n_iter", 2, "--eval_freq", 0, "--shift_share", 0.2]  # those of the fixture `tagger`
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, template, script, tiny_flags, sharpen):
-    """Both folds of a run, trained and predicted.  Not to be changed: a test takes `place`."""
-    root = tmp_path_factory.mktemp("finished")
+@pytest.fixture
+def place(tagger, template, tmp_path):
+    """Both folds of a run, trained and predicted, beside a copy of their data."""
+    root = shutil.copytree(tagger, tmp_path / "place")
     shutil.copytree(template, root / "data")
     (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
-    for fold in (0, 1):
-        done = script(root, "train.py", *tiny_flags, "--n_iter", 2, "--fold_num", fold)
-        assert done.code == 0, done.err
-        sharpen(root / BEST.replace("0-2", f"{fold}-2"))
-        done = script(root, "test.py", "--model_path", BEST.replace("0-2", f"{fold}-2"), "--tta", 2)
-        assert done.code == 0, done.err
     return root
 
 
 @pytest.fixture
-def place(finished, tmp_path):
-    return shutil.copytree(finished, tmp_path / "place")
-
-
-@pytest.fixture
 def train(script, place, tiny_flags):
-    return lambda *flags: script(place, "train.py", *tiny_flags, "--n_iter", 2, *flags)
+    return lambda *flags: script(place, "train.py", *tiny_flags, *AS_TRAINED, *flags)
 
 
 @pytest.fixture
 def predict(script, place):
-    return lambda *flags: script(place, "test.py", "--if_needed", "--model_path", BEST, "--tta", 2, *flags)
+    return lambda *flags: script(place, "test.py", "--if_needed", "--model_path", BEST, "--no-use_cuda", *flags)
 
 
 @pytest.fixture
 def merge(script, place):
-    flags = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64]
-    return lambda *more: script(place, "merge.py", *flags, *more)
+    return lambda *more: script(place, "merge.py", *RUN, *more)
 
 
-def make_features(script, place):
-    done = script(place, "loaders/freesound_loader.py", *FEATURES)
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def reverse(script, place, *fnames):
+    """Other sounds, and their features."""
+    for path in (place / "data" / fname for fname in fnames):
+        samples, rate = sf.read(path)
+        sf.write(path, samples[::-1], rate)
+    features = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--jobs", 1]
+    done = script(place, "loaders/freesound_loader.py", *features)
     assert done.code == 0, done.err
 
 
-def change_audio(folder, fname):
-    path = folder / fname
-    samples, rate = sf.read(path)
-    sf.write(path, samples[::-1], rate)
+def replace_checkpoint(place):
+    state = load_checkpoint(place / BEST)
+    state["model"]["classifier.3.bias"] += 1
+    save_checkpoint(place / BEST, state)
+
+
+def add_clip(script, place):
+    shutil.copy(place / "data/test/test00.wav", place / "data/test/new.wav")
+    with open(place / "data/sample_submission.csv", "a") as sample:
+        sample.write("new.wav,0,0,0,0\n")
+    (place / "data/test_post_competition.csv").unlink()
+    reverse(script, place)
 
 
 def test_predictions_that_are_up_to_date_are_not_made_again(predict, place):
@@ -68,115 +76,89 @@ def test_predictions_that_are_up_to_date_are_not_made_again(predict, place):
     assert (place / PREDICTED.format(0)).stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("change", ["audio", "clip", "tta", "precision", "checkpoint", "table", "damage"])
-def test_predictions_that_are_out_of_date_are_made_again(predict, place, script, change):
-    flags, before = [], load_predictions(place / PREDICTED.format(0))
-    if change == "audio":
-        change_audio(place / "data/test", "test00.wav")
-        make_features(script, place)
-    elif change == "clip":
-        shutil.copy(place / "data/test/test00.wav", place / "data/test/new.wav")
-        sample = place / "data/sample_submission.csv"
-        sample.write_text(sample.read_text() + "new.wav,0,0,0,0\n")
-        (place / "data/test_post_competition.csv").unlink()
-        make_features(script, place)
-    elif change == "tta":
-        flags = ["--tta", 3]
-    elif change == "precision":
-        flags = ["--precision", "bf16"]
-    elif change == "checkpoint":
-        state = load_checkpoint(place / BEST)
-        state["model"]["classifier.3.bias"] += 1
-        save_checkpoint(place / BEST, {key: value for key, value in state.items() if key != "format"})
-    elif change == "table":
-        (place / PREDICTED.format(0)).with_suffix(".csv").unlink()
-    else:
-        (place / PREDICTED.format(0)).write_bytes(b"x")
+OUTDATED = {  # what happens to a prediction -> whether its probabilities differ then
+    "audio": (lambda script, place: reverse(script, place, "test/test00.wav"), True),
+    "clip": (add_clip, True),
+    "checkpoint": (lambda script, place: replace_checkpoint(place), True),
+    "--tta 3": (lambda script, place: None, True),
+    "--precision bf16": (lambda script, place: None, True),
+    "table": (lambda script, place: (place / PREDICTED.format(0)).with_suffix(".csv").unlink(), False),
+    "damage": (lambda script, place: (place / PREDICTED.format(0)).write_bytes(b"x"), False),
+}
+
+
+@pytest.mark.parametrize("what", OUTDATED)
+def test_predictions_that_are_out_of_date_are_made_again(predict, place, script, what):
+    before, flags = load_predictions(place / PREDICTED.format(0)), what.split() if what.startswith("--") else []
+    change, differs = OUTDATED[what]
+    change(script, place)
     done = predict(*flags)
     assert done.code == 0, done.err
     assert "is up to date" not in done.out
     now = load_predictions(place / PREDICTED.format(0))
-    same = now.probabilities.shape == before.probabilities.shape and np.array_equal(
-        now.probabilities, before.probabilities
-    )
-    assert same == (change in ("table", "damage"))
+    assert differs != np.array_equal(now.probabilities, before.probabilities)
     assert "is up to date" in predict(*flags).out
 
 
-def test_predictions_of_a_checkpoint_that_was_replaced_are_not_merged(merge, place):
+def test_predictions_of_what_was_replaced_are_not_merged(merge, place, script):
     assert merge().code == 0
-    state = load_checkpoint(place / BEST)
-    state["model"]["classifier.3.bias"] += 1
-    save_checkpoint(place / BEST, {key: value for key, value in state.items() if key != "format"})
-    refused = merge()
-    assert refused.code == 1
-    assert "since it was made, the checkpoint changed" in refused.error
-    assert f"python test.py --model_path {BEST} --split test" in refused.error
-
-
-def test_predictions_of_features_that_were_replaced_are_not_merged(merge, place, script):
-    change_audio(place / "data/test", "test03.wav")
-    make_features(script, place)
+    reverse(script, place, "test/test03.wav")
     refused = merge()
     assert refused.code == 1
     assert "the features of the clips changed" in refused.error
+    replace_checkpoint(place)
+    refused = merge()
+    assert refused.code == 1
+    assert "since it was made, the checkpoint and the features of the clips changed" in refused.error
+    assert f"python test.py --model_path {BEST} --split test" in refused.error
 
 
-@pytest.mark.parametrize(
-    ("table", "old", "new", "changed"),
-    [
-        ("train_noisy.csv", '"Bark"', '"Rain"', "the labels or weights of the training clips changed"),
-        ("train_curated.csv", '"Bark"', '"Rain"', "the labels"),
-        ("train_noisy.csv", 'oisy07.wav,"Whistle"\n', "", "the training clips"),
-    ],
-)
-def test_a_run_whose_tables_have_changed_is_named_and_not_gone_on_with(train, place, table, old, new, changed):
-    path = place / "data" / table
-    text = path.read_text()
-    path.write_text(text.replace(old, new) if new else "\n".join(text.splitlines()[:-1]) + "\n")
+def rename_class(place):
+    for path in (place / "data").glob("*.csv"):
+        path.write_text(path.read_text().replace("Bark", "Yap"))
+
+
+def reverse_all(subset):
+    return lambda script, place: reverse(
+        script, place, *(f"{subset}/{x.name}" for x in (place / "data" / subset).iterdir())
+    )
+
+
+CHANGED = {  # since a run was trained -> what the refusal says
+    "a noisy label": (lambda _, place: edit(place / "data/train_noisy.csv", '"Bark"', '"Rain"'),
+                      "the labels or weights of the training clips changed"),
+    "a curated label": (lambda _, place: edit(place / "data/train_curated.csv", '"Bark"', '"Rain"'), "the labels"),
+    "a clip": (lambda _, place: edit(place / "data/train_noisy.csv", 'oisy07.wav,"Bark"\n', ""), "the training clips"),
+    "the classes": (lambda _, place: rename_class(place), "the classes"),
+    "curated sounds": (reverse_all("train_curated"), "the features of the training clips"),
+    "noisy sounds": (reverse_all("train_noisy"), "the features of the training clips"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", CHANGED)
+def test_a_run_whose_data_have_changed_is_named_and_not_gone_on_with(train, place, script, what):
+    change, said = CHANGED[what]
+    change(script, place)
     for resume in ("auto", LAST):
         refused = train("--resume", resume)
         assert refused.code == 1
-        assert changed in refused.error
-        assert LAST in refused.error
-        assert "--overwrite" in refused.error
+        assert all(text in refused.error for text in (said, LAST, "--overwrite"))
     anew = train("--resume", "auto", "--overwrite")
     assert anew.code == 0, anew.err
     assert "resuming" not in anew.out
 
 
-def test_a_run_whose_classes_have_changed_is_refused(train, place):
-    for path in (place / "data").glob("*.csv"):
-        path.write_text(path.read_text().replace("Bark", "Yap"))
-    refused = train("--resume", "auto")
-    assert refused.code == 1
-    assert "the classes" in refused.error
-
-
-@pytest.mark.parametrize("subset", ["train_curated", "train_noisy"])
-def test_a_run_whose_sounds_have_changed_is_refused(train, place, script, subset):
-    for path in (place / "data" / subset).glob("*.wav"):
-        change_audio(path.parent, path.name)
-    make_features(script, place)
-    refused = train("--resume", "auto")
-    assert refused.code == 1
-    assert "the features of the training clips" in refused.error
-
-
 @pytest.mark.parametrize("flags", [["--seed", 9], ["--recipe", "improved"], ["--n_iter", 3]])
 def test_another_run_is_not_overwritten(train, place, flags):
     before = (place / LAST).read_bytes()
-    for further in ([], ["--resume", "auto"]):
-        refused = train(*flags, *further)
+    for more in ([], ["--resume", "auto"]):
+        refused = train(*flags, *more)
         assert refused.code == 2
-        assert LAST in refused.error
-        assert f"{flags[0]} " in refused.error
-        assert "--overwrite" in refused.error
-        assert "--checkpoint_dir" in refused.error
+        assert all(text in refused.error for text in (LAST, f"{flags[0]} ", "--overwrite", "--checkpoint_dir"))
     assert (place / LAST).read_bytes() == before
 
 
-def test_the_same_run_is_not_trained_again_unless_that_is_wanted(train, place):
+def test_the_same_run_is_not_trained_again_unless_that_is_wanted(train):
     refused = train()
     assert refused.code == 2
     assert "step 2 of 2 of the same run; go on with --resume auto" in refused.error
@@ -186,11 +168,11 @@ def test_the_same_run_is_not_trained_again_unless_that_is_wanted(train, place):
 
 def test_overwrite_leaves_nothing_of_the_other_run(train, place):
     (place / BEST).write_bytes(b"of another run")
-    assert train("--overwrite", "--seed", 9, "--eval_freq", 0).code == 0
+    assert train("--overwrite", "--seed", 9).code == 0
     assert load_checkpoint(place / BEST)["args"]["seed"] == 9
 
 
-def test_a_run_that_goes_on_overwrites_no_other_one(train, place):
+def test_a_run_that_goes_on_overwrites_no_other_one(train):
     assert train("--seed", 9, "--checkpoint_dir", "other").code == 0
     refused = train("--resume", LAST, "--checkpoint_dir", "other")
     assert refused.code == 2
@@ -204,17 +186,20 @@ def test_auto_starts_where_there_is_nothing(train):
 
 
 def test_the_report_shows_the_curves_of_the_run_that_made_the_predictions(train, place, script):
-    report = ["report.py", "--dataset", "tiny", "--img_rows", 32, "--img_cols", 64, "--clips", 0, "--noisy_clips", 0]
     assert train("--seed", 9, "--checkpoint_dir", "b").code == 0
     for path in (place / "checkpoints").glob("*_log.jsonl"):
         path.unlink()
-    done = script(place, *report)
-    assert done.code == 0, done.err
-    assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")
-    done = script(place, *report, "--checkpoint_dir", "b")
-    assert done.code == 0, done.err
-    assert f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions" in done.out
-    assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")
+    for flags, said in (
+        ([], ""),
+        (
+            ["--checkpoint_dir", "b"],
+            f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions",
+        ),
+    ):
+        done = script(place, "report.py", *RUN, "--clips", 0, "--noisy_clips", 0, *flags)
+        assert done.code == 0, done.err
+        assert said in done.out
+        assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")
 
 
 def test_scores_of_noisy_clips_by_a_network_that_has_changed_are_refused(train, place, script):
@@ -232,33 +217,31 @@ def test_scores_of_noisy_clips_by_a_network_that_has_changed_are_refused(train, 
 
 
 def test_folds_that_were_trained_on_different_labels_are_not_merged(train, place, merge, script):
-    table = place / "data/train_noisy.csv"
-    table.write_text(table.read_text().replace('"Bark"', '"Rain"', 1))
+    edit(place / "data/train_noisy.csv", '"Bark"', '"Rain"')
     path = BEST.replace("0-2", "1-2")
     assert train("--fold_num", 1, "--overwrite").code == 0
-    assert script(place, "test.py", "--model_path", path, "--tta", 2).code == 0
+    assert script(place, "test.py", "--model_path", path).code == 0
     refused = merge()
     assert refused.code == 1
     assert "was trained on other labels than" in refused.error
-    assert script(place, "test.py", "--model_path", path, "--tta", 2, "--prediction_dir", "alone").code == 0
+    assert script(place, "test.py", "--model_path", path, "--prediction_dir", "alone").code == 0
     assert merge("--prediction_dir", "alone", "--allow_missing").code == 0
 
 
-def test_a_held_out_clip_that_is_gone_is_named_with_what_to_do(place, script):
+def test_a_held_out_clip_that_is_gone_is_named_with_what_to_do(place, predict):
     gone = load_checkpoint(place / BEST)["held_out"][0]
     table = place / "data/train_curated.csv"
     table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith(gone)))
-    refused = script(place, "test.py", "--model_path", BEST, "--split", "val")
+    refused = predict("--split", "val")
     assert refused.code == 1
     assert f"held out {gone}, which is no curated clip any more; put it back, or train that fold again" in refused.error
 
 
-def test_one_of_several_folders_without_predictions_is_an_error(merge, place, script):
-    refused = merge("--prediction_dir", "predictions", "predictoins")
+@pytest.mark.parametrize("name", ["merge.py", "report.py"])
+def test_one_of_several_folders_without_predictions_is_an_error(place, script, name):
+    refused = script(place, name, *RUN, "--prediction_dir", "predictions", "predictoins")
     assert refused.code == 1
     assert "--prediction_dir predictoins: there are no such predictions in it" in refused.error
-    report = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64, "--prediction_dir", "predictions", "empty"]
-    assert "--prediction_dir empty: there are no such" in script(place, "report.py", *report).error
 
 
 def test_two_seeds_of_one_network_can_be_merged(train, place, merge, script):
@@ -266,11 +249,13 @@ def test_two_seeds_of_one_network_can_be_merged(train, place, merge, script):
         done = train("--seed", 9, "--fold_num", fold, "--checkpoint_dir", "b")
         assert done.code == 0, done.err
         path = BEST.replace("0-2", f"{fold}-2").replace("checkpoints/", "b/")
-        assert script(place, "test.py", "--model_path", path, "--tta", 2, "--prediction_dir", "b").code == 0
+        assert script(place, "test.py", "--model_path", path, "--prediction_dir", "b").code == 0
     done = merge("--prediction_dir", "predictions", "b")
     assert done.code == 0, done.err
     assert "not averaged" not in done.out
-    tables = [load_predictions(place / folder / PREDICTED.format(fold).split("/")[1]).probabilities
-              for folder in ("predictions", "b") for fold in (0, 1)]  # fmt: skip
+    paths = [
+        place / folder / PREDICTED.format(fold).split("/")[1] for folder in ("predictions", "b") for fold in (0, 1)
+    ]
+    mean = np.mean([load_predictions(path).probabilities for path in paths], axis=0, dtype=np.float64)
     merged = np.loadtxt(place / "submission.csv", delimiter=",", skiprows=1, usecols=range(1, 5))
-    np.testing.assert_allclose(merged, np.mean(tables, axis=0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(merged, mean, rtol=1e-6)

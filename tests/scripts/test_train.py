@@ -1,6 +1,5 @@
 """train.py: determinism, going on after a stop, what is logged and saved, and that it learns."""
 
-import argparse
 import json
 import os
 import shlex
@@ -13,13 +12,12 @@ import pytest
 import torch
 from torch import nn
 
-from loaders.freesound_loader import FreesoundLoader
+from loaders.batches import Batches
+from loaders.sampling import Sampler
 from losses import get_loss
-from models import get_model
 from predicting.checkpoint import load_checkpoint
 from predicting.metrics import lwlrap
 from predicting.tta import predict
-from training.scaling import LossScaler
 
 STEM = "mobilenet_v3_small_tiny_{}_32x64_16000_0-2_model.pth"
 ALL_RANDOM = shlex.split("--use_mix_up --use_spec_aug --iter_size 2")
@@ -56,13 +54,13 @@ def at_batch(monkeypatch):
     """Do something when the batch of this number is asked for the first time; what it returns replaces the batch."""
 
     def arrange(number: int, action) -> None:
-        batch, actions = FreesoundLoader.batch, [action]
+        batch, actions = Batches.__call__, [action]
 
-        def watched(loader, asked):
-            made = batch(loader, asked)
+        def watched(batches, asked):
+            made = batch(batches, asked)
             return (actions.pop()(made) or made) if asked == number and actions else made
 
-        monkeypatch.setattr(FreesoundLoader, "batch", watched)
+        monkeypatch.setattr(Batches, "__call__", watched)
 
     return arrange
 
@@ -210,16 +208,15 @@ def test_validation_shifts_crops_half_as_far_as_training(train, module_of, monke
     assert shifts == [0.1]
 
 
-def test_fine_tuning_keeps_the_noisy_clips_that_it_is_told_to(train, module_of, monkeypatch):
-    train_py = module_of("train.py")
-    shares, function = [], train_py.FreesoundLoader
+def test_fine_tuning_keeps_the_noisy_clips_that_it_is_told_to(train, monkeypatch):
+    shares = []
 
-    def keep(*args, **how):
-        shares.append((how["curated_share"], how["later_share"], how["later_from"]))
-        return function(*args, **how)
+    def keep(*args):
+        shares.append(args[-3:])
+        return Sampler(*args)
 
-    monkeypatch.setattr(train_py, "FreesoundLoader", keep)
-    flags = ["--iter_size", 2, "--curated_share", 0.4, "--fine_tune", 0.5, "--fine_tune_share", 0.6]
+    monkeypatch.setattr("training.setup.Sampler", keep)
+    flags = ["--iter_size", 2, "--curated_share", 0.4, "--fine_tune", 0.5, "--final_share", 0.6]
     assert train("--n_iter", 4, "--eval_freq", 0, *flags).code == 0
     assert shares == [(0.4, 0.6, 4)]
 
@@ -306,11 +303,11 @@ def test_the_best_checkpoint_is_kept_when_later_ones_are_worse(train, workplace,
     assert (last["step"], last["best_score"], last["best_step"]) == (3, 0.8, 2)
 
 
-def test_a_checkpoint_tells_what_it_is(train, workplace, make_loader):
+def test_a_checkpoint_tells_what_it_is(train, workplace, make_fold):
     assert train("--n_iter", 1, "--seed", 7, "--use_mix_up").code == 0
     state = checkpoint(workplace / "checkpoints", "best")
     assert state["class_names"] == ["Bark", "Hum", "Rain", "Whistle"]
-    assert state["held_out"] == make_loader(seed=7).held_out.fnames
+    assert state["held_out"] == make_fold(seed=7).held_out.fnames
     wanted = {"arch": "mobilenet_v3_small", "dataset": "tiny", "seed": 7, "use_mix_up": True, "num_folds": 2}
     assert wanted.items() <= state["args"].items()
     assert not {"resume", "device", "checkpoint_dir"} & set(state["args"])
@@ -386,61 +383,46 @@ def test_lines_of_progress_come_by_time_unless_told_otherwise(train, monkeypatch
     assert told == [f"{step}/30" for step in lines]
 
 
-class Batches:
-    """Stands in for a loader: two batches, by number."""
+class Noise:
+    """Stands in for a fold's batches: four of them, by number."""
 
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.batches = [(torch.randn(3, 1, 4, 5), torch.eye(3)) for _ in range(4)]
 
-    def batch(self, number):
+    def __call__(self, number):
         return self.batches[number]
 
 
-def settings(module_of, **changes) -> argparse.Namespace:
-    """What train.py's flags are by default, but for these."""
-    defaults = module_of("train.py").build_parser().parse_args([])
-    return argparse.Namespace(**vars(defaults) | {"n_iter": 10, "seed": 1} | changes)
-
-
-def test_a_step_averages_the_gradients_of_iter_size_batches(module_of):
-    train_step, loader, criterion = module_of("train.py").train_step, Batches(), get_loss("bce+lovasz")
+def test_a_step_averages_the_gradients_of_iter_size_batches(module_of, make_training):
+    noise, criterion = Noise(), get_loss("bce+lovasz")
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(20, 3))
     before = model[1].weight.detach().clone()
-    losses = [criterion(model(inputs), targets) for inputs, targets in loader.batches[2:4]]
+    losses = [criterion(model(inputs), targets) for inputs, targets in noise.batches[2:4]]
     gradient = torch.autograd.grad(sum(losses) / 2, model[1].weight)[0]
+    training = make_training(arch="mobilenet_v3_small", iter_size=2, n_iter=10)
     optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
-    run, precise = settings(module_of, iter_size=2), (torch.float32, LossScaler(torch.float32, CPU))
-    arguments = (run, 1, loader, model, optimizer, criterion, CPU, *precise)
-    assert train_step(*arguments).item() == pytest.approx(sum(losses).item() / 2)
+    training = replace(training, batches=noise, network=model, model=model, optimizer=optimizer)
+    assert module_of("train.py").train_step(training, 1).item() == pytest.approx(sum(losses).item() / 2)
     torch.testing.assert_close(model[1].weight, before - 0.1 * gradient)  # the rate is the schedule's, not 9
     assert model[1].weight.grad is None
 
 
-def fit(module_of, loader, device: torch.device, n_iter: int, l_rate: float) -> tuple[list[float], nn.Module]:
-    torch.manual_seed(0)
-    model = get_model("resnet18", 4, dropout_rate=0.0).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(model.parameters(), l_rate, 0.9)
-    precise = torch.float32, LossScaler(torch.float32, device)
-    arguments = loader, model.train(), optimizer, get_loss("bce+lovasz"), device, *precise
-    run, train_step = settings(module_of, n_iter=n_iter, l_rate=l_rate), module_of("train.py").train_step
-    return [train_step(run, step, *arguments).item() for step in range(n_iter)], model
-
-
-def test_sixteen_clips_can_be_learnt_by_heart(make_loader, module_of):
-    loader = make_loader(split="train_curated", num_folds=5, batch_size=16, width=32)
-    loader.clips = replace(loader.clips, lengths=np.full(16, 32))  # each cut to its first crop
-    losses, model = fit(module_of, loader, CPU, n_iter=64, l_rate=0.05)
+def test_sixteen_clips_can_be_learnt_by_heart(make_training, module_of):
+    flags = {"split": "train_curated", "num_folds": 5, "batch_size": 16, "img_cols": 32, "dropout_rate": 0.0}
+    training = make_training(**flags, n_iter=64, l_rate=0.05)
+    clips = replace(training.batches.clips, lengths=np.full(16, 32))  # each cut to its first crop
+    training = replace(training, batches=replace(training.batches, clips=clips))
+    losses = [module_of("train.py").train_step(training, step).item() for step in range(64)]
     assert np.mean(losses[-4:]) < losses[0] / 10
-    assert lwlrap(loader.targets.numpy(), predict(model, loader.clips, loader.width, 16, CPU)) == 1.0
+    assert lwlrap(training.batches.targets.numpy(), predict(training.model, clips, 32, 16, CPU)) == 1.0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_steps_on_a_gpu_have_finite_losses(make_loader, module_of):
-    device = torch.device("cuda")
-    losses, _ = fit(module_of, make_loader(device=device), device, n_iter=3, l_rate=0.01)
-    assert np.isfinite(losses).all()
+def test_steps_on_a_gpu_have_finite_losses(make_training, module_of):
+    training = make_training("cuda", n_iter=3, l_rate=0.01)
+    assert all(module_of("train.py").train_step(training, step).isfinite() for step in range(3))
 
 
 def test_the_folder_for_checkpoints_is_made(train, workplace):

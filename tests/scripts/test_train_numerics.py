@@ -1,27 +1,25 @@
 """Ways to take the same step: with a scaled loss, compiled, with algorithms that always give the same bits."""
 
-import argparse
 import shutil
+from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 
-from losses import get_loss
 from models.cbam import CBAM
-from models.relu6 import ReLU6
 from predicting.checkpoint import load_checkpoint
-from training.scaling import LossScaler
 from training.schedule import get_optimizer
 
 CPU = torch.device("cpu")
 LAST = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"
 
 
-class Batches:
-    """Stands in for a loader: noise, by number."""
+class Noise:
+    """Stands in for a fold's batches: noise, by number."""
 
-    def batch(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(number)
         return torch.rand(4, 1, 16, 24, generator=generator), torch.eye(4)
 
@@ -29,18 +27,22 @@ class Batches:
 def small_network() -> nn.Module:
     """One layer of each of our kinds."""
     torch.manual_seed(0)
-    stem = [nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), ReLU6(), nn.MaxPool2d(2), CBAM(16)]
+    stem = [nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU6(), nn.MaxPool2d(2), CBAM(16)]
     return nn.Sequential(*stem, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4)).train()
 
 
-def trained(module_of, model: nn.Module, precision: torch.dtype = torch.float32) -> tuple[torch.Tensor, nn.Module]:
+@pytest.fixture
+def trained(module_of, make_training):
     """Losses of four steps of train.py, and the network after them."""
-    train = module_of("train.py")
-    args = argparse.Namespace(**vars(train.build_parser().parse_args([])) | {"n_iter": 4, "iter_size": 2})
-    optimizer = get_optimizer("sgd", model, 0.1, 0.9, 1e-4)
-    rest = get_loss("bce+lovasz"), CPU, torch.float32, LossScaler(precision, CPU)
-    losses = [train.train_step(args, step, Batches(), model, optimizer, *rest) for step in range(4)]
-    return torch.stack(losses), model
+
+    def call(model: nn.Module, precision: torch.dtype = torch.float32) -> tuple[torch.Tensor, nn.Module]:
+        training = make_training(precision=precision, arch="mobilenet_v3_small", n_iter=4, iter_size=2)
+        parts = {"batches": Noise(), "model": model, "network": model}
+        setup = replace(training.setup, precision=torch.float32)  # but for the loss's scale
+        training = replace(training, setup=setup, **parts, optimizer=get_optimizer("sgd", model, 0.1, 0.9, 1e-4))
+        return torch.stack([module_of("train.py").train_step(training, step) for step in range(4)]), model
+
+    return call
 
 
 def assert_same(one: tuple[torch.Tensor, nn.Module], other: tuple[torch.Tensor, nn.Module]) -> None:
@@ -49,16 +51,16 @@ def assert_same(one: tuple[torch.Tensor, nn.Module], other: tuple[torch.Tensor, 
         torch.testing.assert_close(weights, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one(module_of):
-    assert_same(trained(module_of, small_network(), torch.float16), trained(module_of, small_network()))
+def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one(trained):
+    assert_same(trained(small_network(), torch.float16), trained(small_network()))
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a compiler for C++")
-def test_a_compiled_network_takes_the_steps_of_an_uncompiled_one(module_of):
+def test_a_compiled_network_takes_the_steps_of_an_uncompiled_one(trained):
     torch._dynamo.reset()
     compiled = small_network()
     compiled.compile()
-    assert_same(trained(module_of, compiled), trained(module_of, small_network()))
+    assert_same(trained(compiled), trained(small_network()))
 
 
 def test_compile_as_a_flag_gives_the_same_losses(script, workplace, tiny_flags, monkeypatch):
@@ -104,7 +106,7 @@ def test_an_operator_without_a_deterministic_algorithm_is_named_in_one_line(scri
     def refuse(*_: object) -> None:
         raise RuntimeError("x_cuda does not have a deterministic implementation, but you set 'torch.use_...")
 
-    monkeypatch.setattr(LossScaler, "scale", refuse)
+    monkeypatch.setattr(torch.amp.GradScaler, "scale", refuse)
     failed = script(workplace, "train.py", *tiny_flags, "--n_iter", 1)
     assert failed.code == 1
     assert (
@@ -112,22 +114,54 @@ def test_an_operator_without_a_deterministic_algorithm_is_named_in_one_line(scri
     )
 
 
-def test_steps_that_overflow_are_told_and_logged(script, workplace, tiny_flags, monkeypatch, module_of):
-    class Overflowing(LossScaler):
-        """Scales as on a GPU, and its first step overflows."""
+class Overflowing(torch.amp.GradScaler):
+    """Scales as on a GPU, and some of its steps overflow."""
 
-        def __init__(self, precision: torch.dtype, device: torch.device) -> None:
-            super().__init__(torch.float16, device)
-            self.calls = 0
+    overflows: ClassVar[set[int]] = set()
 
-        def scale(self, loss: torch.Tensor) -> torch.Tensor:
-            self.calls += 1
-            return super().scale(loss * torch.inf if self.calls == 1 else loss)
+    def __init__(self, device: str, init_scale: float, enabled: bool) -> None:
+        super().__init__(device, init_scale=init_scale, enabled=True)
+        self.calls = 0
 
-    monkeypatch.setattr(module_of("train.py"), "LossScaler", Overflowing)
-    done = script(workplace, "train.py", *tiny_flags, "--n_iter", 3)
+    def scale(self, loss: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return super().scale(loss * torch.inf if self.calls in self.overflows else loss)
+
+
+@pytest.fixture
+def overflowing(monkeypatch):
+    monkeypatch.setattr(torch.amp, "GradScaler", Overflowing)
+    return lambda *calls: monkeypatch.setattr(Overflowing, "overflows", set(calls))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_steps_that_overflow_are_skipped_counted_and_logged(script, workplace, tiny_flags, overflowing, optimizer):
+    """The very first one overflows, as most first ones do, and it leaves the optimizer as it was."""
+    overflowing(1)
+    done = script(workplace, "train.py", *tiny_flags, "--n_iter", 3, "--optimizer", optimizer)
     assert done.code == 0, done.err
     assert "left  1 steps skipped" in done.out
     state = load_checkpoint(workplace / "checkpoints" / LAST)
-    assert state["scaler"] == {"scale": 2.0**15, "growth": 2, "skipped": 1}
+    assert (state["scaler"]["scale"], state["scaler"]["_growth_tracker"], state["skipped_steps"]) == (2.0**15, 2, 1)
     assert state["log"][-1]["skipped_steps"] == 1
+    assert all(weight.isfinite().all() for weight in state["model"].values())
+
+
+def test_a_scale_is_taken_over_on_resume(script, workplace, tiny_flags, overflowing):
+    overflowing(1)
+    assert script(workplace, "train.py", *tiny_flags, "--n_iter", 2).code == 0
+    path = workplace / "checkpoints" / LAST
+    state = load_checkpoint(path)
+    torch.save(state | {"step": 1, "log": [], "best_score": -1.0, "best_step": 0}, path)
+    overflowing()
+    done = script(workplace, "train.py", "--resume", path)
+    assert done.code == 0, done.err
+    assert load_checkpoint(path)["skipped_steps"] == 1
+    assert load_checkpoint(path)["scaler"]["scale"] == 2.0**15
+
+
+def test_gradients_that_overflow_at_any_scale_are_a_failure(script, workplace, tiny_flags, overflowing):
+    overflowing(*range(40))
+    failed = script(workplace, "train.py", *tiny_flags, "--n_iter", 40, "--eval_freq", 0, "--print_train_freq", 1)
+    assert failed.code == 1
+    assert "at any scale" in failed.error

@@ -5,33 +5,36 @@ import sys
 
 import pytest
 
-from training.flags import RECIPES, build_parser, describe_recipe
-from utils.cli import can_be
+from training.flags import build_parser, describe_recipe
+from training.start import parse_args
+from utils.recipes import FOLDER, read_recipe
 
 
 @pytest.fixture
-def parse(module_of, monkeypatch, workplace):
+def parse(monkeypatch, workplace):
     monkeypatch.chdir(workplace)
 
     def call(command: str):
         monkeypatch.setattr(sys, "argv", ["train.py", "--dataset", "tiny", *shlex.split(command)])
-        return module_of("train.py").parse_args()[0]
+        return parse_args()[0]
 
     return call
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
-def test_a_recipe_sets_flags_to_values_that_they_can_have(parse, name):
-    actions = {action.dest: action for action in build_parser()._actions}
+RECIPES = [path.stem for path in FOLDER.glob("*.json")]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_sets_flags(parse, name):
     args = parse(f"--recipe {name}")
-    for flag, value in RECIPES[name].items():
-        assert can_be(actions[flag], value), flag
+    for flag, value in read_recipe(name).items():
         assert getattr(args, flag) == value
 
 
-def test_without_a_recipe_the_flags_have_the_original_solutions_defaults(parse):
+def test_without_a_recipe_the_flags_have_the_original_solutions_values(parse):
     assert {**vars(parse("")), "recipe": 0} == {**vars(parse("--recipe original")), "recipe": 0}
-    assert RECIPES["original"] == {}
+    group = next(group for group in build_parser()._action_groups if str(group.title).startswith("recipe"))
+    assert all(action.default is not None for action in group._group_actions)
 
 
 def test_a_flag_overrides_its_recipe(parse):
@@ -39,7 +42,33 @@ def test_a_flag_overrides_its_recipe(parse):
     assert (args.l_rate, args.use_mix_up, args.optimizer) == (0.5, False, "adamw")
 
 
-def test_a_recipe_is_told_with_the_values_that_hold(parse):
-    told = describe_recipe("improved", parse("--recipe improved --l_rate 0.5"))
-    assert "--l_rate 0.5" in told
-    assert all(f"--{flag} " in told for flag in RECIPES["improved"])
+def test_a_recipe_may_be_a_file_of_ones_own(parse, workplace):
+    (workplace / "mine.json").write_text('{"n_iter": 7, "arch": "mobilenet_v3_small"}')
+    args = parse("--recipe mine.json --n_iter 8")
+    assert (args.n_iter, args.arch, args.l_rate) == (8, "mobilenet_v3_small", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"n_itre": 7}', "no flag --n_itre"),
+        ('{"n_iter": "many"}', "--n_iter cannot be 'many'"),
+        ('{"n_iter": 0}', "--n_iter cannot be 0"),
+        ('{"use_cbam": 1}', "--use_cbam cannot be 1"),
+        ("[7]", "must hold flags of train.py"),
+        ("{", "is not valid JSON"),
+        (None, "there is no mine.json"),
+    ],
+)
+def test_a_recipe_that_is_none_is_misuse(script, workplace, text, told):
+    if text is not None:
+        (workplace / "mine.json").write_text(text)
+    refused = script(workplace, "train.py", "--dataset", "tiny", "--recipe", "mine.json")
+    assert refused.code == 2
+    assert told in refused.error
+
+
+def test_a_recipe_is_described_with_the_values_that_hold(parse):
+    described = describe_recipe(parse("--recipe improved --l_rate 0.5"))
+    assert "--l_rate 0.5" in described
+    assert all(f"--{flag} " in described for flag in read_recipe("improved"))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from training import graphs
+from training.processes import Processes
 from utils.errors import UserError
 
 SHAPE = (4, 1, 8, 8)
@@ -91,8 +92,9 @@ def test_what_is_recorded(monkeypatch, device, iter_size, alone, deterministic, 
     monkeypatch.setattr(graphs, "record", lambda *_: "recorded")
     model = network()
     flags = {"iter_size": iter_size, "deterministic": deterministic, "batch_size": 4, "img_rows": 8, "img_cols": 8}
-    args = argparse.Namespace(**flags)
-    engine = graphs.quicken(model, args, torch.device(device), torch.float32, compiled=False, graphs=alone)
+    processes = Processes(0, 1 if alone else 2)
+    setup = graphs.Setup(argparse.Namespace(**flags), torch.device(device), processes=processes)
+    engine = graphs.quicken(model, setup)
     assert engine == ("recorded" if recorded else model)
 
 
@@ -103,5 +105,5 @@ def test_what_is_compiled_replays_graphs_where_it_can(monkeypatch, device, iter_
     modes, model = [], network()
     monkeypatch.setattr(model, "compile", lambda mode: modes.append(mode))
     args = argparse.Namespace(iter_size=iter_size, deterministic=False)
-    assert graphs.quicken(model, args, torch.device(device), torch.float32, compiled=True, graphs=True) is model
+    assert graphs.quicken(model, graphs.Setup(args, torch.device(device), compiled=True)) is model
     assert modes == [mode]

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from training.progress import Interrupts
+from training.interrupts import Interrupts
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -29,7 +29,7 @@ def test_handlers_are_put_back_after_an_error():
 def test_the_second_signal_ends_the_process(process, tmp_path, request):
     code = """if True:
         import signal
-        from training.progress import Interrupts
+        from training.interrupts import Interrupts
         with Interrupts():
             signal.raise_signal(signal.SIGTERM)
             print("still here", flush=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training import processes_worker
-from training.processes import SOLO, join_team
+from training.processes import ALONE, join_processes
 from utils.errors import UserError
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
@@ -39,9 +39,9 @@ def test_two_and_three_processes_take_the_steps_that_one_takes(alone, process, w
 
 def test_without_torchrun_nothing_is_shared_out(monkeypatch):
     monkeypatch.delenv("RANK", raising=False)
-    team = join_team(5, torch.device("cpu"))
+    team = join_processes(5, torch.device("cpu"))
     batch = torch.arange(5.0)
-    assert team is SOLO
+    assert team is ALONE
     assert torch.equal(team.share(batch), batch)
     assert team.whole(batch) is batch
 
@@ -51,24 +51,24 @@ def test_processes_part_in_peace_at_the_end(monkeypatch):
     for name in ("barrier", "destroy_process_group"):
         monkeypatch.setattr(f"torch.distributed.{name}", lambda name=name: done.append(name))
     monkeypatch.setattr("training.processes.exit_at_once", done.append)
-    assert SOLO.leave(3) == 3
+    assert ALONE.leave(3) == 3
     assert done == []
-    type(SOLO)(0, 2).leave(0)
+    type(ALONE)(0, 2).leave(0)
     assert done == ["barrier", "destroy_process_group", 0]
 
 
 def test_an_error_of_the_training_itself_stays_what_it_is():
-    with pytest.raises(RuntimeError, match="shape"), type(SOLO)(0, 2).watched():
+    with pytest.raises(RuntimeError, match="shape"), type(ALONE)(0, 2).watched():
         raise RuntimeError("shape mismatch")
 
 
 def test_a_lost_process_is_told_whatever_the_network_library_calls_it():
-    with pytest.raises(UserError, match="another process"), type(SOLO)(1, 2).watched():
+    with pytest.raises(UserError, match="another process"), type(ALONE)(1, 2).watched():
         raise torch.distributed.DistBackendError("communicator was aborted")
 
 
 def test_other_errors_than_a_lost_process_are_left_alone():
-    with pytest.raises(RuntimeError, match="shape"), SOLO.watched():
+    with pytest.raises(RuntimeError, match="shape"), ALONE.watched():
         raise RuntimeError("shape mismatch")
-    with pytest.raises(UserError, match="another process"), type(SOLO)(0, 2).watched():
+    with pytest.raises(UserError, match="another process"), type(ALONE)(0, 2).watched():
         raise RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer")

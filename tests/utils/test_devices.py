@@ -153,12 +153,12 @@ def test_what_keeps_a_long_run_from_being_compiled_is_said(monkeypatch, lacks):
      (RuntimeError("x_cuda does not have a deterministic implementation, but you set"), "--deterministic: x_cuda")],
 )  # fmt: skip
 def test_what_a_gpu_refuses_is_one_line(error, word):
-    with pytest.raises(UserError, match=word), devices.told_in_one_line():
+    with pytest.raises(UserError, match=word), devices.gpu_errors_in_one_line():
         raise error
 
 
 def test_other_errors_than_those_of_a_gpu_are_left_alone():
-    with pytest.raises(RuntimeError, match="shape"), devices.told_in_one_line():
+    with pytest.raises(RuntimeError, match="shape"), devices.gpu_errors_in_one_line():
         raise RuntimeError("shape mismatch")
 
 

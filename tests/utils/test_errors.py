@@ -47,13 +47,6 @@ def test_an_error_of_the_program_keeps_its_traceback():
         run(raising(ZeroDivisionError()))
 
 
-def test_a_fifo_whose_reader_has_gone_is_named_unlike_stdout(monkeypatch, capsys):
-    assert ends(raising(BrokenPipeError(32, "Broken pipe", "fifo")), monkeypatch, capsys) == (
-        1,
-        "script.py: Broken pipe: fifo\n",
-    )
-
-
 @pytest.mark.parametrize(
     ("encoding", "shown"), [("ascii", rb"gr\xf6\xdfe \u72ac"), ("latin-1", b"gr\xf6\xdfe " + rb"\u72ac")]
 )

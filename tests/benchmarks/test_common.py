@@ -1,0 +1,57 @@
+"""Contenders take turns, and one that dies is named."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import common
+from benchmarks.common import Contender, comparison, time_in_turn
+from utils.errors import UserError
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {root!r})
+from benchmarks.common import serve
+name = sys.argv[-1]
+def work(amount):
+    print("this is no answer", flush=True)
+    with open("work.log", "a") as log:
+        log.write(f"{{name}}{{amount}} ")
+    if name == "bad":
+        sys.exit(3)
+serve(lambda: work)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(root=str(common.ROOT)), encoding="utf-8")
+    monkeypatch.setattr(sys, "argv", [str(path), "--some", "flag"])
+    monkeypatch.setattr(common, "SCRIPT", path)
+    monkeypatch.setattr(common, "REST", 0)
+    return tmp_path
+
+
+def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
+    contenders = [Contender("a", "A", folder), Contender("b", "B", folder)]
+    time_in_turn(contenders, repeats=3, amount=5, warm_up=1)
+    assert (folder / "work.log").read_text() == "a1 b1 a5 b5 b5 a5 a5 b5 "
+    for contender in contenders:
+        assert len(contender.rounds) == 3
+        assert 0 < min(contender.rounds) <= max(contender.rounds) < contender.cold
+
+
+def test_a_contender_that_dies_is_named(folder):
+    with pytest.raises(UserError, match="The bad one: its process ended"):
+        time_in_turn([Contender("bad", "The bad one", folder)], repeats=1, amount=1, warm_up=1)
+
+
+def test_ratios_compare_round_by_round():
+    ours, other = Contender("a", "A", result=2e6), Contender("b", "B", result=3e6)
+    ours.rounds, other.rounds = [1.0, 8.0, 2.0], [3.0, 12.0, 4.0]
+    rows = comparison([ours, other], "step", clips=10)
+    assert [row["clips/s"] for row in rows] == ["5", "2.5"]
+    assert [row["memory, MB"] for row in rows] == ["2", "3"]
+    assert rows[1]["ours is so many times as fast"] == "2.00 (1.50..3.00)"

@@ -1,0 +1,308 @@
+"""Which clips a fold trains on, their targets, and its batches."""
+
+import json
+import shlex
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from loaders import folds, pool
+from loaders.clips import open_clips, usable_clips
+from loaders.layouts import read_corpus
+from loaders.pcen import AudioSettings
+from loaders.pool import soften
+from tests.published import publish
+from utils.errors import UserError
+
+SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
+ODD = {"ated03.wav", "ated07.wav"}  # stand in for the mislabelled clips of FSDKaggle2019
+
+
+def test_a_noisy_target_is_080_on_each_listed_label_and_spreads_the_rest():
+    targets = soften(np.array([[1, 0, 0, 0], [0, 1, 1, 0]], bool), 0.8)
+    np.testing.assert_allclose(targets, [[0.8] + [0.2 / 3] * 3, [0.1, 0.8, 0.8, 0.1]], rtol=1e-6)
+
+
+def test_a_noisy_target_with_all_labels_is_finite():
+    np.testing.assert_allclose(soften(np.ones((1, 3), bool), 0.8), [[0.8] * 3], rtol=1e-6)
+
+
+def test_curated_targets_are_hard_and_noisy_ones_soft(make_fold, template):
+    fold, corpus = make_fold(), read_corpus(template)
+    curated, noisy = corpus.subset("train_curated"), corpus.subset("train_noisy")
+    for fname, target in zip(fold.clips.fnames, fold.targets.numpy(), strict=True):
+        if fname in curated.fnames:
+            expected = curated.truth_of([fname]).astype(np.float32)
+        else:
+            expected = soften(noisy.truth_of([fname]), 0.8)
+        np.testing.assert_array_equal(target, expected[0])
+
+
+def test_the_confidence_in_noisy_labels_can_be_chosen(make_fold):
+    assert make_fold(split="train_noisy", noisy_weight=1.0).targets.unique().tolist() == [0, 1]
+
+
+def test_every_fold_trains_on_the_other_folds_and_all_noisy_clips(make_fold, template):
+    corpus = read_corpus(template)
+    curated, noisy = set(corpus.subset("train_curated").fnames), set(corpus.subset("train_noisy").fnames)
+    held_out = []
+    for number in range(3):
+        fold = make_fold(fold_num=number, num_folds=3)
+        held_out += fold.held_out.fnames
+        assert set(fold.clips.fnames) == (curated - set(fold.held_out.fnames)) | noisy
+    assert sorted(held_out) == sorted(curated)
+
+
+def test_only_the_noisy_clips_to_keep_are_trained_on(make_fold, template, capsys):
+    noisy = read_corpus(template).subset("train_noisy").fnames
+    keep = {fname for i, fname in enumerate(noisy) if i % 3 > 0}
+    fold = make_fold(keep_noisy=keep)
+    curated = make_fold(split="train_curated").clips.fnames
+    assert fold.clips.fnames == curated + [fname for fname in noisy if fname in keep]
+    assert len(fold.targets) == len(fold.clips)
+    assert f"{len(keep)} of 8 noisy clips have believable labels" in capsys.readouterr().out
+
+
+def test_where_no_noisy_clip_is_kept_the_curated_ones_stay(make_fold):
+    fold = make_fold(keep_noisy=set(), curated_share=0.75)
+    assert fold.clips.fnames == make_fold(split="train_curated").clips.fnames
+    assert fold.batches(0)[0].shape[0] == 4
+    with pytest.raises(UserError, match="no clip"):
+        make_fold(split="train_noisy", keep_noisy=set())
+
+
+def test_held_out_clips_go_with_their_labels(make_fold, template):
+    fold = make_fold()
+    truth = read_corpus(template).subset("train_curated").truth_of(fold.held_out.fnames)
+    np.testing.assert_array_equal(fold.pool.held_out_truth, truth)
+
+
+def test_splits_choose_the_training_clips_but_not_the_held_out_ones(make_fold):
+    both, curated, noisy = (make_fold(split=split) for split in ("train", "train_curated", "train_noisy"))
+    assert both.clips.fnames == curated.clips.fnames + noisy.clips.fnames
+    assert both.held_out.fnames == curated.held_out.fnames == noisy.held_out.fnames
+
+
+def test_mislabelled_clips_count_as_noisy_and_are_never_held_out(make_fold, monkeypatch):
+    monkeypatch.setattr(pool, "MISLABELLED", ODD)
+    for number in range(2):
+        fold = make_fold(fold_num=number)
+        assert not ODD & set(fold.held_out.fnames)
+        targets = dict(zip(fold.clips.fnames, fold.targets.numpy(), strict=True))
+        for fname in ODD:
+            assert targets[fname].max() == np.float32(0.8)
+
+
+def test_mislabelled_clips_are_trained_on_where_noisy_clips_are_and_nowhere_else(make_fold, monkeypatch, capsys):
+    monkeypatch.setattr(pool, "MISLABELLED", ODD)
+    assert set(make_fold(split="train_noisy").clips.fnames) >= ODD
+    assert "left out" not in capsys.readouterr().out
+    for others in ({"split": "train_curated"}, {"keep_noisy": {"oisy00.wav"}}):
+        assert not ODD & set(make_fold(**others).clips.fnames)
+        told = "2 curated clips are left out, known to be mislabelled: ated03.wav, ated07.wav"
+        assert told in capsys.readouterr().out
+    fold = make_fold(batch_size=16, curated_share=1.0)  # curated clips alone
+    chosen = {fold.clips.fnames[i] for number in range(4) for i in fold.batches.sampler.batch(number)}
+    assert not ODD & chosen
+
+
+def test_the_mislabelled_clips_are_the_originals_six():
+    names = ["f76181c4", "77b925c2", "6a1f682a", "c7db12aa", "7752cc8a", "1d44b0bd"]
+    assert {f"{name}.wav" for name in names} == pool.MISLABELLED
+
+
+def test_a_batch_depends_on_the_seed_and_its_number_alone(make_fold):
+    first, again, other = make_fold(), make_fold(), make_fold(seed=2)
+    again.batches(3)
+    for number in (0, 5):
+        for one, two in zip(first.batches(number), again.batches(number), strict=True):
+            assert torch.equal(one, two)
+    assert not torch.equal(first.batches(0)[0], other.batches(0)[0])
+    assert not torch.equal(first.batches(0)[0], first.batches(1)[0])
+
+
+def test_a_batch_has_the_shape_of_the_network_and_of_the_loss(make_fold):
+    inputs, targets = make_fold().batches(0)
+    assert (inputs.shape, inputs.dtype) == ((4, 1, 32, 64), torch.float32)
+    assert (targets.shape, targets.dtype) == ((4, 4), torch.float32)
+
+
+def test_the_share_of_curated_clips_in_a_batch_can_be_chosen(make_fold, template):
+    curated = len(make_fold(split="train_curated").clips)
+    fold = make_fold(batch_size=8, curated_share=0.75)
+    chosen = np.stack([fold.batches.sampler.batch(number) for number in range(5)])
+    assert ((chosen < curated).sum(axis=1) == 6).all()
+    natural = make_fold(batch_size=8)
+    for alone in (make_fold(batch_size=8, curated_share=0.05), natural):
+        np.testing.assert_array_equal(alone.batches.sampler.batch(3), natural.batches.sampler.batch(3))
+    curated_only = make_fold(split="train_curated", batch_size=8, curated_share=0.5)
+    assert curated_only.batches.sampler.batch(0).max() < curated
+
+
+def test_from_a_batch_on_curated_clips_can_be_alone(make_fold):
+    fold = make_fold(batch_size=8, fine_tune=0.6, n_iter=5)
+    hard = [bool(((targets == 0) | (targets == 1)).all()) for _, targets in map(fold.batches, range(5))]
+    assert hard == [False, False, True, True, True]  # noisy labels are softened
+    seen = {fold.clips.fnames[i] for number in range(2, 30) for i in fold.batches.sampler.batch(number)}
+    assert seen == set(make_fold(split="train_curated").clips.fnames)
+
+
+def test_a_batch_larger_than_the_data_set_goes_on_with_the_next_epoch(make_fold):
+    inputs, _ = make_fold(batch_size=50).batches(0)
+    assert len(inputs) == 50
+
+
+def test_inputs_and_targets_of_a_batch_belong_together(make_fold):
+    fold = make_fold(img_cols=10)
+    chosen = fold.batches.sampler.batch(1)
+    inputs, targets = fold.batches(1)
+    assert torch.equal(targets, fold.targets[torch.from_numpy(chosen)])
+    for clip, crop in zip(chosen, inputs, strict=True):
+        whole = fold.clips.crops(np.array([clip]), np.array([0]), int(fold.clips.lengths[clip]), torch.device("cpu"))[0]
+        assert any(torch.equal(whole[:, :, i : i + 10], crop) for i in range(whole.shape[2] - 9))
+
+
+def test_crops_start_anywhere_from_the_first_to_the_last_frame(make_fold):
+    fold = make_fold(img_cols=int(make_fold().clips.lengths.min()) - 2, split="train_noisy", batch_size=300)
+    clip = int(fold.clips.lengths.argmin())
+    starts = [
+        fold.clips.crops(np.array([clip]), np.array([i]), fold.batches.width, torch.device("cpu"))[0] for i in range(3)
+    ]
+    inputs, _ = fold.batches(0)
+    seen = Counter(i for crop in inputs for i, start in enumerate(starts) if torch.equal(crop, start))
+    assert set(seen) == {0, 1, 2}
+
+
+def test_an_ordinary_data_set_needs_no_noisy_clips(make_fold, corpus, workplace):
+    (corpus / "train_noisy.csv").unlink()
+    (workplace / "config.json").write_text(json.dumps({"tiny": {"data_path": str(corpus)}}))
+    assert len(make_fold().clips) == 10
+    with pytest.raises(UserError, match="no train_noisy clips"):
+        make_fold(split="train_noisy")
+
+
+def test_unusable_clips_are_in_no_fold(make_fold, corpus, workplace, script):
+    (corpus / "train_curated" / "ated04.wav").write_bytes(b"")
+    (workplace / "config.json").write_text(json.dumps({"tiny": {"data_path": str(corpus)}}))
+    flags = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
+    assert script(workplace, "loaders/freesound_loader.py", *flags).code == 0
+    for number in range(2):
+        fold = make_fold(fold_num=number)
+        assert "ated04.wav" not in fold.clips.fnames + fold.held_out.fnames
+
+
+def test_a_clip_that_the_features_do_not_hold_is_named_with_the_command(make_fold, corpus, workplace):
+    with open(corpus / "train_curated.csv", "a") as table:
+        table.write("new.wav,Hum\n")
+    (workplace / "config.json").write_text(json.dumps({"tiny": {"data_path": str(corpus)}}))
+    with pytest.raises(UserError) as error:
+        make_fold()
+    assert "new.wav" in str(error.value)
+    assert "run: python loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32" in str(
+        error.value
+    )
+
+
+def test_clips_that_cannot_be_used_are_counted_and_named(make_fold, monkeypatch, capsys):
+    def with_broken(*args):
+        clips, unusable = open_clips(*args)
+        return clips.select(np.arange(3, len(clips))), unusable | dict.fromkeys(clips.fnames[:3], "empty")
+
+    monkeypatch.setattr("loaders.clips.open_clips", with_broken)
+    make_fold(split="train_curated")
+    told = capsys.readouterr().out
+    assert "3 clips of train_curated cannot be used: ated00.wav, ated01.wav, ated02.wav; " in told
+    assert "16000_32/train_curated_unusable.csv says why" in told
+
+
+def test_usable_clips_come_in_the_order_asked_for(make_fold):
+    make_fold()  # takes the test to its folder
+    clips = usable_clips("tiny", "test", ["test03.wav", "test01.wav"], SETTINGS)
+    assert clips.fnames == ["test03.wav", "test01.wav"]
+
+
+def test_more_folds_than_clips_are_refused(make_fold):
+    with pytest.raises(UserError, match="--num_folds 21: there are only 20 curated clips"):
+        make_fold(num_folds=21)
+
+
+def test_a_class_that_a_fold_cannot_hold_out_is_told(make_fold, capsys, monkeypatch):
+    monkeypatch.setattr(folds, "assign_folds", lambda truth, *rest: np.arange(len(truth)) // 10)
+    monkeypatch.setattr(folds, "uncovered", lambda *arguments: [(1, 2)])
+    make_fold()
+    assert capsys.readouterr().err == "fold 1 holds out no clip of Rain\n"
+
+
+def test_features_may_lie_elsewhere(make_fold, template, workplace, tmp_path):
+    bare = shutil.copytree(template, tmp_path / "bare", ignore=shutil.ignore_patterns("features"))
+    entry = {"data_path": str(bare), "features_path": str(template / "features")}
+    (workplace / "config.json").write_text(json.dumps({"tiny": entry}))
+    assert len(make_fold().clips) == 18
+
+
+@pytest.fixture
+def published(tmp_path, sound, script, monkeypatch, make_fold):
+    """Fold 0 of a tiny data set in a published layout; what a test is about goes in by keyword."""
+
+    def load(name: str, spoil=lambda root: None, **how: object):
+        spoil(publish(tmp_path / "data", name, sound))
+        (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+        flags = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
+        assert script(tmp_path, "loaders/freesound_loader.py", *flags).code == 0
+        monkeypatch.chdir(tmp_path)
+        return make_fold(**{"num_folds": None, "fold_split": None, "img_cols": 32} | how)
+
+    return load
+
+
+def test_the_folds_that_the_data_give_are_held_out(published):
+    fold = published("esc50", fold_num=1)
+    assert {fname[0] for fname in fold.held_out.fnames} == {"2"}
+    assert {fname[0] for fname in fold.clips.fnames} == {"1"}
+    assert len(fold.held_out) == len(fold.clips) == 6
+
+
+def test_clips_of_no_given_fold_are_always_trained_on(published):
+    fold = published("fsd50k")
+    assert (len(fold.held_out), len(fold.clips)) == (4, 8)
+
+
+def test_stratified_folds_keep_recordings_together(published):
+    fold = published("urbansound8k", fold_split="stratified", num_folds=2)
+    recordings = [{fname.split("/")[1][:3] for fname in clips.fnames} for clips in (fold.held_out, fold.clips)]
+    assert not recordings[0] & recordings[1]
+
+
+def test_noisy_clips_of_a_recording_that_is_held_out_are_left_out_by_name(published, capsys):
+    for number in range(2):
+        fold = published("fsdkaggle2018", fold_num=number, num_folds=2)
+        out = capsys.readouterr().out
+        assert ("a09.wav" in fold.held_out.fnames) == ("a07.wav" not in fold.clips.fnames) == ("a07.wav" in out)
+
+
+def test_given_folds_that_tear_a_recording_apart_are_told(published, capsys):
+    def tear(root):
+        table = root / "meta/esc50.csv"
+        table.write_text(table.read_text().replace(",100,A", ",101,A"))
+
+    published("esc50", tear)
+    assert "the given folds separate clips of one recording, 101 (1 recordings in all)" in capsys.readouterr().err
+
+
+def test_a_given_fold_without_a_usable_clip_is_refused(published):
+    def empty(root):
+        for path in root.glob("audio/fold2/*"):
+            path.write_bytes(b"")
+
+    with pytest.raises(UserError, match="fold 1 of 3 holds out no usable clip"):
+        published("urbansound8k", empty, fold_num=1)
+
+
+def test_held_out_clips_are_taken_from_where_the_training_clips_lie(make_fold):
+    fold = make_fold(split="train")
+    curated, noisy = fold.clips.packs
+    assert fold.held_out.packs == (curated,)
+    assert noisy is not curated

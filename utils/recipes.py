@@ -1,0 +1,27 @@
+"""Recipes: flags of train.py by name, in JSON files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from utils.errors import MisuseError
+
+FOLDER = Path(__file__).resolve().parents[1] / "recipes"
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The flags of a recipe, by name.  name: that of a file in recipes/, without its suffix, or the path of a file.
+
+    Raises MisuseError where there is no such recipe, or it is no JSON object.
+    """
+    path = Path(name) if name.endswith(".json") else FOLDER / f"{name}.json"
+    try:
+        flags = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
+        raise MisuseError(f"--recipe {name}: there is no {path}; choose from {known}, or give a .json file") from None
+    except ValueError as error:
+        raise MisuseError(f"--recipe {name}: {path} is not valid JSON: {error}") from None
+    if not isinstance(flags, dict):
+        raise MisuseError(f'--recipe {name}: {path} must hold flags of train.py, as {{"n_iter": 4000}}')
+    return flags

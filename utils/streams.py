@@ -1,0 +1,30 @@
+"""Random streams: every generator is made from --seed, the number of its stream, and where in the run it is used."""
+
+import numpy as np
+
+# The streams of a training.  A number, once given, stays: another one would change every score.
+EPOCHS = 0  # the order of the clips in each epoch; of the curated ones, where a batch has a fixed share of them
+CROPS = 1  # where the crops of a batch start
+AUGMENTATION = 2  # shifts, mixup and masks of a batch
+NOISY_EPOCHS = 3  # the order of the noisy clips, where a batch has a fixed share of curated ones
+DROPOUT = 4  # torch's own generator, in every process of a training but the first
+
+
+def generator(seed: int, stream: int, *where: int) -> np.random.Generator:
+    """The generator of a stream.  where: the number of the batch, say, so that a resumed run draws the same."""
+    return np.random.default_rng([seed, stream, *where])
+
+
+def torch_seed(seed: int, stream: int, *where: int) -> int:
+    """A seed for torch's own generator, from a stream."""
+    return int(np.random.SeedSequence([seed, stream, *where]).generate_state(1)[0])
+
+
+def fold_generator(seed: int, num_folds: int, *where: int) -> np.random.Generator:
+    """The generator that deals clips to folds; it belongs to the data, not to one training."""
+    return np.random.default_rng([seed, num_folds, *where])
+
+
+def seed_of_fold(seed: int, fold_num: int) -> int:
+    """A seed for each fold of a run; that of fold 0 is the run's own."""
+    return int(np.random.SeedSequence([seed, fold_num]).generate_state(1)[0]) if fold_num else seed
