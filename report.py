@@ -32,7 +32,7 @@ def main() -> int:
 
 def sections(results: Results, args: argparse.Namespace) -> list[Section]:
     """The parts of the page for which there are data."""
-    audio = AudioSettings(results.settings["sampling_rate"], args.img_rows)
+    audio = AudioSettings(results.settings["sampling_rate"], results.settings["img_rows"])
     parts = [scores_section(results), training_section(results)]
     if "val" in results.tables:
         parts += [classes_section(results), confusion_section(results), calibration_section(results)]
@@ -45,12 +45,10 @@ def sections(results: Results, args: argparse.Namespace) -> list[Section]:
 
 def describe(results: Results) -> str:
     """One sentence about the run and the data."""
-    runs = [
-        f"{args['arch']}, {args['num_folds']} folds of {args.get('n_iter', '?')} steps"
-        for args in (next(iter(folds.values())).args for folds in results.any_runs.values())
-    ]
-    names = {"train_curated": "curated", "train_noisy": "noisy", "test": "test"}
-    clips = [f"{len(subset.fnames):,} {names[name]}" for name, subset in results.corpus.subsets.items()]
+    first = [next(iter(folds.values())).args for folds in results.any_runs.values()]
+    runs = [f"{args['arch']}, {args['num_folds']} folds of {args.get('n_iter', '?')} steps" for args in first]
+    subsets = results.corpus.subsets.items()
+    clips = [f"{len(subset.fnames):,} {name.removeprefix('train_')}" for name, subset in subsets]
     return f"{' + '.join(runs)}. {', '.join(clips)} clips of {len(results.corpus.class_names)} classes."
 
 

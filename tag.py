@@ -12,13 +12,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from loaders.listing import SUFFIXES
+from predicting.device_flags import add_device_flags, choose_device
 from tagging.ensemble import build_ensemble, read_checkpoints
 from tagging.onnx_export import export_onnx
 from tagging.outputs import check_outputs, describe, name_pictures, write_csv, write_json
 from tagging.tagger import find_audio, tag_files
 from tagging.timeline import write_timeline
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import PRECISION_HELP, PRECISIONS, choose_device, gpu_errors_in_one_line, set_up_device
+from utils.devices import PRECISION_HELP, PRECISIONS, gpu_errors_in_one_line, set_up_device
 from utils.errors import MisuseError, one_line, run
 
 
@@ -27,26 +28,25 @@ def tag(
     model_paths: str | Path | Sequence[str | Path] | None = None,
     tta: int = 8,
     batch_size: int = 32,
-    use_cuda: bool | None = None,
+    device: str = "auto",
     precision: str = "auto",
 ) -> pd.DataFrame:
     """A table with a row per file (by path) and a column per class: probabilities, NaN where a file is silent.
 
     paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
-    ones of the one run in `checkpoints/`.  A file that cannot be used has no row, and is warned of with the reason;
-    one that can be used though something is odd about it, channels that cancel out say, is warned of as well.
+    ones of the one run in `checkpoints/`.  device: auto, cpu or cuda.  A file that cannot be used has no row; it is
+    warned of with the reason, and so is one that is used though something is odd about it.
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
     model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
-    device = choose_device(use_cuda)
-    ensemble = build_ensemble(read_checkpoints(model_paths), device, precision)
+    ensemble = build_ensemble(read_checkpoints(model_paths), choose_device(device), precision)
     tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
     for file in tagged:
         if file.reason or file.remark:
             warnings.warn(f"{file.path}: {file.reason or file.remark}", stacklevel=2)
-    heard = [file for file in tagged if file.scores is not None]
-    index = pd.Index([str(file.path) for file in heard], name="fname", dtype=str)
-    scores = np.stack([file.scores for file in heard]) if heard else np.zeros((0, len(ensemble.class_names)))
+    scored = [file for file in tagged if file.scores is not None]
+    index = pd.Index([str(file.path) for file in scored], name="fname", dtype=str)
+    scores = np.stack([file.scores for file in scored]) if scored else np.zeros((0, len(ensemble.class_names)))
     return pd.DataFrame(scores, index, ensemble.class_names)
 
 
@@ -57,14 +57,14 @@ def main() -> int:
         return export(args)
     paths = find_audio(args.files)
     pictures = name_pictures(paths, args.timeline)
-    outputs = {"--csv": named(args.csv), "--json": named(args.json)}
+    outputs = {f"--{name}": [Path(value)] for name in ("csv", "json") if (value := getattr(args, name)) is not None}
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
-    device = choose_device(args.use_cuda)
+    device = choose_device(args.device)
     set_up_device(device, same_shapes=False)
     ensemble = build_ensemble(read_checkpoints(args.model_path), device, args.precision)
 
-    heard, failed = [], 0
+    scored, failed = [], 0
     files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures))
     for file in tqdm(files, total=len(paths), unit="file", disable=None, leave=False):
         if file.reason or file.remark:
@@ -72,37 +72,30 @@ def main() -> int:
         if file.scores is None:
             failed += 1
             continue
-        heard.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
+        scored.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
         if pictures:
             write_timeline(pictures[file.path], file.timeline, ensemble.class_names, file.path.name)
-    if args.csv is not None:
-        write_csv(args.csv, heard, ensemble.class_names)
-    if args.json is not None:
-        write_json(args.json, heard, ensemble.class_names)
+    for output, write in (args.csv, write_csv), (args.json, write_json):
+        if output is not None:
+            write(output, scored, ensemble.class_names)
     if failed > 1:
         print(f"tag.py: {failed} of {len(paths)} files cannot be used", file=sys.stderr)
     return int(failed > 0)
 
 
-def named(output: str | None) -> list[Path]:
-    return [] if output is None else [Path(output)]
-
-
 def export(args: argparse.Namespace) -> int:
     """Write one network as ONNX."""
     if args.files or any(value is not None for value in (args.csv, args.json, args.timeline)):
-        raise MisuseError(
-            "--export writes a network and tags nothing; leave out the sound files, --csv, --json and --timeline"
-        )
-    states = read_checkpoints(args.model_path)
-    if len(states) > 1:
-        raise MisuseError(f"--export takes one checkpoint, not {len(states)}; say with --model_path which")
-    check_outputs({"--export": named(args.export)}, list(states))
-    for path, state in states.items():
-        export_onnx(Path(args.export), path, state)
-        print(f"{args.export}: crops (batch, 1, {state['args']['img_rows']}, frames) -> probabilities of "
-              f"{len(state['class_names'])} classes")  # fmt: skip
+        raise MisuseError("--export tags nothing; leave out the sound files, --csv, --json and --timeline")
+    (path, state), *others = read_checkpoints(args.model_path).items()
+    if others:
+        raise MisuseError(f"--export takes one checkpoint, not {len(others) + 1}; say with --model_path which")
+    output = Path(args.export)
+    check_outputs({"--export": [output]}, [path])
+    export_onnx(output, path, state)
+    shape = f"(batch, 1, {state['args']['img_rows']}, frames)"
+    print(f"{output}: crops {shape} -> probabilities of {len(state['class_names'])} classes")
     return 0
 
 
@@ -114,19 +107,13 @@ def parse_args() -> argparse.Namespace:
     what = parser.add_argument_group("what")
     what.add_argument("files", nargs="*", help="sound files, and folders to search for them")
     what.add_argument(
-        "--model_path",
-        nargs="+",
-        help="checkpoints to average; without the flag: the best ones of the only run in checkpoints/",
+        "--model_path", nargs="+", help="checkpoints to average; without the flag: the run in checkpoints/"
     )
     out = parser.add_argument_group("output")
     out.add_argument("--top", type=positive_int, default=5, help="labels to print per file")
     out.add_argument("--csv", metavar="PATH", help="table to write: a row per file, a column per class")
     out.add_argument("--json", metavar="PATH", help="the same as JSON")
-    out.add_argument(
-        "--timeline",
-        metavar="PATH",
-        help="folder for a picture (.png) and a table (.csv) of each file's scores per second; for one file: NAME.png",
-    )
+    out.add_argument("--timeline", metavar="PATH", help="scores per second as .png and .csv: a folder, or NAME.png")
     out.add_argument("--export", metavar="PATH", help="write the network of one checkpoint as ONNX, and tag nothing")
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -136,29 +123,17 @@ def parse_args() -> argparse.Namespace:
         help="crops per clip; 0: the whole clip in one pass; recordings over a minute: about a crop per second",
     )
     how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
-    how.add_argument(
-        "--use_cuda",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="use a GPU; without the flag: if there is one",
-    )
+    add_device_flags(how)
     how.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
     args = parser.parse_args()
-    args.files += sounds_among(args)
+    sounds = [path for path in args.model_path or [] if Path(path).suffix.lower() in SUFFIXES or Path(path).is_dir()]
+    if 0 < len(sounds) < len(args.model_path or []):  # sounds that follow checkpoints
+        args.model_path = [path for path in args.model_path if path not in sounds]
+        args.files += sounds
     if not args.files and args.export is None:
         taken = f"; {args.model_path[-1]} was taken for a checkpoint" if args.model_path else ""
         parser.error(f"name sound files or folders to tag, before --model_path or after --{taken}")
     return args
-
-
-def sounds_among(args: argparse.Namespace) -> list[str]:
-    """Take sound files and folders out of --model_path if they follow checkpoints there."""
-    paths = args.model_path or []
-    sounds = [path for path in paths if Path(path).suffix.lower() in SUFFIXES or Path(path).is_dir()]
-    if 0 < len(sounds) < len(paths):
-        args.model_path = [path for path in paths if path not in sounds]
-        return sounds
-    return []
 
 
 if __name__ == "__main__":

@@ -53,21 +53,20 @@ if pack["requirements"]:
 # %%
 config = {pack["dataset"]: {"data_path": str(DATA), "features_path": str(WORK / "features")}}
 (WORK / "config.json").write_text(json.dumps(config))
-for rate in pack["sampling_rates"]:
-    signal = ("--sampling_rate", rate, "--img_rows", pack["img_rows"])
+for rate, rows in pack["features"]:
+    signal = ("--sampling_rate", rate, "--img_rows", rows)
     run(PACK / "code/loaders/freesound_loader.py", "--dataset", pack["dataset"], "--split", "test", *signal)
 
 # %% [markdown]
 # Probabilities of each fold.
 
 # %%
-how = ("--split", "test", "--tta", pack["tta"])
-for name in pack["checkpoints"]:
-    run(PACK / "code/test.py", "--model_path", PACK / "checkpoints" / name, *how)
+checkpoints = [PACK / "checkpoints" / name for name in pack["checkpoints"]]
+for checkpoint in checkpoints:
+    run(PACK / "code/test.py", "--model_path", checkpoint, "--split", "test", "--tta", pack["tta"])
 
 # %% [markdown]
 # Their mean, submission.csv.
 
 # %%
-flags = [word for name in ("dataset", "img_rows", "img_cols", "seed") for word in (f"--{name}", pack[name])]
-run(PACK / "code/merge.py", *flags, "--split", "test", "--run", *pack["runs"])
+run(PACK / "code/merge.py", "--dataset", pack["dataset"], "--split", "test", "--model_path", *checkpoints)

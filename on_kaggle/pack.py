@@ -13,7 +13,7 @@ import subprocess
 from typing import Any
 
 from predicting.checkpoint import find_runs
-from predicting.runs import check_alike, check_folds, choose_runs
+from predicting.runs import check_folds, choose_runs
 from utils.atomic import atomic_write
 from utils.cli import make_parser, natural_int, positive_int
 from utils.errors import UserError, one_line, run
@@ -24,14 +24,12 @@ SLUG, COMPETITION = "kaggle-fat", "freesound-audio-tagging-2019"  # as they stan
 CODE = ("loaders", "losses", "models", "predicting", "utils", "test.py", "merge.py", "LICENSE")
 WHEELS = ("soundfile", "soxr")  # what decodes and resamples; of the rest, Kaggle's own versions will do
 PLATFORM = "manylinux_2_28_x86_64"
-MERGE_KEYS = ("img_rows", "img_cols", "seed")  # what merge.py takes one value of
 
 
 def main() -> int:
     args = parse_args()
     runs = chosen_runs(args)
     checkpoints = {path: trained for folds in runs.values() for path, trained in folds.items()}
-    first, *_ = checkpoints.values()
     requirements = pins() if args.wheels else []
     begin(DATASET, "pack.json")
     begin(NOTEBOOK, "kernel-metadata.json")
@@ -43,10 +41,8 @@ def main() -> int:
         download(requirements, args.python)
     pack = {
         "dataset": args.dataset,
-        "runs": list(runs),
         "checkpoints": [path.name for path in checkpoints],
-        "sampling_rates": sorted({trained["sampling_rate"] for trained in checkpoints.values()}),
-        **{name: first[name] for name in MERGE_KEYS},
+        "features": sorted({(trained["sampling_rate"], trained["img_rows"]) for trained in checkpoints.values()}),
         "tta": args.tta,
         "requirements": requirements,
     }
@@ -58,20 +54,17 @@ def main() -> int:
 
 
 def chosen_runs(args: argparse.Namespace) -> dict[str, dict[Path, dict[str, Any]]]:
-    """Arguments of the best checkpoints to pack, by run: each run whole, and all such as merge.py averages."""
+    """Arguments of the best checkpoints to pack, by run; each run is whole."""
     found = find_runs(args.checkpoint_dir, dataset=args.dataset, num_folds=args.num_folds)
     if not found:
         raise UserError(
             f"{args.checkpoint_dir} holds no best checkpoint of --dataset {args.dataset} --num_folds {args.num_folds}; "
             "train.py writes them"
         )
-    runs = {
-        name: {path: state["args"] for path, state in folds.items()}
-        for name, folds in choose_runs(found, args.run, "pack").items()
-    }
-    for name, folds in runs.items():
-        check_folds(name, folds, "train them first")
-    check_alike({path: trained for folds in runs.values() for path, trained in folds.items()}, MERGE_KEYS)
+    runs = {}
+    for name in choose_runs(found, args.run, "pack"):
+        runs[name] = {path: state["args"] for path, state in found[name].items()}
+        check_folds(name, runs[name], "train them first")
     return runs
 
 
@@ -86,9 +79,8 @@ def download(requirements: list[str], versions: list[str]) -> None:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps"]
     pip += ["--only-binary", ":all:", "--platform", PLATFORM, "--dest", str(DATASET / "wheels")]
     for version in versions:
-        done = subprocess.run(
-            [*pip, "--python-version", version, *requirements], capture_output=True, text=True, check=False
-        )
+        command = [*pip, "--python-version", version, *requirements]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = one_line((done.stderr.strip().splitlines() or ["pip failed"])[-1], 200)
             raise UserError(

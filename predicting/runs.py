@@ -3,12 +3,11 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from utils.errors import MisuseError, UserError
 
 Args = dict[str, Any]  # a run's arguments
-T = TypeVar("T")
 
 FOLD_KEYS = {"arch": str, "sampling_rate": int, "num_folds": int, "fold_num": int}  # which fold of which run it is
 PER_FOLD = {"fold_num", "checkpoint_step", "model_path", "made_from"}  # in which the folds of a run differ
@@ -19,24 +18,24 @@ def run_name(args: Args) -> str:
     return "{arch}_{sampling_rate}_{num_folds}".format(**args)
 
 
-def choose_runs(runs: dict[str, T], names: list[str] | None, purpose: str) -> dict[str, T]:
-    """The runs that the user names, or the only one of each folder.  purpose: such as "average".
+def choose_runs(found: Iterable[str], names: list[str] | None, purpose: str) -> list[str]:
+    """The names of the runs that the user names, or of the only one of each folder.  purpose: such as "average".
 
     Raises MisuseError where a folder, which is what a name begins with, holds several, and on an unknown name.
     """
-    if names is None and len({name.rpartition("/")[0] for name in runs}) < len(runs):
-        raise MisuseError(f"there are {len(runs)} runs: say which to {purpose} with --run {' '.join(runs)}")
-    unknown = [name for name in names or [] if name not in runs]
-    if unknown:
-        raise MisuseError(f"--run {unknown[0]}: there are only {', '.join(runs)}")
-    return {name: runs[name] for name in names or runs}
+    found = list(found)
+    if names is None and len({name.rpartition("/")[0] for name in found}) < len(found):
+        raise MisuseError(f"there are {len(found)} runs: say which to {purpose} with --run {' '.join(found)}")
+    if unknown := [name for name in names or [] if name not in found]:
+        raise MisuseError(f"--run {unknown[0]}: there are only {', '.join(found)}")
+    return names or found
 
 
-def check_alike(args_of: dict[Path, Args], keys: Iterable[str] | None = None) -> None:
-    """Raises UserError where one file's arguments differ from the first one's.  keys: None for all but PER_FOLD."""
+def check_alike(args_of: dict[Path, Args]) -> None:
+    """Raises UserError where one file's arguments differ from the first one's, but for PER_FOLD."""
     (first_path, first), *others = args_of.items()
     for path, args in others:
-        for key in keys or [key for key in {**first, **args} if key not in PER_FOLD]:
+        for key in [key for key in {**first, **args} if key not in PER_FOLD]:
             here, there = args.get(key), first.get(key)
             if here == there:
                 continue
@@ -52,12 +51,10 @@ def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing
     """
     check_alike(args_of)
     numbers = [args["fold_num"] for args in args_of.values()]
-    doubled = [number for number in numbers if numbers.count(number) > 1]
-    if doubled:
+    if doubled := [number for number in numbers if numbers.count(number) > 1]:
         paths = [str(path) for path, args in args_of.items() if args["fold_num"] == doubled[0]]
         raise UserError(f"fold {doubled[0]} is there more than once: {', '.join(paths)}; delete all but one")
-    missing = sorted(set(range(next(iter(args_of.values()))["num_folds"])) - set(numbers))
-    if missing:
+    if missing := sorted(set(range(next(iter(args_of.values()))["num_folds"])) - set(numbers)):
         text = f"{name} lacks fold {', '.join(map(str, missing))}"
         if not allow_missing:
             raise UserError(f"{text}; {remedy}")

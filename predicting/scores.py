@@ -1,4 +1,4 @@
-"""What predictions score where the answers are known, and how it is told."""
+"""What predictions score where the answers are known, and how it is printed."""
 
 from collections.abc import Iterable
 
@@ -9,38 +9,28 @@ from predicting.metrics import METRICS
 
 
 def score_parts(subset: Subset, scores: np.ndarray, metric: str = "lwlrap") -> dict[str, float]:
-    """A test set's score, overall and, where the usage of the clips is known, public and private.
+    """A test set's score: public and private, where the usage of the clips is known, and overall.
 
     scores: (N, C) in the order of subset.fnames and its labels' columns.  metric: a key of METRICS.  Empty without
     answers; parts for which the metric is not defined are left out.
     """
     if subset.truth is None:
         return {}
-    parts = {"overall": np.ones(len(subset.fnames), bool)}
-    if subset.usage is not None:
-        parts |= {"public": subset.usage == "Public", "private": subset.usage == "Private"}
+    parts = {} if subset.usage is None else {name.lower(): subset.usage == name for name in ("Public", "Private")}
+    parts["overall"] = np.ones(len(subset.fnames), bool)
     parts = {name: rows for name, rows in parts.items() if subset.truth[rows].any()}
     values = {name: METRICS[metric](subset.truth[rows], scores[rows]) for name, rows in parts.items()}
     return {name: value for name, value in values.items() if not np.isnan(value)}
 
 
-def describe(parts: dict[str, float]) -> str:
-    """One line: "public 0.7123  private 0.7200  overall 0.7181"."""
-    return "  ".join(f"{name} {parts[name]:.4f}" for name in ("public", "private", "overall") if name in parts)
-
-
 def describe_test(subset: Subset, scores: np.ndarray, metrics: Iterable[str]) -> str:
-    """One line: lwlrap first, then the other metrics: "lwlrap overall 0.9310 | accuracy overall 0.8800"."""
-    told = {name: score_parts(subset, scores, name) for name in ("lwlrap", *metrics)}
-    return " | ".join(f"{name} {describe(parts)}" for name, parts in told.items() if parts)
+    """One line, lwlrap first: "lwlrap public 0.9280  private 0.9320  overall 0.9310 | accuracy overall 0.8800"."""
+    by_metric = {metric: score_parts(subset, scores, metric) for metric in ("lwlrap", *metrics)}
+    lines = {metric: "  ".join(f"{name} {p:.4f}" for name, p in parts.items()) for metric, parts in by_metric.items()}
+    return " | ".join(f"{metric} {line}" for metric, line in lines.items() if line)
 
 
 def further(truth: np.ndarray, scores: np.ndarray, metrics: Iterable[str]) -> dict[str, float]:
     """The metrics of that name that are defined for these labels (N, C) bool and scores (N, C)."""
     values = {name: METRICS[name](truth, scores) for name in metrics}
     return {name: value for name, value in values.items() if not np.isnan(value)}
-
-
-def describe_further(truth: np.ndarray, scores: np.ndarray, metrics: Iterable[str]) -> str:
-    """What follows an lwlrap on its line: "  accuracy 0.8800"."""
-    return "".join(f"  {name} {value:.4f}" for name, value in further(truth, scores, metrics).items())

@@ -15,6 +15,7 @@ from models.windows import windowed
 from utils.devices import autocast, send
 
 SHARED = "shared"  # for tta: all crops of a clip in one pass, see models/windows.py
+ONE_PASS = (0, SHARED)  # values of tta for which a clip is not cut into crops
 LONGEST_PASS = 6000  # frames, a minute: longer clips pass in several parts, which bounds the memory
 TURNS = np.array([0, -1, 1])  # how the crops of a clip are shifted along frequency, one after another
 
@@ -27,7 +28,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(model: nn.Module, tta: int | str | None, n_mels: int, width: int) -> Prepared:
-    """What predict makes of a network first; it takes the outcome too, for who calls it more than once."""
+    """What predict makes of a network first; whoever calls it more than once hands it the outcome."""
     crops = fold_norms(model.eval())
     return Prepared(crops, windowed(model, n_mels, width) if tta == SHARED else crops)
 
@@ -82,15 +83,13 @@ def predict(
     probabilities: list[torch.Tensor] = []
     for batch in tqdm(batches, desc=label, unit="batch", disable=None if label else True, leave=False):
         wide = int(widths[batch[0]])
-        inputs = clips.crops(owner[batch], first[batch], wide, device)
-        inputs = move_bands(inputs, shifts[batch]) if shifts[batch].any() else inputs
+        inputs = move_bands(clips.crops(owner[batch], first[batch], wide, device), shifts[batch])
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with autocast(device, precision):
             logits = model.crops(inputs) if wide == width else model.others(inputs)
         probabilities.append(activation(logits.float()).unflatten(0, (len(batch), -1)).mean(dim=1))
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)
-    sums = np.add.reduceat(crops, starts, axis=0)
-    return sums / counts[:, None].astype(np.float32)
+    return np.add.reduceat(crops, starts, axis=0) / counts[:, None].astype(np.float32)
 
 
 def move_bands(inputs: torch.Tensor, shifts: np.ndarray) -> torch.Tensor:
@@ -98,28 +97,25 @@ def move_bands(inputs: torch.Tensor, shifts: np.ndarray) -> torch.Tensor:
 
     inputs (B, 1, n_mels, T), shifts (B,) whole numbers.
     """
+    if not shifts.any():
+        return inputs
     n_mels = inputs.shape[2]
     bands = torch.arange(n_mels, device=inputs.device) + send(torch.from_numpy(shifts[:, None]), inputs.device)
     return inputs.take_along_dim(bands.clamp(0, n_mels - 1)[:, None, :, None], dim=2)
 
 
 def _parts(length: int, width: int, tta: int | str | None) -> tuple[np.ndarray, int]:
-    """First frames of what is heard of a clip, and how many frames each has."""
+    """First frames of the parts of a clip that pass through the network, and how many frames each has."""
     if tta == 0:
         return np.zeros(1, int), length
     if tta != SHARED:
         return crop_starts(length, width, tta), width
-    if length <= width:
-        return np.zeros(1, int), width
-    wide = min(length, max(LONGEST_PASS, 2 * width))
+    wide = max(min(length, max(LONGEST_PASS, 2 * width)), width)
     return crop_starts(length, wide, int(np.ceil(length / wide))), wide
 
 
 def _batches(widths: np.ndarray, frames: int) -> Iterator[np.ndarray]:
-    """Indices of crops, batch by batch of about so many frames, all of a batch of the same width.
-
-    One width keeps the order.
-    """
+    """Indices of crops of one width each, batch by batch of about so many frames.  A single width keeps the order."""
     order = np.argsort(widths, kind="stable")
     edges = np.flatnonzero(np.diff(widths[order])) + 1
     for same in np.split(order, edges):

@@ -43,11 +43,8 @@ def curves(lines: list[tuple[list[float], list[float]]], title: str, floor: bool
     with matplotlib.rc_context(RC):
         figure, axes = _blank()
         for number, (steps, values) in enumerate(lines):
-            marker = "o" if len(steps) < 20 else None
-            axes.plot(
-                steps, values, color=_stand_in(number), marker=marker, markersize=3, linewidth=1.6, clip_on=False,
-                linestyle=STYLES[number // HUES % len(STYLES)],
-            )  # fmt: skip
+            look = {"color": _stand_in(number), "linestyle": STYLES[number // HUES % len(STYLES)], "linewidth": 1.6}
+            axes.plot(steps, values, marker="o" if len(steps) < 20 else None, markersize=3, clip_on=False, **look)
         axes.set_xlabel("step")
         if floor:
             axes.set_ylim(bottom=0)

@@ -24,12 +24,12 @@ def classes_section(results: Results) -> Section:
     for i in np.argsort(values):
         if not clips[i]:
             continue
+        row = [text(names[i]), number(int(clips[i]), ",d"), number(values[i], ".3f", bar=True)]
         rival = int(counts[i].argmax())
-        taken = [text(names[rival]), number(counts[i, rival] / clips[i], ".0%")]
-        rows.append(
-            [text(names[i]), number(int(clips[i]), ",d"), number(values[i], ".3f", bar=True)]
-            + (taken if counts[i, rival] else [text(DASH), blank()])
-        )
+        if counts[i, rival]:
+            rows.append([*row, text(names[rival]), number(counts[i, rival] / clips[i], ".0%")])
+        else:
+            rows.append([*row, text(DASH), blank()])
     heads = ["class", "clips", "lwlrap", "strongest rival", "stands above in"]
     lead = (
         "Out of fold, weakest first. The strongest rival is the wrong label that most often stands above the true one."
@@ -38,56 +38,38 @@ def classes_section(results: Results) -> Section:
 
 
 def confusion_section(results: Results) -> Section:
-    """A map of the most confused classes and a table of the worst pairs; a confusion matrix of single-label data."""
-    return _confusion_matrix(results) if results.corpus.single_label else _rivals(results)
-
-
-def _rivals(results: Results) -> Section:
+    """A map of the most confused classes and a table of the worst pairs; of single-label data, a confusion matrix."""
     truth, probabilities = results.held_out()
-    names, clips = results.corpus.class_names, truth.sum(axis=0)
-    counts = outranked(truth, probabilities)
-    rows = [
-        [text(names[t]), text(names[w]), number(counts[t, w] / clips[t], ".0%", bar=True),
-         number(int(counts[t, w]), ",d"), number(int(clips[t]), ",d")]
-        for t, w in worst_pairs(counts, clips, MOST_PAIRS)
-    ]  # fmt: skip
-    heads = ["true label", "ranked above it", "share", "times", "clips"]
-    pairs = table("pairs", heads, rows, hint="Show only")
-    chosen = np.sort(np.argsort(-(counts.sum(axis=0) + counts.sum(axis=1)), kind="stable")[:MOST_IN_MAP])
-    share = counts[np.ix_(chosen, chosen)] / np.maximum(clips[chosen], 1)[:, None]
-    which = f"the {len(chosen)} most confused of {len(names)} classes" if len(chosen) < len(names) else "all classes"
-    lead = (
-        "A clip can have several labels, so a confusion here is a wrong label that ranks above a true one. "
-        "Rows are true labels, columns the wrong ones above them; the stronger the colour, the more of the row's "
-        f"clips, up to {share.max():.0%} ({which})."
-    )
-    drawn = heat_map(counts[np.ix_(chosen, chosen)], clips[chosen], [names[i] for i in chosen])
-    return Section("confusions", "Confusions", lead, _map_and_table(drawn, pairs, len(chosen)))
-
-
-def _confusion_matrix(results: Results) -> Section:
-    truth, probabilities = results.held_out()
-    names, clips = results.corpus.class_names, truth.sum(axis=0)
-    counts = confusions(truth, probabilities)
+    single = results.corpus.single_label
+    names, clips = results.corpus.class_names, truth.sum(axis=0)  # (C,)
+    counts = confusions(truth, probabilities) if single else outranked(truth, probabilities)  # (C, C)
     wrong = counts * ~np.eye(len(names), dtype=bool)
     rows = [
         [text(names[t]), text(names[w]), number(counts[t, w] / clips[t], ".0%", bar=True),
          number(int(counts[t, w]), ",d"), number(int(clips[t]), ",d")]
         for t, w in worst_pairs(wrong, clips, MOST_PAIRS)
     ]  # fmt: skip
-    pairs = table("pairs", ["true label", "taken for", "share", "times", "clips"], rows, hint="Show only")
-    most = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")[:MOST_IN_MATRIX]
-    chosen = np.sort(most)
-    which = f"the {len(chosen)} most confused of {len(names)} classes" if len(chosen) < len(names) else "all classes"
-    lead = (
-        f"Out of fold; {counts.trace():,} of {len(truth):,} clips are right. Rows are true labels, columns the most "
-        f"probable class; the stronger the colour, the more of the row's clips ({which})."
-    )
-    shown = [names[i] for i in chosen]
-    drawn = heat_map(counts[np.ix_(chosen, chosen)], clips[chosen], shown, "taken for {1}")
-    return Section("confusions", "Confusion matrix", lead, _map_and_table(drawn, pairs, len(chosen)))
-
-
-def _map_and_table(drawn: str, pairs: str, n: int) -> str:
-    layout = ' class="halves"' if n <= BESIDE else ""
-    return f'<div{layout}><div class="scroll map" tabindex="0">{drawn}</div><div>{pairs}</div></div>'
+    order = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")
+    chosen = np.sort(order[: MOST_IN_MATRIX if single else MOST_IN_MAP])
+    shown, which = counts[np.ix_(chosen, chosen)], "all classes"
+    if len(chosen) < len(names):
+        which = f"the {len(chosen)} most confused of {len(names)} classes"
+    if single:
+        title, head, cell = "Confusion matrix", "taken for", "taken for {1}"
+        lead = (
+            f"Out of fold; {counts.trace():,} of {len(truth):,} clips are right. Rows are true labels, columns the "
+            f"most probable class; the stronger the colour, the more of the row's clips ({which})."
+        )
+    else:
+        title, head, cell = "Confusions", "ranked above it", "{1} above it"
+        largest = (shown / np.maximum(clips[chosen], 1)[:, None]).max()
+        lead = (
+            "A clip can have several labels, so a confusion here is a wrong label that ranks above a true one. "
+            "Rows are true labels, columns the wrong ones above them; the stronger the colour, the more of the row's "
+            f"clips, up to {largest:.0%} ({which})."
+        )
+    drawn = heat_map(shown, clips[chosen], [names[i] for i in chosen], cell)
+    pairs = table("pairs", ["true label", head, "share", "times", "clips"], rows, hint="Show only")
+    layout = ' class="halves"' if len(chosen) <= BESIDE else ""
+    body = f'<div{layout}><div class="scroll map" tabindex="0">{drawn}</div><div>{pairs}</div></div>'
+    return Section("confusions", title, lead, body)

@@ -8,6 +8,7 @@ import numpy as np
 from loaders.audio import UnusableClipError
 from loaders.pcen import AudioSettings
 from predicting.metrics import clip_lwlrap
+from predicting.splits import SPLITS
 from reporting.analysis import least_belief
 from reporting.markup import Section, data_uri, paragraph
 from reporting.media import clip_samples, picture, sound
@@ -18,21 +19,15 @@ TOP = 5  # predicted labels that a card shows
 
 def hardest_section(results: Results, settings: AudioSettings, most: int, seconds: float) -> Section:
     """The curated clips with the lowest lwlrap, out of fold."""
-    fnames, probabilities = results.tables["val"]
-    subset = results.corpus.subset("train_curated")
-    truth = subset.truth_of(fnames)
+    truth, probabilities = results.held_out()
     scores, belief = clip_lwlrap(truth, probabilities), least_belief(truth, probabilities)
     worst = [i for i in np.lexsort((belief, scores)) if truth[i].any()][:most]
-    cards = [
-        clip_card(subset.folder, fnames[i], f"lwlrap {scores[i]:.3f}", truth[i], probabilities[i],
-                  results.corpus.class_names, settings, seconds)
-        for i in worst
-    ]  # fmt: skip
+    cards = _cards(results, "val", worst, [f"lwlrap {scores[i]:.3f}" for i in worst], settings, seconds)
     lead = (
         "Curated clips with the lowest lwlrap, each predicted by the fold that held it out. What is wrong here may be "
         "the model or the label: listen."
     )
-    return Section("hardest", "Hardest curated clips", lead, f'<div class="clips">{"".join(cards)}</div>')
+    return Section("hardest", "Hardest curated clips", lead, cards)
 
 
 def doubtful_section(results: Results, settings: AudioSettings, most: int, seconds: float) -> Section | None:
@@ -43,47 +38,44 @@ def doubtful_section(results: Results, settings: AudioSettings, most: int, secon
     if "train_noisy" not in results.tables:
         how = "Predict the noisy clips with test.py --split train_noisy for every fold, and they are shown here."
         return Section("doubtful", title, "The noisy clips whose given label the model believes least.", paragraph(how))
-    fnames, probabilities = results.tables["train_noisy"]
-    belief = least_belief(subset.truth, probabilities)
-    cards = [
-        clip_card(subset.folder, fnames[i], f"belief {belief[i]:.1%}", subset.truth[i], probabilities[i],
-                  results.corpus.class_names, settings, seconds)
-        for i in np.argsort(belief, kind="stable")[:most]
-        if subset.truth[i].any()
-    ]  # fmt: skip
+    belief = least_belief(subset.truth, results.tables["train_noisy"][1])
+    worst = [i for i in np.argsort(belief, kind="stable")[:most] if subset.truth[i].any()]
+    cards = _cards(results, "train_noisy", worst, [f"belief {belief[i]:.1%}" for i in worst], settings, seconds)
     lead = (
         "Noisy clips by the least believed of their given labels, mean of the folds. If the folds were trained on "
         "these labels, as they are by default, then what they still do not believe is all the more doubtful."
     )
-    return Section("doubtful", title, lead, f'<div class="clips">{"".join(cards)}</div>')
+    return Section("doubtful", title, lead, cards)
 
 
-def clip_card(
-    folder: Path,
-    fname: str,
-    score: str,
-    given: np.ndarray,
-    probabilities: np.ndarray,
-    class_names: list[str],
-    settings: AudioSettings,
-    seconds: float,
+def _cards(
+    results: Results, split: str, rows: list[int], scores: list[str], settings: AudioSettings, seconds: float
 ) -> str:
-    """HTML of one clip: picture, player, given labels (C,) bool and the most probable ones with probabilities (C,)."""
+    """HTML of clips of a split, by their rows, each with its score in words: picture, player, labels."""
+    fnames, probabilities = results.tables[split]
+    subset, names, html = results.corpus.subset(SPLITS[split]), results.corpus.class_names, ""
+    for i, score in zip(rows, scores, strict=True):
+        given, p = np.flatnonzero(subset.truth_of([fnames[i]])[0]), probabilities[i]
+        labels = "".join(_label(names[c], p[c], True) for c in given)
+        predicted = "".join(_label(names[c], p[c], c in given) for c in np.argsort(-p, kind="stable")[:TOP])
+        html += (
+            f'<article class="clip">{_media(subset.folder, fnames[i], settings, seconds)}<div class="name">'
+            f"<h3>{escape(fnames[i])}</h3><span>{escape(score)}</span></div>"
+            f"<p>given</p><ul>{labels}</ul><p>predicted</p><ul>{predicted}</ul></article>"
+        )
+    return f'<div class="clips">{html}</div>'
+
+
+def _media(folder: Path, fname: str, settings: AudioSettings, seconds: float) -> str:
     try:
         samples = clip_samples(folder, fname, settings, seconds)
-        shown = escape(f"PCEN spectrogram of {fname}")
-        media = (
-            f'<div class="picture"><img alt="{shown}" src="{data_uri("image/jpeg", picture(samples, settings))}">'
-            f'<i></i></div><audio controls preload="metadata" aria-label="{escape(fname)}" '
-            f'src="{data_uri("audio/mpeg", sound(samples, settings.sampling_rate))}"></audio>'
-        )
     except UnusableClipError as error:
-        media = paragraph(f"Cannot be shown: {error}")
-    top = np.argsort(-probabilities, kind="stable")[:TOP]
+        return paragraph(f"Cannot be shown: {error}")
+    shown = escape(f"PCEN spectrogram of {fname}")
     return (
-        f'<article class="clip">{media}<div class="name"><h3>{escape(fname)}</h3><span>{escape(score)}</span></div>'
-        f"<p>given</p><ul>{''.join(_label(class_names[i], probabilities[i], True) for i in np.flatnonzero(given))}</ul>"
-        f"<p>predicted</p><ul>{''.join(_label(class_names[i], probabilities[i], given[i]) for i in top)}</ul></article>"
+        f'<div class="picture"><img alt="{shown}" src="{data_uri("image/jpeg", picture(samples, settings))}">'
+        f'<i></i></div><audio controls preload="metadata" aria-label="{escape(fname)}" '
+        f'src="{data_uri("audio/mpeg", sound(samples, settings.sampling_rate))}"></audio>'
     )
 
 

@@ -30,11 +30,10 @@ def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str], said: str 
         parts.append(f'<text x="{left - 8}" y="{top + middle}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<text transform="{above}">{escape(name)}</text>{cell(i, i, "self")}/>')
     for t, w in zip(*np.nonzero(counts), strict=True):
-        told = (
-            f"{names[t]}: {said.format(names[t], names[w])} in {counts[t, w]} of {clips[t]} clips ({shares[t, w]:.0%})"
-        )
+        words = said.format(names[t], names[w])
+        title = escape(f"{names[t]}: {words} in {counts[t, w]} of {clips[t]} clips ({shares[t, w]:.0%})")
         strength = f'fill-opacity="{shares[t, w] / shares.max():.3f}"'
-        parts.append(f"{cell(t, w, 'hit')} {strength}><title>{escape(told)}</title></rect>")
+        parts.append(f"{cell(t, w, 'hit')} {strength}><title>{title}</title></rect>")
     width, height = left + side + overhang, top + side + 4
     return (
         f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '

@@ -38,21 +38,17 @@ def blank() -> str:
 
 def table(name: str, heads: list[str], rows: list[list[str]], sortable: bool = True, hint: str = "") -> str:
     """A table of cells made by the functions above; with a hint it can be filtered, which the hint invites to."""
-    titles = [f'<button type="button">{escape(head)}</button>' if sortable else escape(head) for head in heads]
-    kinds = ["n" if cell.startswith('<td class="n') else "" for cell in (rows[0] if rows else heads)]
-    head = "".join(
-        f'<th scope="col"{f" class={kind}" if kind else ""}>{title}</th>'
-        for title, kind in zip(titles, kinds, strict=True)
-    )
+    head = ""
+    for i, title in enumerate(heads):
+        kind = ' class="n"' if rows and rows[0][i].startswith('<td class="n') else ""
+        shown = f'<button type="button">{escape(title)}</button>' if sortable else escape(title)
+        head += f'<th scope="col"{kind}>{shown}</th>'
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    search = (
-        f'<label class="filter"><span>{escape(hint)}</span><input type="search" data-for="{name}"></label>'
-        if hint
-        else ""
-    )
-    cls = ' class="sortable"' if sortable else ""
+    search, kind = "", ' class="sortable"' if sortable else ""
+    if hint:
+        search = f'<label class="filter"><span>{escape(hint)}</span><input type="search" data-for="{name}"></label>'
     return (
-        f'{search}<div class="scroll" tabindex="0"><table id="{name}"{cls}><thead><tr>{head}</tr></thead>'
+        f'{search}<div class="scroll" tabindex="0"><table id="{name}"{kind}><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

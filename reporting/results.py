@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,14 @@ from typing import Any
 import numpy as np
 
 from loaders.layouts import Corpus
-from predicting.merging import (
-    Runs,
-    average_folds,
-    check_run,
-    find_predictions,
-    join_folds,
-    no_predictions,
-    refuse_empty_folders,
-)
+from predicting.merging import Runs, merge_folds, read_runs
 from predicting.paths import checkpoint_path, log_path
-from predicting.runs import choose_runs
-from utils.cli import HERTZ
-from utils.digests import MadeFrom, changes, tensors_digest
+from predicting.prediction_file import Predictions
+from predicting.splits import SPLITS
+from utils.digests import changes, tensors_digest
 from utils.errors import UserError
 
-SPLITS = {"val": "train_curated", "test": "test", "train_noisy": "train_noisy"}  # and the clips that each predicts
-# what may differ between splits of one fold
-PER_SPLIT = {"split", "tta", "tta_shift", "precision", "model_path", "made_from"}
+PER_SPLIT = {"split", "tta", "tta_shift", "precision", "model_path", "made_from"}  # may differ between a fold's splits
 LOGGED = ("step", "learning_rate", "train_loss", "lwlrap")
 
 
@@ -36,8 +27,8 @@ class Results:
     """What the sections are made from.  A split that was not predicted is absent from runs and tables."""
 
     corpus: Corpus
-    runs: dict[str, Runs] = field(default_factory=dict)
-    tables: dict[str, tuple[list[str], np.ndarray]] = field(default_factory=dict)  # clips, probabilities (N, C)
+    runs: dict[str, Runs]
+    tables: dict[str, tuple[list[str], np.ndarray]]  # clips, probabilities (N, C)
     logs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # fold's name -> a record per validation
     trained_with: dict[str, str] = field(default_factory=dict)  # versions
 
@@ -51,6 +42,13 @@ class Results:
         """Arguments of the first fold."""
         return next(iter(next(iter(self.any_runs.values())).values())).args
 
+    def folds(self, split: str) -> Iterator[tuple[str, Path, Predictions]]:
+        """What the page calls a fold, its file, and its predictions of the split; none of a split that is absent."""
+        for run, folds in self.runs.get(split, {}).items():
+            for path, fold in folds.items():
+                name = f"fold {fold.args['fold_num']}"
+                yield name if len(self.any_runs) == 1 else f"{run} {name}", path, fold
+
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels and out-of-fold probabilities of the curated clips, both (N, C)."""
         fnames, probabilities = self.tables["val"]
@@ -59,78 +57,40 @@ class Results:
 
 def read_results(args: argparse.Namespace, corpus: Corpus) -> Results:
     """Read all that the chosen runs left.  Raises UserError if there is nothing, or if files do not belong together."""
-    found = {split: find_predictions(args, split) for split, clips in SPLITS.items() if clips in corpus.subsets}
-    all_runs = {name: folds for runs in found.values() for name, folds in runs.items()}
-    if not all_runs:
-        raise no_predictions(args, "val")
-    refuse_empty_folders(args, all_runs)
-    names = list(choose_runs(all_runs, args.run, "report on"))
-    runs = {split: {n: own[n] for n in names} for split, own in found.items() if all(n in own for n in names)}
-    if not runs:
-        raise UserError(f"no split was predicted with all of {', '.join(names)}; predict one with test.py")
-    for own in runs.values():
-        for name, folds in own.items():
-            check_run(name, folds, corpus, args.allow_missing)
-    results = Results(corpus, runs)
-    _check_rates(results)
-    _check_one_training(runs)
-    for split, own in runs.items():
-        joined = join_folds(own, corpus) if split == "val" else None
-        results.tables[split] = joined or average_folds(own, corpus, split)
-        _check_range(split, results.tables[split][1])
+    splits = [split for split, subset in SPLITS.items() if subset in corpus.subsets]
+    runs = read_runs(args, splits, corpus, "report on")
+    results = Results(corpus, runs, {split: merge_folds(own, corpus, split) for split, own in runs.items()})
+    _check_one_training(results)
     _read_training(results, args.checkpoint_dir)
     return results
 
 
-def fold_name(results: Results, run: str, fold: int) -> str:
-    """What the page calls a fold."""
-    return f"fold {fold}" if len(results.any_runs) == 1 else f"{run} fold {fold}"
-
-
-def _check_rates(results: Results) -> None:
-    for folds in results.any_runs.values():
-        for path, fold in folds.items():
-            if fold.args["sampling_rate"] not in HERTZ:
-                raise UserError(f"{path} holds no valid sampling_rate; predict that fold again")
-
-
-def _check_one_training(runs: dict[str, Runs]) -> None:
+def _check_one_training(results: Results) -> None:
     """Refuse a fold whose splits were predicted with different checkpoints: the page would mix two networks."""
-    seen: dict[tuple[str, int], tuple[Path, dict[str, Any]]] = {}
-    for name, path, fold in ((n, p, f) for own in runs.values() for n, folds in own.items() for p, f in folds.items()):
+    seen: dict[str, tuple[Path, dict[str, Any]]] = {}
+    for name, path, fold in (each for split in results.runs for each in results.folds(split)):
         training = {key: value for key, value in fold.args.items() if key not in PER_SPLIT}
-        first, other = seen.setdefault((name, fold.args["fold_num"]), (path, training))
+        first, other = seen.setdefault(name, (path, training))
         if wrong := [key for key in {**training, **other} if training.get(key) != other.get(key)]:
             values = f"{wrong[0]} {training.get(wrong[0])}, {first} with {other.get(wrong[0])}"
             raise UserError(f"{path} was made with {values}; predict both with the same checkpoint")
 
 
-def _check_range(split: str, probabilities: np.ndarray) -> None:
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise UserError(f"the probabilities of {split} are not all within 0 and 1; predict the folds again")
-
-
 def _read_training(results: Results, checkpoint_dir: str | None) -> None:
-    for run, folds in results.any_runs.items():
-        for fold in sorted(folds.values(), key=lambda fold: fold.args["fold_num"]):
-            predicted_by = Path(str(fold.args.get("model_path", "")))
-            folder = Path(checkpoint_dir or predicted_by.parent)
-            if _is_another(folder / predicted_by.name, fold.args.get("made_from", {})):
-                print(f"leaving out the log of {folder / predicted_by.name}: it did not make these predictions")
-                continue
-            names = argparse.Namespace(**(fold.args | {"checkpoint_dir": folder}))
-            if log := _read_log(log_path(names)):
-                results.logs[fold_name(results, run, fold.args["fold_num"])] = log
-            if not results.trained_with and checkpoint_path(names, "best").exists():
-                from predicting.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
+    for name, _, fold in results.folds(next(iter(results.runs))):
+        predicted_by = Path(str(fold.args.get("model_path", "")))
+        folder = Path(checkpoint_dir or predicted_by.parent)
+        checkpoint, made_from = folder / predicted_by.name, fold.args.get("made_from", {})
+        if made_from and checkpoint.exists() and changes(made_from, {"the checkpoint": tensors_digest(checkpoint)}):
+            print(f"leaving out the log of {checkpoint}: it did not make these predictions")
+            continue
+        names = argparse.Namespace(**(fold.args | {"checkpoint_dir": folder}))
+        if log := _read_log(log_path(names)):
+            results.logs[name] = log
+        if not results.trained_with and checkpoint_path(names, "best").exists():
+            from predicting.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
 
-                results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
-
-
-def _is_another(checkpoint: Path, made_from: MadeFrom) -> bool:
-    """Whether a checkpoint is there, and not the one that predictions were made from."""
-    now = {"the checkpoint": tensors_digest(checkpoint)} if made_from and checkpoint.exists() else {}
-    return bool(changes(made_from, now))
+            results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:

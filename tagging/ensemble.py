@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,32 +18,36 @@ from predicting.tta import predict, shift_of
 from utils.devices import pick_precision
 from utils.errors import MisuseError, UserError
 
-CROP_SETTINGS = ("sampling_rate", "img_rows", "img_cols")  # what networks must share to hear the same crops
+SAME = ("sampling_rate", "img_rows", "img_cols")  # what networks that take the same crops have in common
+
+
+class Member(NamedTuple):
+    """A network of an ensemble."""
+
+    model: nn.Module
+    columns: list[int]  # where it has each class of the ensemble
+    shift: float  # see predicting.tta.predict
+    loss: str  # what it learned by
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Networks that hear the same crops, and the order in which each names the classes."""
+    """Networks that take the same crops."""
 
-    models: list[nn.Module]
-    columns: list[list[int]]  # of each network: where it has class_names[i]
+    members: list[Member]
     class_names: list[str]
     settings: AudioSettings
     width: int  # frames of a crop
     device: torch.device
     precision: torch.dtype
-    shifts: list[float]  # of each network: see predicting.tta.predict
-    losses: list[str]  # what each network learned by
 
     def predict(self, clips: Clips, batch_size: int, tta: int | None) -> np.ndarray:
         """Mean over networks of the mean probability over a clip's crops: (N, C) float32.  tta: see crop_starts."""
-        tables = [
-            predict(
-                model, clips, self.width, batch_size, self.device,
-                tta=tta, precision=self.precision, shift=shift, loss=loss,
-            )[:, columns]
-            for model, columns, shift, loss in zip(self.models, self.columns, self.shifts, self.losses, strict=True)
-        ]  # fmt: skip
+        how = {"tta": tta, "precision": self.precision}
+        tables = []
+        for model, columns, shift, loss in self.members:
+            table = predict(model, clips, self.width, batch_size, self.device, shift=shift, loss=loss, **how)
+            tables.append(table[:, columns])
         return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
@@ -54,8 +58,8 @@ def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "c
             raise MisuseError(f"--model_path names one of its {len(paths)} checkpoints twice")
         return {Path(path): load_checkpoint(path) | {"optimizer": {}} for path in paths}  # half of its size
     runs = find_runs(folder)
-    hear = ("dataset", "img_rows", "img_cols")  # what a run's name does not tell
-    kinds = {(run, *(state["args"][k] for k in hear)) for run, states in runs.items() for state in states.values()}
+    apart = ("dataset", "img_rows", "img_cols")  # what a run's name does not tell
+    kinds = {(run, *(state["args"][k] for k in apart)) for run, states in runs.items() for state in states.values()}
     if len(kinds) != 1:
         held = "no best checkpoint" if not runs else f"the best checkpoints of {len(kinds)} runs"
         raise MisuseError(f"{folder} holds {held}; say with --model_path which checkpoints to use")
@@ -67,26 +71,20 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
 
     precision: a name of utils.devices.PRECISIONS.
     """
-    (first_path, first), *others = states.items()
-    for path, state in others:
-        for name in CROP_SETTINGS:
-            if state["args"][name] != first["args"][name]:
-                raise UserError(
-                    f"{path} was trained with {name} {state['args'][name]}, "
-                    f"{first_path} with {first['args'][name]}; an ensemble needs the same"
-                )
-        if odd := sorted(set(state["class_names"]) ^ set(first["class_names"])):
+    first_path, first = next(iter(states.items()))
+    names, args, members = first["class_names"], first["args"], []
+    for path, state in states.items():
+        if wrong := [name for name in SAME if state["args"][name] != args[name]]:
+            here, there = state["args"][wrong[0]], args[wrong[0]]
+            raise UserError(
+                f"{path} was trained with {wrong[0]} {here}, {first_path} with {there}; an ensemble needs the same"
+            )
+        if odd := sorted(set(state["class_names"]) ^ set(names)):
             raise UserError(f"{path} was trained on other classes than {first_path}: see {odd[0]}")
-    names, args = first["class_names"], first["args"]
-    models = [fold_norms(build_network(path, state)) for path, state in states.items()]  # once, not at each predict
-    return Ensemble(
-        [model.to(device, memory_format=torch.channels_last) for model in models],
-        [[state["class_names"].index(name) for name in names] for state in states.values()],
-        names,
-        AudioSettings(args["sampling_rate"], args["img_rows"]),
-        args["img_cols"],
-        device,
-        pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))[0],
-        [shift_of(state["args"]) for state in states.values()],
-        [state["args"]["loss"] for state in states.values()],
-    )
+        model = fold_norms(build_network(path, state)).to(device, memory_format=torch.channels_last)
+        columns = [state["class_names"].index(name) for name in names]
+        members.append(Member(model, columns, shift_of(state["args"]), state["args"]["loss"]))
+    archs = [state["args"]["arch"] for state in states.values()]
+    dtype, _ = pick_precision(precision, device, *archs)
+    settings = AudioSettings(args["sampling_rate"], args["img_rows"])
+    return Ensemble(members, names, settings, args["img_cols"], device, dtype)

@@ -1,6 +1,6 @@
 """Sound files -> the probability of each class, of the whole file and of each of its seconds.
 
-Clips are heard as test.py hears them: trimmed, `tta` crops each, batched across files.  What is longer than LONG is
+Clips are predicted as by test.py: trimmed, `tta` crops each, batched across files.  What is longer than LONG is
 never held whole: it is not trimmed, it is cut into crops half a crop (at most a second) apart, and its scores are the
 mean over its seconds that are not silent.  Timelines are made that way of every file, whatever its length.
 """
@@ -50,13 +50,11 @@ def find_audio(paths: Iterable[str | Path]) -> list[Path]:
     """Files as named, and the sound files in folders (see `list_sounds`), sorted; each once."""
     found: list[Path] = []
     for path in map(Path, paths):
-        if os.path.isdir(path):  # which takes names that no file system does
-            inside = sorted(path / name for name in list_sounds(path))
-            if not inside:
-                raise UserError(f"{path} holds no sound files")
-            found += inside
-        else:
-            found.append(path)
+        is_folder = os.path.isdir(path)  # unlike Path.is_dir, takes names that are too long for a file system
+        inside = sorted(path / name for name in list_sounds(path)) if is_folder else [path]
+        if not inside:
+            raise UserError(f"{path} holds no sound files")
+        found += inside
     return list(dict.fromkeys(found))
 
 
@@ -64,16 +62,17 @@ def tag_files(
     paths: list[Path], ensemble: Ensemble, tta: int = 8, batch_size: int = 32, timelines: bool = False
 ) -> Iterator[Tagged]:
     """Each file's scores, in order.  timelines: those of short files too; long ones have theirs anyway."""
-    heard: list[tuple[Tagged, np.ndarray | None]] = []  # files, and the features of those yet to be scored
+    waiting: list[tuple[Tagged, np.ndarray | None]] = []  # files, and the features of those yet to be scored
     for path in paths:
-        heard.append(_hear(path, ensemble, batch_size, timelines))
-        if len(heard) == batch_size or heard[-1][0].timeline is not None:
-            yield from _score(heard, ensemble, tta, batch_size)
-            heard = []
-    yield from _score(heard, ensemble, tta, batch_size)
+        waiting.append(_read(path, ensemble, batch_size, timelines))
+        if len(waiting) == batch_size or waiting[-1][0].timeline is not None:
+            yield from _score(waiting, ensemble, tta, batch_size)
+            waiting = []
+    yield from _score(waiting, ensemble, tta, batch_size)
 
 
-def _hear(path: Path, ensemble: Ensemble, batch_size: int, timelines: bool) -> tuple[Tagged, np.ndarray | None]:
+def _read(path: Path, ensemble: Ensemble, batch_size: int, timelines: bool) -> tuple[Tagged, np.ndarray | None]:
+    """A file, scored if it is long or silent; else with its features (frames, n_mels)."""
     try:
         if any("\ud800" <= letter <= "\udfff" for letter in str(path)):  # how Python spells bytes that are no UTF-8
             raise UnusableClipError("its name is not UTF-8, and could not stand in a table; rename it")
@@ -81,7 +80,7 @@ def _hear(path: Path, ensemble: Ensemble, batch_size: int, timelines: bool) -> t
         seconds = read_seconds(path, ensemble.settings, remarks)
         head = list(islice(seconds, LONG + 1))
         long = len(head) > LONG
-        timeline = _follow(path, chain(head, seconds), ensemble, batch_size) if long or timelines else None
+        timeline = _score_seconds(path, chain(head, seconds), ensemble, batch_size) if long or timelines else None
         tagged = Tagged(path, None, timeline, remark="; ".join(remarks))
         if np.isnan(timeline.scores).all() if timeline else all(map(is_silent, head)):
             return replace(tagged, scores=np.full(len(ensemble.class_names), np.nan, np.float32)), None
@@ -93,29 +92,28 @@ def _hear(path: Path, ensemble: Ensemble, batch_size: int, timelines: bool) -> t
 
 
 def _score(
-    heard: list[tuple[Tagged, np.ndarray | None]], ensemble: Ensemble, tta: int, batch_size: int
+    files: list[tuple[Tagged, np.ndarray | None]], ensemble: Ensemble, tta: int, batch_size: int
 ) -> Iterator[Tagged]:
-    """Fill in the scores of the files whose features wait for them."""
-    features = [waiting for _, waiting in heard if waiting is not None]
+    """Fill in the scores of the files that come with features."""
+    features = [clip for _, clip in files if clip is not None]
     if features:
         lengths = np.array([len(clip) for clip in features])
         clips = _clips(np.concatenate(features), np.cumsum(lengths) - lengths, lengths)
         rows = iter(ensemble.predict(clips, batch_size, tta))
-    for tagged, waiting in heard:
-        yield tagged if waiting is None else replace(tagged, scores=next(rows))
+    for tagged, clip in files:
+        yield tagged if clip is None else replace(tagged, scores=next(rows))
 
 
-def _follow(path: Path, seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int) -> Timeline:
+def _score_seconds(path: Path, seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int) -> Timeline:
     levels, silent = [], []
 
-    def listen() -> Iterator[np.ndarray]:
-        name = one_line(path.name, 40)
-        for second in tqdm(seconds, desc=name, unit="s", disable=None, leave=False, delay=2):
+    def noted() -> Iterator[np.ndarray]:
+        for second in tqdm(seconds, desc=one_line(path.name, 40), unit="s", disable=None, leave=False, delay=2):
             levels.append(second_levels(second))
             silent.append(is_silent(second))
             yield second
 
-    first, probabilities = _score_crops(stream_features(listen(), ensemble.settings), ensemble, batch_size)
+    first, probabilities = _score_crops(stream_features(noted(), ensemble.settings), ensemble, batch_size)
     hop = ensemble.settings.hop_length / ensemble.settings.sampling_rate  # seconds
     scores = mean_per_second(first * hop, ensemble.width * hop, probabilities, len(levels))
     scores[np.array(silent)] = np.nan

@@ -3,7 +3,7 @@
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ ROWS = 12  # labels of a picture
 COLUMNS = 1200  # of a picture at most; more seconds than that share one, and it shows their highest score
 ACTIVE = 0.1  # a label that never scores this much is not worth a row, unless no label does
 INK, QUIET, PAPER = "#1f2933", "#7b8794", "#e4e7eb"  # text, secondary text, silence
+SHADES = ["#f5f7fa", "#b9e3d9", "#4fb3a9", "#1b7f8c", "#10516f", "#0b2545"]  # of probabilities from 0 to 1
 
 
 def write_timeline(picture: Path, timeline: Timeline, class_names: list[str], title: str) -> None:
@@ -34,21 +35,20 @@ def write_timeline(picture: Path, timeline: Timeline, class_names: list[str], ti
 
 def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> bytes:
     """A PNG: the wave over a map of the most active labels, those first that sound first."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # imported when drawn: it takes a second
-    from matplotlib.figure import Figure
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure  # imported when drawn: it takes a second
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-    rows = choose_rows(timeline.scores)
-    n_seconds = len(timeline.scores)
+    rows, n_seconds = choose_rows(timeline.scores), len(timeline.scores)
     figure = Figure(figsize=(11, 1.9 + 0.33 * len(rows)), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     wave, heat = figure.subplots(2, 1, sharex=True, height_ratios=[0.8, 0.33 * len(rows)])
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08, hspace=0.02)
 
     _draw_wave(wave, timeline.levels, n_seconds)
     _draw_silence(heat, pooled(timeline.scores[:, :1].T), n_seconds, len(rows))
+    colours = LinearSegmentedColormap.from_list("scores", SHADES).with_extremes(bad=(0, 0, 0, 0))
     image = heat.imshow(
-        pooled(timeline.scores[:, rows].T), aspect="auto", interpolation="nearest", cmap=_colours(), vmin=0, vmax=1,
+        pooled(timeline.scores[:, rows].T), aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=1,
         extent=(0, n_seconds, len(rows) - 0.5, -0.5),
     )  # fmt: skip
     heat.set_yticks(range(len(rows)), [one_line(class_names[row], 34) for row in rows], parse_math=False)
@@ -119,10 +119,3 @@ def _draw_silence(axes: "Axes", row: np.ndarray, n_seconds: int, n_rows: int) ->
         if last - first > n_seconds / 50:
             middle = (first + last) / 2, (n_rows - 1) / 2
             axes.text(*middle, "silence", color=QUIET, ha="center", va="center", rotation=90, zorder=3)
-
-
-def _colours() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    shades = ["#f5f7fa", "#b9e3d9", "#4fb3a9", "#1b7f8c", "#10516f", "#0b2545"]
-    return LinearSegmentedColormap.from_list("scores", shades).with_extremes(bad=(0, 0, 0, 0))

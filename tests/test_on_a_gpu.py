@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import get_model
 from predicting.tta import predict
-from tagging.ensemble import Ensemble
+from tagging.ensemble import Ensemble, Member
 from tests.conftest import SETTINGS, WIDTH
 
 CUDA = torch.device("cuda")
@@ -152,8 +152,8 @@ def test_the_prediction_of_test_py(gpu, make_fold, tta):
 
 
 def test_the_ensemble_of_tag_py(gpu, make_fold):
-    clips = make_fold().held_out  # which tag.py leaves on the host: it hears each file once
-    models, names = [network(), network("mobilenet_v3_small")], list("abcd")
-    columns, shifts, losses = [[0, 1, 2, 3], [3, 2, 1, 0]], [0.0, 0.1], ["bce+lovasz", "ce"]
-    ensemble = Ensemble(models, columns, names, SETTINGS, WIDTH, CUDA, torch.bfloat16, shifts, losses)
+    clips = make_fold().held_out  # which tag.py leaves on the host: it reads each file once
+    members = [Member(network(), [0, 1, 2, 3], 0.0, "bce+lovasz")]
+    members += [Member(network("mobilenet_v3_small"), [3, 2, 1, 0], 0.1, "ce")]
+    ensemble = Ensemble(members, list("abcd"), SETTINGS, WIDTH, CUDA, torch.bfloat16)
     assert ensemble.predict(clips, 4, tta=3).shape == (len(clips), 4)

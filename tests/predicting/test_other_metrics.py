@@ -8,31 +8,27 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from predicting.metrics import METRICS, lwlrap
-from predicting.scores import describe_further, further
+from predicting.scores import further
 
 ONE = np.eye(4, dtype=bool)[[0, 1, 2, 3]]
 RANKED = np.array([[4, 3, 2, 1], [4, 3, 2, 1], [4, 3, 2, 1], [4, 3, 2, 1]]) / 4
 
 
 @pytest.mark.parametrize(
-    ("metric", "value"),
-    {"accuracy": 1 / 4, "mAP@3": (1 + 1 / 2 + 1 / 3) / 4, "lwlrap": (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4}.items(),
+    ("metric", "truth", "scores", "value"),
+    [
+        ("accuracy", ONE, RANKED, 1 / 4),
+        ("mAP@3", ONE, RANKED, (1 + 1 / 2 + 1 / 3) / 4),
+        ("lwlrap", ONE, RANKED, (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4),
+        ("mAP@3", ONE, np.zeros((4, 4)), (1 + 1 / 2 + 1 / 3) / 4),  # equal scores in the order of the submission
+        ("mAP@3", ONE[:2, :2], np.array([[0.9, 0.1], [0.9, 0.1]]), 0.75),
+        ("accuracy", ONE[:3, :3], np.array([[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]]), 2 / 3),
+        ("d-prime", ONE[:2, :2], np.full((2, 2), 0.5), 0),  # chance
+        ("d-prime", ONE[:2, :2], np.eye(2), np.inf),
+    ],
 )
-def test_labels_in_places_1_to_4(metric, value):
-    assert METRICS[metric](ONE, RANKED) == pytest.approx(value)
-
-
-def test_map_at_3_takes_equal_scores_in_the_order_of_the_submission():
-    assert METRICS["mAP@3"](ONE, np.zeros((4, 4))) == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
-
-
-def test_map_at_3_of_two_classes():
-    assert METRICS["mAP@3"](np.eye(2, dtype=bool), np.array([[0.9, 0.1], [0.9, 0.1]])) == 0.75
-
-
-def test_a_clip_is_right_where_its_label_is_first():
-    scores = np.array([[0.9, 0.1, 0], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1]])
-    assert METRICS["accuracy"](np.eye(3, dtype=bool), scores) == pytest.approx(2 / 3)
+def test_by_hand(metric, truth, scores, value):
+    assert METRICS[metric](truth, scores) == pytest.approx(value)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -46,14 +42,8 @@ def test_map_and_d_prime_are_means_over_the_classes_that_occur(seed):
     assert METRICS["d-prime"](truth, scores) == pytest.approx(np.sqrt(2) * norm.ppf(np.mean(areas)))
 
 
-def test_d_prime_of_chance_is_0_and_of_perfection_infinite():
-    truth = np.array([[1, 0], [0, 1]], bool)
-    assert METRICS["d-prime"](truth, np.full((2, 2), 0.5)) == 0
-    assert METRICS["d-prime"](truth, truth.astype(float)) == np.inf
-
-
 def test_what_is_not_defined_is_left_out():
     truth, scores = np.ones((2, 3), bool), np.random.default_rng(0).random((2, 3))
     assert lwlrap(truth, scores) == 1
     assert further(truth, scores, ["mAP", "d-prime"]) == {}
-    assert describe_further(ONE, RANKED, ["accuracy", "mAP@3"]) == "  accuracy 0.2500  mAP@3 0.4583"
+    assert list(further(ONE, RANKED, ["accuracy", "mAP@3"])) == ["accuracy", "mAP@3"]

@@ -32,10 +32,7 @@ def test_the_worst_pairs_come_by_share_then_by_number_and_only_those_that_occur(
     clips = np.array([1, 4, 2])
     assert worst_pairs(counts, clips, 10) == [(1, 0), (0, 1), (1, 2), (2, 0)]
     assert worst_pairs(counts, clips, 2) == [(1, 0), (0, 1)]
-
-
-def test_a_class_without_clips_has_no_pairs():
-    assert worst_pairs(np.zeros((2, 2), int), np.array([0, 3]), 5) == []
+    assert worst_pairs(np.zeros((2, 2), int), np.array([0, 3]), 5) == []  # a class without clips
 
 
 def test_reliability_by_hand():

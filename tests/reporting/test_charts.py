@@ -19,20 +19,12 @@ def charts() -> dict[str, str]:
     }
 
 
-def test_they_are_well_formed_and_named(charts):
+def test_each_is_well_formed_named_and_brings_no_style_no_font_no_colour_and_no_id_but_of_marks_and_clips(charts):
     for svg in charts.values():
         assert ET.fromstring(svg).get("aria-label") in ("Loss", "Reliability")
-
-
-def test_they_bring_no_style_sheet_no_fonts_and_no_ids_but_of_marks_and_clips(charts):
-    for svg in charts.values():
         assert "<style" not in svg
         assert "font-family" not in svg
         assert all(re.fullmatch(r"[mpC][0-9a-f_]+", name) for name in re.findall(r' id="([^"]*)"', svg))
-
-
-def test_every_colour_is_a_variable_of_the_page(charts):
-    for svg in charts.values():
         assert not re.findall(r"#[0-9a-f]{6}\b(?!\")", re.sub(r'href="[^"]*"|url\([^)]*\)', "", svg))
     assert "var(--hue-1)" in charts["curves"]
     assert "var(--hue-2)" not in charts["curves"]

@@ -67,7 +67,7 @@ def run_tag(script, tagger):
 def tag(module_of, tagger, monkeypatch):
     """tag.py's function, beside the checkpoints."""
     monkeypatch.chdir(tagger)
-    return lambda *args, **how: module_of("tag.py").tag(*args, use_cuda=False, **how)
+    return lambda *args, **how: module_of("tag.py").tag(*args, device="cpu", **how)
 
 
 @pytest.fixture
@@ -143,18 +143,8 @@ def make_repository(tmp_path_factory, template, request):
 
     def make(dataset: str = "tiny") -> Path:
         root = tmp_path_factory.mktemp("repository")
-        for name in (
-            "loaders",
-            "losses",
-            "models",
-            "predicting",
-            "training",
-            "utils",
-            "train.py",
-            "test.py",
-            "merge.py",
-            "run.sh",
-        ):
+        rooms = ("loaders", "losses", "models", "predicting", "training", "utils")
+        for name in (*rooms, "train.py", "test.py", "merge.py", "run.sh"):
             source = request.config.rootpath / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
         shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))

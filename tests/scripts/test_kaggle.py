@@ -38,21 +38,15 @@ def can_seal(folder: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory, template, script, process, tiny_flags, request, warm_python) -> Path:
-    """A copy of the repository in which two folds were trained, and predicted and merged by run.sh."""
+def outside(tmp_path_factory, tagger, script) -> Path:
+    """A folder with the two trained folds, their predictions and the submission."""
     root = tmp_path_factory.mktemp("outside")
-    for name in ("loaders", "losses", "models", "utils", "train.py", "test.py", "merge.py", "run.sh"):
-        source = request.config.rootpath / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
-    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": str(template)}}))
-    for fold in 0, 1:
-        assert script(root, "train.py", *tiny_flags, "--fold_num", fold, "--n_iter", 2).code == 0
-    words = " ".join(map(str, tiny_flags)).replace("--dataset tiny", "").replace("--num_folds 2", "").split()
-    for stage in "test:0", "test:1", "merge":
-        done = process(
-            root, "./run.sh", "tiny", 2, "--only", stage, *words, SPLITS="test", TTA="2", PYTHON=warm_python / "python"
-        )
-        assert done.code == 0, done.err
+    shutil.copy(tagger / "config.json", root)
+    shutil.copytree(tagger / "checkpoints", root / "checkpoints")
+    best = [f"checkpoints/{name}" for name in CHECKPOINTS]
+    for path in best:
+        assert script(root, "test.py", "--model_path", path, "--tta", 2).code == 0
+    assert script(root, "merge.py", "--dataset", "tiny", "--model_path", *best).code == 0
     return root
 
 
@@ -119,6 +113,7 @@ def test_the_pack_holds_the_checkpoints_and_the_code_of_inference(packed, outsid
     assert not list(folder.rglob("__pycache__"))
     assert (folder / "code/LICENSE").exists()
     assert not (folder / "code/train.py").exists()
+    assert not (folder / "code/training").exists()
     assert json.loads((folder / "dataset-metadata.json").read_text())["id"] == "me/my-pack"
 
 
@@ -149,9 +144,10 @@ runpy.run_path(folder + "/test.py", run_name="__main__")
 """
 
 
-def test_prediction_does_without_what_only_training_needs(outside, process, request):
+def test_prediction_does_without_what_only_training_needs(outside, packed, process):
+    code = outside / "kaggle_dataset/code"
     flags = ["--model_path", f"checkpoints/{CHECKPOINTS[0]}", "--prediction_dir", "again"]
-    done = process(outside, sys.executable, "-c", INFERENCE, outside, *flags, PYTHONPATH=str(outside))
+    done = process(outside, sys.executable, "-c", INFERENCE, code, *flags, PYTHONPATH=code)
     assert (done.code, done.err) == (0, "")
 
 
@@ -174,27 +170,22 @@ def refuse(place, script):
     return call
 
 
-def test_a_missing_fold_is_named(refuse, place):
-    (place / "checkpoints" / CHECKPOINTS[1]).unlink()
-    assert "mobilenet_v3_small_16000_2 lacks fold 1; train them first" in refuse()
-
-
-def test_a_doubled_fold_is_named(refuse, place):
-    shutil.copy(place / "checkpoints" / CHECKPOINTS[1], place / "checkpoints/copy_tiny_best_model.pth")
-    assert "fold 1 is there more than once: checkpoints/copy_tiny_best_model.pth" in refuse()
-
-
-def test_without_checkpoints_it_says_who_writes_them(refuse):
-    assert "train.py" in refuse("--num_folds", 3)
-
-
-def test_two_runs_need_to_be_chosen_from(refuse, place):
+def copy_of(place: Path, name: str, **args: object) -> None:
     import torch
 
-    state = load_checkpoint(place / "checkpoints" / CHECKPOINTS[0])
-    state["args"]["sampling_rate"] = 8000
-    torch.save(state, place / "checkpoints/mobilenet_v3_small_tiny_best_32x64_8000_0-2_model.pth")
-    assert "--run mobilenet_v3_small_16000_2 mobilenet_v3_small_8000_2" in refuse(code=2)
+    state = load_checkpoint(place / "checkpoints" / CHECKPOINTS[1])
+    torch.save(state | {"args": state["args"] | args}, place / "checkpoints" / name)
+
+
+def test_folds_and_runs_that_are_missing_or_doubled_are_named(refuse, place):
+    copy_of(place, "copy_tiny_best_model.pth")
+    assert "fold 1 is there more than once: checkpoints/copy_tiny_best_model.pth" in refuse()
+    copy_of(place, "copy_tiny_best_model.pth", sampling_rate=8000)
+    assert "--run mobilenet_v3_small_8000_2 mobilenet_v3_small_16000_2" in refuse(code=2)
+    (place / "checkpoints/copy_tiny_best_model.pth").unlink()
+    (place / "checkpoints" / CHECKPOINTS[1]).unlink()
+    assert "mobilenet_v3_small_16000_2 lacks fold 1; train them first" in refuse()
+    assert "train.py" in refuse("--num_folds", 3)
 
 
 def test_a_folder_of_someone_elses_is_left_alone(refuse, place):

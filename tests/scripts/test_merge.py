@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from loaders.layouts import read_corpus
 from predicting.merging import balance
 from predicting.metrics import lwlrap
 from predicting.prediction_file import Predictions, save_predictions
-from utils.errors import UserError
 
 CLASSES = ["Bark", "Hum", "Rain", "Whistle"]
 TESTS = [f"test{i:02}.wav" for i in range(6)]
@@ -27,6 +25,9 @@ def random_table(fold: int, rows: int = 6) -> np.ndarray:
     return np.random.default_rng(fold).uniform(0.01, 0.99, (rows, 4)).astype(np.float32)
 
 
+MEAN = (random_table(0).astype(float) + random_table(1)) / 2
+
+
 @pytest.fixture
 def save(workplace):
     """Write a fold's predictions as test.py would; keywords change its arguments, names or probabilities."""
@@ -34,7 +35,7 @@ def save(workplace):
     def write(fold: int, split: str = "test", fnames=TESTS, class_names=CLASSES, table=None, name=None, **changes):
         args = SETTINGS | {"fold_num": fold, "split": split, "checkpoint_step": 100 + fold} | changes
         stem = "{arch}_{dataset}_{split}_{img_rows}x{img_cols}_{sampling_rate}_{fold_num}-{num_folds}".format(**args)
-        table = random_table(fold, len(fnames)) if table is None else table
+        table = random_table(fold, len(fnames))[:, : len(class_names)] if table is None else table
         path = workplace / "predictions" / f"{name or stem}.npz"
         save_predictions(path, Predictions(table, list(fnames), list(class_names), args))
         return path
@@ -61,7 +62,7 @@ def test_a_submission_has_the_rows_and_columns_of_the_sample_and_the_mean_of_the
     sample, made = table(template / "sample_submission.csv"), table(workplace / "submission.csv")
     assert made.index.tolist() == sample.index.tolist()
     assert list(made.columns) == list(sample.columns)
-    np.testing.assert_allclose(made, (random_table(0) + random_table(1)) / 2, rtol=1e-6)
+    np.testing.assert_allclose(made, MEAN, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -74,7 +75,7 @@ def test_rows_and_columns_are_aligned_by_name(merge, save, workplace, seed):
     assert merge().code == 0
     made = table(workplace / "submission.csv")
     assert (made.index.tolist(), list(made.columns)) == (TESTS, CLASSES)
-    np.testing.assert_allclose(made, (random_table(0) + random_table(1)) / 2, rtol=1e-6)
+    np.testing.assert_allclose(made, MEAN, rtol=1e-6)
 
 
 def test_it_never_reads_what_it_wrote_itself(merge, save, workplace):
@@ -89,22 +90,20 @@ def test_it_never_reads_what_it_wrote_itself(merge, save, workplace):
 def test_public_and_private_scores_of_the_mean_are_printed(merge, save, template):
     save(0), save(1)
     truth = read_corpus(template).subset("test").truth
-    mean = (random_table(0).astype(float) + random_table(1)) / 2
     parts = {"public": slice(0, None, 2), "private": slice(1, None, 2), "overall": slice(None)}
-    scores = "  ".join(f"{name} {lwlrap(truth[rows], mean[rows]):.4f}" for name, rows in parts.items())
+    scores = "  ".join(f"{name} {lwlrap(truth[rows], MEAN[rows]):.4f}" for name, rows in parts.items())
     assert f"merged: lwlrap {scores}" in merge().out
 
 
 def test_balance_ranks_and_scores_balanced_classes(merge, save, workplace, template):
     save(0), save(1)
-    mean = (random_table(0).astype(float) + random_table(1)) / 2
-    expected = balance(mean)
+    expected = balance(MEAN)
     done = merge("--balance")
     assert done.code == 0, done.err
     np.testing.assert_allclose(table(workplace / "submission.csv"), expected, rtol=1e-6)
     truth = read_corpus(template).subset("test").truth
     assert f"overall {lwlrap(truth, expected):.4f}" in done.out.partition("merged, balanced: ")[2]
-    assert f"overall {lwlrap(truth, mean):.4f}" in done.out.partition("merged: ")[2]
+    assert f"overall {lwlrap(truth, MEAN):.4f}" in done.out.partition("merged: ")[2]
 
 
 def test_balance_of_the_held_out_clips_tells_what_it_is_worth(merge, save, workplace, template):
@@ -139,87 +138,12 @@ def test_train_noisy_is_the_mean_of_the_folds_in_the_order_of_its_csv(merge, sav
     np.testing.assert_allclose(made, (random_table(0, 8) + random_table(1, 8)) / 2, rtol=1e-6)
 
 
-def test_noisy_predictions_of_other_clips_are_refused(merge, save):
-    save(0, "train_noisy"), save(1, "train_noisy")
-    refused = merge("--split", "train_noisy")
-    assert refused.code == 1
-    assert "other clips than the data set's train_noisy clips" in refused.error
-
-
-def test_a_missing_fold_is_named_by_number(merge, save, workplace):
-    save(0, num_folds=4), save(2, num_folds=4)
-    refused = merge()
-    assert refused.code == 1
-    assert "fold 1, 3" in refused.error
-    assert not (workplace / "submission.csv").exists()
-
-
 def test_allow_missing_goes_on_with_the_folds_that_are_there(merge, save, workplace):
     save(0, num_folds=3), save(1, num_folds=3)
     done = merge("--allow_missing")
     assert done.code == 0
     assert "fold 2" in done.error
-    np.testing.assert_allclose(table(workplace / "submission.csv"), (random_table(0) + random_table(1)) / 2, rtol=1e-6)
-
-
-def test_a_fold_that_is_there_twice_is_refused_with_both_files(merge, save):
-    save(0), save(1)
-    copy = save(0, name="copy_tiny_test_of_fold")
-    refused = merge("--allow_missing")
-    assert refused.code == 1
-    assert "fold 0" in refused.error
-    assert copy.name in refused.error
-
-
-@pytest.mark.parametrize("change", [{"l_rate": 0.2}, {"tta": 4}, {"noisy_weight": 0.5}])
-@pytest.mark.parametrize("fold", [0, 1])
-def test_folds_of_different_settings_are_refused(merge, save, change, fold):
-    save(0, **(change if fold == 0 else {})), save(1, **(change if fold == 1 else {}))
-    refused = merge()
-    assert refused.code == 1
-    assert next(iter(change)) in refused.error
-
-
-@pytest.mark.parametrize("class_names", [[*CLASSES[:3], "Meow"], CLASSES[:3]])
-def test_another_class_list_is_refused(merge, save, class_names):
-    save(0), save(1, class_names=class_names, table=random_table(1)[:, : len(class_names)])
-    refused = merge()
-    assert refused.code == 1
-    assert "class" in refused.error
-    assert "Whistle" in refused.error or "Meow" in refused.error
-
-
-@pytest.mark.parametrize("fnames", [TESTS[:5], [*TESTS[:5], "other.wav"]])
-def test_other_clips_are_refused(merge, save, fnames):
-    save(0), save(1, fnames=fnames)
-    refused = merge()
-    assert refused.code == 1
-    assert "test05.wav" in refused.error or "other.wav" in refused.error
-
-
-def test_folds_that_held_out_the_same_clip_are_refused(merge, save):
-    save(0, "val", CURATED[:11]), save(1, "val", CURATED[10:])
-    refused = merge("--split", "val")
-    assert refused.code == 1
-    assert "ated10.wav" in refused.error
-
-
-def test_held_out_clips_that_the_data_set_does_not_know_are_refused(merge, save):
-    save(0, "val", CURATED[:10]), save(1, "val", [*CURATED[10:], "other.wav"])
-    refused = merge("--split", "val")
-    assert refused.code == 1
-    assert "other.wav" in refused.error
-
-
-def test_two_runs_need_a_choice(merge, save, workplace):
-    for arch in ("resnet18", "mobilenet_v3_large"):
-        save(0, arch=arch), save(1, arch=arch)
-    refused = merge()
-    assert refused.code == 2
-    assert "--run" in refused.error
-    assert "resnet18_16000_2" in refused.error
-    assert "mobilenet_v3_large_16000_2" in refused.error
-    assert merge("--run", "resnet18_16000_2").code == 0
+    np.testing.assert_allclose(table(workplace / "submission.csv"), MEAN, rtol=1e-6)
 
 
 def test_several_runs_count_alike_whatever_their_folds(merge, save, workplace):
@@ -231,12 +155,30 @@ def test_several_runs_count_alike_whatever_their_folds(merge, save, workplace):
     np.testing.assert_allclose(table(workplace / "submission.csv"), np.mean(means, axis=0), rtol=1e-5)
 
 
-def test_an_unknown_run_is_misuse(merge, save):
-    save(0), save(1)
-    refused = merge("--run", "vgg_16000_2")
-    assert refused.code == 2
-    assert "vgg_16000_2" in refused.error
-    assert "resnet18_16000_2" in refused.error
+def test_checkpoints_name_their_predictions_whatever_their_size_and_seed(script, save, workplace):
+    other = {"seed": 5, "img_cols": 99}
+    best = [f"checkpoints/best_{fold}.pth" for fold in (0, 1)]
+    for fold in (0, 1):
+        save(fold, model_path=best[fold], **other)
+        save(fold, arch="mobilenet_v3_large", model_path=f"checkpoints/other_{fold}.pth")
+    (workplace / "checkpoints").mkdir()
+    (workplace / best[0]).touch()  # the other one is gone: its name counts
+    merge = ["merge.py", "--dataset", "tiny", "--model_path"]
+    done = script(workplace, *merge, workplace / best[0], f"elsewhere/{Path(best[1]).name}")
+    assert (done.code, done.err) == (0, "")
+    np.testing.assert_allclose(table(workplace / "submission.csv"), MEAN, rtol=1e-6)
+
+    (workplace / "best_0.pth").touch()  # of the same name, but there and another
+    for paths, words in {
+        (best[0],): "resnet18_16000_2 lacks fold 1; run test.py on them",
+        ("best_0.pth", best[1]): "resnet18_16000_2 lacks fold 0; run test.py on them",
+        (*best, "third.pth"): "there are no predictions of third.pth; run test.py on them",
+        ("third.pth",): "no predictions of --dataset tiny --split test --model_path third.pth; make them with test.py",
+    }.items():
+        refused = script(workplace, *merge, *paths)
+        assert refused.code == 1
+        assert words in refused.error
+    assert script(workplace, *merge, best[0], "--allow_missing").code == 0
 
 
 def test_predictions_of_other_seeds_and_sizes_are_left_out_by_name(merge, save, workplace):
@@ -245,60 +187,67 @@ def test_predictions_of_other_seeds_and_sizes_are_left_out_by_name(merge, save, 
     done = merge()
     assert done.code == 0
     assert [str(path.relative_to(workplace)) in done.err for path in left_out] == [True, True]
-    np.testing.assert_allclose(table(workplace / "submission.csv"), (random_table(0) + random_table(1)) / 2, rtol=1e-6)
+    np.testing.assert_allclose(table(workplace / "submission.csv"), MEAN, rtol=1e-6)
 
 
-def test_no_predictions_at_all_tells_what_makes_them(merge):
+REFUSED = {  # what is wrong: flags, predictions of fold 0 and of fold 1, and what the one line must hold
+    "clips of another split": ("--split train_noisy", {"split": "train_noisy"}, {"split": "train_noisy"},
+                               ["other clips than the data set's train_noisy clips"]),
+    "missing folds": ("", {"num_folds": 4}, {"fold": 2, "num_folds": 4}, ["fold 1, 3"]),
+    "a fold twice": ("--allow_missing", {}, {"fold": 0, "name": "copy_tiny_test_x"}, ["fold 0", "copy_tiny_test_x"]),
+    "learning rates": ("", {"l_rate": 0.2}, {}, ["l_rate"]),
+    "crops": ("", {}, {"tta": 4}, ["tta"]),
+    "a setting of one only": ("", {"noisy_weight": 0.5}, {}, ["noisy_weight"]),
+    "another class": ("", {}, {"class_names": [*CLASSES[:3], "Yap"]}, ["another class list", "Whistle"]),
+    "too few classes": ("", {}, {"class_names": CLASSES[:3]}, ["another class list", "Whistle"]),
+    "too few clips": ("", {}, {"fnames": TESTS[:5]}, ["test05.wav"]),
+    "an unknown clip": ("", {}, {"fnames": [*TESTS, "other.wav"]}, ["other.wav"]),
+    "a clip held out twice": ("--split val", {"split": "val", "fnames": CURATED[:11]},
+                              {"split": "val", "fnames": CURATED[10:]}, ["both held out ated10.wav"]),
+    "an unknown held-out clip": ("--split val", {"split": "val", "fnames": CURATED[:10]},
+                                 {"split": "val", "fnames": [*CURATED[10:], "other.wav"]}, ["other.wav"]),
+    "no arch": ("", {}, {"name": "x_tiny_test_y", "arch": None}, ["x_tiny_test_y.npz holds no valid arch"]),
+    "no fold": ("", {}, {"name": "x_tiny_test_y", "fold_num": "0"}, ["x_tiny_test_y.npz holds no valid fold_num"]),
+    "no folds": ("", {}, {"name": "x_tiny_test_y", "num_folds": 2.0}, ["x_tiny_test_y.npz holds no valid num_folds"]),
+    "no rate": ("", {}, {"name": "x_tiny_test_y", "sampling_rate": [1]}, ["holds no valid sampling_rate"]),
+    "below 0": ("", {"table": np.full((6, 4), -0.1, np.float32)}, {"table": np.full((6, 4), -0.1, np.float32)},
+                ["not all within 0 and 1"]),
+    "above 1": ("", {"table": np.full((6, 4), 1.5, np.float32)}, {}, ["not all within 0 and 1"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_belong_together_is_refused(merge, save, workplace, case):
+    flags, first, second, words = REFUSED[case]
+    save(**{"fold": 0} | first), save(**{"fold": 1} | second)
+    refused = merge(*flags.split())
+    assert refused.code == 1
+    assert all(word in refused.error for word in words), refused.error
+    assert not list(workplace.glob("*.csv"))
+
+
+def test_no_predictions_and_files_that_are_none_are_refused(merge, workplace):
     refused = merge()
     assert refused.code == 1
-    assert "--img_cols 64" in refused.error
-    assert "test.py" in refused.error
-
-
-def test_a_file_that_is_no_prediction_is_refused_by_name(merge, save, workplace):
-    save(0), save(1)
+    assert "no predictions of --dataset tiny --img_rows 32 --img_cols 64 --seed 1234 --split test" in refused.error
+    assert "make them with test.py" in refused.error
+    (workplace / "predictions").mkdir()
     (workplace / "predictions" / "x_tiny_test_y.npz").write_text("nonsense")
     refused = merge()
     assert refused.code == 1
     assert "x_tiny_test_y.npz" in refused.error
 
 
-@pytest.mark.parametrize("change", [{"arch": None}, {"fold_num": "0"}, {"num_folds": 2.0}, {"sampling_rate": [1]}])
-def test_predictions_that_do_not_tell_which_fold_they_are_of_are_refused(merge, save, change):
-    save(0), save(1, name="x_tiny_test_y", **change)
+def test_two_runs_need_a_choice_of_those_that_are_there(merge, save):
+    for arch in ("resnet18", "mobilenet_v3_large"):
+        save(0, arch=arch), save(1, arch=arch)
     refused = merge()
-    assert refused.code == 1
-    assert f"x_tiny_test_y.npz holds no valid {next(iter(change))}" in refused.error
-
-
-@pytest.mark.parametrize("value", [-0.1, 1.5])
-def test_probabilities_that_are_none_are_refused(merge, save, workplace, value):
-    save(0, table=np.full((6, 4), value, np.float32)), save(1, table=np.full((6, 4), value, np.float32))
-    refused = merge()
-    assert refused.code == 1
-    assert "0 and 1" in refused.error
-    assert not (workplace / "submission.csv").exists()
-
-
-@pytest.mark.parametrize(
-    ("text", "ok"),
-    [
-        ("fname,a,b\nx.wav,0,1\nNA,0.5,0.25\n", True),
-        ("fname,a,b\nNA,0.5,0.25\nx.wav,0,1\n", False),
-        ("fname,a,b\nx.wav,0,1\n", False),
-        ("fname,a,b\nx.wav,0,1\nNA,0.5,0.25\nNA,0.5,0.25\n", False),
-        ("fname,b,a\nx.wav,0,1\nNA,0.5,0.25\n", False),
-        ("fname,a\nx.wav,0\nNA,0.5\n", False),
-        ("fname,a,b\nx.wav,0,\nNA,0.5,0.25\n", False),
-        ("fname,a,b\nx.wav,0,nan\nNA,0.5,0.25\n", False),
-        ("fname,a,b\nx.wav,0,inf\nNA,0.5,0.25\n", False),
-        ("fname,a,b\nx.wav,0,-1e-9\nNA,0.5,0.25\n", False),
-    ],
-)
-def test_a_table_is_read_back_before_it_is_written(module_of, text, ok):
-    check = module_of("merge.py").check_table
-    with nullcontext() if ok else pytest.raises(UserError):
-        check(text, ["x.wav", "NA"], ["a", "b"])
+    assert refused.code == 2
+    assert "--run mobilenet_v3_large_16000_2 resnet18_16000_2" in refused.error
+    assert merge("--run", "resnet18_16000_2").code == 0
+    refused = merge("--run", "vgg_16000_2")
+    assert refused.code == 2
+    assert "--run vgg_16000_2: there are only mobilenet_v3_large_16000_2, resnet18_16000_2" in refused.error
 
 
 def test_it_needs_no_torch(process, tmp_path, request):

@@ -2,12 +2,10 @@
 
 import json
 import re
-from contextlib import nullcontext
 
 import pandas as pd
 import pytest
 
-from loaders.layouts import Corpus
 from tests.published import KINDS, publish
 from utils.errors import UserError
 
@@ -73,14 +71,6 @@ def test_the_report_shows_a_confusion_matrix_and_the_metrics(merge, script, tmp_
     assert "CV accuracy" in html
 
 
-GOOD = "fname,label\nx,c a\ny,b a\n"
-BAD = {"rows swapped": "fname,label\ny,b a\nx,c a\n", "a row missing": "fname,label\nx,c a\n"}
-BAD |= {f"{old} for {new}": GOOD.replace(old, new) for old, new in
-        {"label": "labels", "c a": "c", "b a": "b b", "x,c a": "x,c d", "y,b a": "y,c a b"}.items()}  # fmt: skip
-
-
-@pytest.mark.parametrize("what", ["nothing", *BAD])
-def test_a_table_of_labels_is_read_back_before_it_is_written(module_of, what):
-    check, corpus = module_of("merge.py").check_labels, Corpus(["a", "b", "c"], labels_in_submission=2)
-    with pytest.raises(UserError) if what in BAD else nullcontext():
-        check(BAD.get(what, GOOD), ["x", "y"], corpus)
+def test_class_names_with_blanks_cannot_stand_in_a_list_of_labels(module_of):
+    with pytest.raises(UserError, match="'a b' cannot be in a submission of labels"):
+        module_of("merge.py").refuse_blanks(["a", "a b"])

@@ -73,13 +73,13 @@ def test_a_file_is_tagged_in_order_whatever_its_length_and_state(monkeypatch, tm
     """Short ones wait for their batch; none overtakes another."""
     names = [f"{i}{kind}" for i in range(7) for kind in ("short", "broken", "long", "silent")]
 
-    def hear(path, ensemble, batch_size, timelines):
+    def read(path, ensemble, batch_size, timelines):
         kind = path.name[1:]
         scores = None if kind in ("short", "broken") else np.zeros(1)
         timeline = SimpleNamespace() if kind == "long" else None
         return tagger.Tagged(path, scores, timeline), np.ones((5, N_MELS), np.float16) if kind == "short" else None
 
-    monkeypatch.setattr(tagger, "_hear", hear)
+    monkeypatch.setattr(tagger, "_read", read)
     made = list(tagger.tag_files([tmp_path / name for name in names], Listener(4), tta=1, batch_size=3))
     assert [file.path.name for file in made] == names
     assert [file.scores is None for file in made] == [name.endswith("broken") for name in names]
