@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from loaders.layouts.corpus import Corpus, Subset
-from loaders.layouts.tables import read_csv, unique
-from loaders.layouts.verified import read_verified
+from loaders.layouts.tables import read_csv, read_verified, unique
 
 JUDGED_BY = ("mAP@3",)
 MOST_LABELS = 3  # that a row of Kaggle's submission names, separated by blanks

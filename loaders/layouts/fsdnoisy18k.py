@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from loaders.layouts.corpus import Corpus
-from loaders.layouts.verified import read_verified
+from loaders.layouts.tables import read_verified
 
 
 def read(root: Path) -> Corpus:
