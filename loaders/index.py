@@ -1,4 +1,4 @@
-"""Where a subset's features lie and what their index says.  Without torch, which the feature step has no use for."""
+"""Where a subset's features lie and what their index says.  The feature step imports it, so torch stays out."""
 
 import json
 from pathlib import Path

@@ -144,7 +144,7 @@ def read_verified(
 
 
 def _number_folds(column: pd.Series, csv: Path) -> np.ndarray:
-    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty: no fold holds that clip out."""
+    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty, as no fold holds it out."""
     given = column != ""
     names = sorted(set(column[given]), key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name))
     if not names:

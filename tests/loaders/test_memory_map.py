@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from loaders.memory_map import map_array
+from loaders.clips import map_array
 
 ROWS = np.arange(12, dtype=np.float16).reshape(4, 3)
 
