@@ -86,7 +86,7 @@ def _without_commas(class_names: list[str], csv: Path) -> list[str]:
 
 def read_subset(csv: Path, folder: Path, class_names: list[str], label: str | None = None) -> Subset:
     """The clips of a table with a column fname and perhaps usage.  label: as in `clips_of`."""
-    return clips_of(read_csv(csv, ["fname", label or "labels"]), csv, folder, class_names, label, usage="usage")
+    return clips_of(read_csv(csv, ["fname", label or "labels"]), csv, folder, class_names, label)
 
 
 def clips_of(
@@ -96,17 +96,16 @@ def clips_of(
     class_names: list[str],
     label: str | None = None,
     *,
-    usage: str | None = None,
     fold: str | None = None,
     group: str | None = None,
 ) -> Subset:
     """The clips of a table that has been read, and what its columns say of them.
 
-    label: the column with the one label of a clip; None: `labels` has several, separated by commas.  usage, fold,
-    group: columns that the table may have.
+    label: the column with the one label of a clip; None: `labels` has several, separated by commas.  fold, group:
+    columns that the table may have, as it may have `usage`.
     """
-    texts = {name: table[name].str.strip() for name in (usage, fold, group) if name and name in table}
-    usages, groups = (texts[name].to_numpy(dtype=str) if name in texts else None for name in (usage, group))
+    texts = {name: table[name].str.strip() for name in ("usage", fold, group) if name and name in table}
+    usage, groups = (texts[name].to_numpy(dtype=str) if name in texts else None for name in ("usage", group))
     folds = _number_folds(texts[fold], csv) if fold in texts else None
     number = {look(name): i for i, name in enumerate(class_names)}
     truth = np.zeros((len(table), len(class_names)), bool)
@@ -118,7 +117,7 @@ def clips_of(
                 problem = f"the label {name!r} is not in the class list" if name else empty
                 raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
             truth[row, number[name]] = True
-    return Subset(folder, unique(table.fname, csv), truth, usages, folds, groups)
+    return Subset(folder, unique(table.fname, csv), truth, usage, folds, groups)
 
 
 def read_verified(

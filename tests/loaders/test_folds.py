@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.folds import _cover, assign_folds, uncovered
+from utils.errors import UserError
 
 
 @st.composite
@@ -22,18 +23,12 @@ def corpora(draw, extra=(0.0, 0.05, 0.4), most=50):
 
 
 @given(corpora(), st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "random"]))
-def test_folds_partition_the_clips(corpus, seed, fold_split):
+def test_folds_partition_the_clips_and_depend_on_the_seed_alone(corpus, seed, fold_split):
     truth, num_folds = corpus
     folds = assign_folds(truth, num_folds, seed, fold_split)
     assert folds.shape == (len(truth),)
     assert set(folds) == set(range(num_folds)), "a fold is empty"
-
-
-@given(corpora(), st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "random"]))
-def test_the_same_seed_gives_the_same_folds(corpus, seed, fold_split):
-    truth, num_folds = corpus
-    first = assign_folds(truth, num_folds, seed, fold_split)
-    np.testing.assert_array_equal(assign_folds(truth.copy(), num_folds, seed, fold_split), first)
+    np.testing.assert_array_equal(assign_folds(truth.copy(), num_folds, seed, fold_split), folds)
 
 
 @pytest.mark.parametrize("fold_split", ["stratified", "random"])
@@ -65,11 +60,11 @@ def test_gaps_are_closed_wherever_the_clips_lay_before(folds):
     assert uncovered(_cover(np.array(folds), truth, 3, 0), truth, 3) == []
 
 
-@given(corpora(extra=[0.0]), st.integers(0, 1000))
-def test_folds_are_of_about_the_same_size(corpus, seed):
+@given(corpora(extra=[0.0]), st.integers(0, 1000), st.sampled_from(["stratified", "random"]))
+def test_folds_are_of_about_the_same_size(corpus, seed, fold_split):
     truth, num_folds = corpus
-    sizes = np.bincount(assign_folds(truth, num_folds, seed), minlength=num_folds)
-    assert sizes.max() - sizes.min() <= truth.shape[1]
+    sizes = np.bincount(assign_folds(truth, num_folds, seed, fold_split), minlength=num_folds)
+    assert sizes.max() - sizes.min() <= (truth.shape[1] if fold_split == "stratified" else 1)
 
 
 def test_uncovered_lists_folds_and_classes_that_lack_one_another():
@@ -78,12 +73,9 @@ def test_uncovered_lists_folds_and_classes_that_lack_one_another():
     assert uncovered(np.array([0, 0, 0]), truth, 2) == [(1, 0)]
 
 
-def test_random_folds_differ_by_one_clip_at_most():
-    truth = np.eye(3, dtype=bool)[[0] * 10 + [1] * 3]
-    sizes = np.bincount(assign_folds(truth, 4, 0, "random"))
-    assert sizes.max() - sizes.min() <= 1
-
-
-def test_fewer_clips_than_folds_are_refused():
-    with pytest.raises(ValueError, match="3 clips cannot be spread over 4 folds"):
-        assign_folds(np.eye(3, dtype=bool), 4, 0)
+@pytest.mark.parametrize(
+    ("groups", "problem"), [(None, "4 curated clips"), (np.array(["a", "a", "b", "b"]), "2 groups of curated clips")]
+)
+def test_fewer_clips_or_recordings_than_folds_are_refused(groups, problem):
+    with pytest.raises(UserError, match=f"--num_folds 5: there are only {problem}$"):
+        assign_folds(np.eye(4, dtype=bool), 5, 0, "stratified", groups)

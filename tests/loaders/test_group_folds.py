@@ -1,5 +1,6 @@
 """Folds of clips that are cut from shared recordings, and folds that the data give."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +74,6 @@ def test_another_seed_gives_other_folds_of_recordings():
         assert (assign_folds(labels, 4, 1, groups=groups) != assign_folds(labels, 4, 2, groups=groups)).any()
 
 
-def test_fewer_recordings_than_folds_are_refused():
-    with pytest.raises(ValueError, match="2 groups of clips cannot be spread over 3 folds"):
-        assign_folds(np.eye(4, dtype=bool), 3, 0, "stratified", np.array(["a", "a", "b", "b"]))
-
-
 def test_torn_names_what_lies_in_several_folds():
     folds, groups = np.array([0, 1, 0, 1, 0]), np.array(["a", "a", "", "", "b"])
     assert torn(folds, groups) == ["a"]
@@ -96,21 +92,12 @@ GIVEN, NONE = (Subset(Path(), ["a", "b", "c"], folds=folds) for folds in (np.arr
         (GIVEN, "random", 3, ("random", 3)),
         (NONE, None, None, ("stratified", 5)),
         (NONE, None, 7, ("stratified", 7)),
-    ],
-)
-def test_folds_are_settled_by_the_flags_then_by_the_data(subset, fold_split, num_folds, settled):
-    assert settle_folds(subset, fold_split, num_folds) == settled
-
-
-@pytest.mark.parametrize(
-    ("subset", "fold_split", "num_folds", "message"),
-    [
         (GIVEN, None, 5, "--num_folds 5: the data set gives 2"),
         (GIVEN, "given", 1, "--num_folds 1: the data set gives 2"),
         (NONE, "given", None, "gives no folds"),
         (NONE, None, 1, "there must be 2 or more"),
     ],
 )
-def test_flags_that_contradict_the_data_are_misuse(subset, fold_split, num_folds, message):
-    with pytest.raises(MisuseError, match=message):
-        settle_folds(subset, fold_split, num_folds)
+def test_folds_are_settled_by_the_flags_then_by_the_data(subset, fold_split, num_folds, settled):
+    with pytest.raises(MisuseError, match=settled) if isinstance(settled, str) else nullcontext():
+        assert settle_folds(subset, fold_split, num_folds) == settled
