@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
-from loaders.index import FORMAT, holds, whole_index
+from loaders.index import FORMAT, holds, read_index
 from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
@@ -144,15 +144,16 @@ def _indexed(
     folder: Path, split: str, settings: AudioSettings, sounds: dict[str, tuple[int, int]]
 ) -> tuple[dict[str, Clip], dict[str, str]]:
     """The clips of a subset's array that are up to date, and {clip that was not usable: reason}."""
-    index = whole_index(folder, split, settings)
-    if index is None:
+    index = read_index(folder / f"{split}.json")
+    if index is None or index["digest"] != settings.digest:
         return {}, {}
-    remarks, row_bytes = dict(index["remarks"]), 2 * settings.n_mels
-    header = (folder / index["array"]).stat().st_size - row_bytes * sum(clip[2] for clip in index["clips"])
-    clips = {
-        fname: Clip(index["array"], header + row_bytes * start, *rest, remarks.get(fname, ""))
-        for fname, start, *rest in index["clips"]
-    }
+    array, frames, row_bytes = index["array"], sum(clip[2] for clip in index["clips"]), 2 * settings.n_mels
+    if not holds(folder / array, frames, settings.n_mels):
+        return {}, {}
+    header, remarks = (folder / array).stat().st_size - row_bytes * frames, dict(index["remarks"])
+    clips = {}
+    for fname, start, *rest in index["clips"]:
+        clips[fname] = Clip(array, header + row_bytes * start, *rest, remarks.get(fname, ""))
     return _up_to_date(clips, sounds), dict(index["unusable"])
 
 

@@ -31,9 +31,8 @@ def settle_folds(curated: Subset, fold_split: str | None, num_folds: int | None)
         raise MisuseError("--fold_split given: this data set gives no folds; leave the flag out")
     given = int(curated.folds.max()) + 1
     if num_folds not in (None, given):
-        raise MisuseError(
-            f"--num_folds {num_folds}: the data set gives {given}; leave the flag out, or take --fold_split stratified"
-        )
+        remedy = "leave the flag out, or take --fold_split stratified"
+        raise MisuseError(f"--num_folds {num_folds}: the data set gives {given}; {remedy}")
     return fold_split, given
 
 

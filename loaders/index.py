@@ -33,14 +33,6 @@ def read_index(path: Path) -> dict | None:
     return index
 
 
-def whole_index(folder: Path, split: str, settings: AudioSettings) -> dict | None:
-    """The index of features of these settings; None where there is none, or not the whole array that it describes."""
-    index = read_index(folder / f"{split}.json")
-    if index is None or index["digest"] != settings.digest:
-        return None
-    return index if holds(folder / index["array"], sum(clip[2] for clip in index["clips"]), settings.n_mels) else None
-
-
 def holds(path: Path, frames: int, n_mels: int) -> bool:
     """Whether a whole array of features (frames, n_mels) float16 is there, by its header and its size alone."""
     try:

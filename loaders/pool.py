@@ -109,9 +109,8 @@ def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSett
     """The usable clips of a training subset in the order of its CSV, and their labels (N, C) bool."""
     subset = corpus.subset(split)
     clips = usable_clips(dataset, split, subset.fnames, settings)
-    if len(clips) < len(subset.fnames):
-        usable = set(clips.fnames)
-        broken = [one_line(fname, 100) for fname in subset.fnames if fname not in usable]
+    usable = set(clips.fnames)
+    if broken := [one_line(fname, 100) for fname in subset.fnames if fname not in usable]:
         reasons = features_dir(get_features_path(dataset), settings) / f"{split}_unusable.csv"
         names = ", ".join(broken[:10]) + (", ..." if len(broken) > 10 else "")
         print(f"{len(broken)} clips of {split} cannot be used: {names}; {reasons} says why")

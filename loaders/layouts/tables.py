@@ -85,7 +85,9 @@ def _without_commas(class_names: list[str], csv: Path) -> list[str]:
 
 
 def read_subset(csv: Path, folder: Path, class_names: list[str], label: str | None = None) -> Subset:
-    """The clips of a table with a column fname and perhaps usage.  label: as in `clips_of`."""
+    """The clips of a table with a column fname and perhaps usage; none without a table.  label: as in `clips_of`."""
+    if not csv.exists():
+        return Subset(folder, [])
     return clips_of(read_csv(csv, ["fname", label or "labels"]), csv, folder, class_names, label)
 
 
@@ -120,13 +122,10 @@ def clips_of(
     return Subset(folder, unique(table.fname, csv), truth, usage, folds, groups)
 
 
-def read_verified(
-    csv: Path, folder: Path, test_csv: Path | None = None, test_folder: Path | None = None
-) -> tuple[list[str], dict[str, Subset]]:
-    """The classes, by name, and the subsets of tables whose column `manually_verified` tells curated from noisy labels.
+def read_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]]:
+    """The classes, by name, and train_curated and train_noisy of a table, which tells them by `manually_verified`.
 
-    train_curated and train_noisy share a folder; clips of one Freesound id, if given, are a group.  test_csv: has the
-    answers, if it is there.
+    Clips of one Freesound id, where the table has them, are a group.
     """
     table = read_csv(csv, ["fname", "label", "manually_verified"])
     class_names = sorted(set(table.label.str.strip()) - {""})
@@ -136,10 +135,7 @@ def read_verified(
         value = table.manually_verified.iloc[row]
         raise UserError(f"{csv}: line {row + 2} has manually_verified {value!r}; it must be 1 or 0")
     curated, clips = curated.to_numpy(bool), clips_of(table, csv, folder, class_names, "label", group="freesound_id")
-    subsets = {"train_curated": clips.select(curated), "train_noisy": clips.select(~curated)}
-    if test_csv and test_csv.exists():
-        subsets["test"] = read_subset(test_csv, test_folder, class_names, "label")
-    return class_names, subsets
+    return class_names, {"train_curated": clips.select(curated), "train_noisy": clips.select(~curated)}
 
 
 def _number_folds(column: pd.Series, csv: Path) -> np.ndarray:

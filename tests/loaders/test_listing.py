@@ -163,6 +163,7 @@ def test_the_feature_step_fails_on_a_clip_that_may_not_be_read_and_names_it(scri
 def test_m4a_is_counted_and_named_by_the_feature_step(script, tmp_path):
     for label in "AB":
         sf.write(touch(tmp_path / "own/train" / label, "2.m4a") / "1.wav", TONE, 16000)
+        (tmp_path / "own/train" / label / "2.m4a").write_bytes(b"nothing of it is read")
     (tmp_path / "config.json").write_text('{"tiny": {"data_path": "own"}}')
     flags = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--jobs", 1]
     done = script(tmp_path, "loaders/freesound_loader.py", *flags)
