@@ -3,7 +3,6 @@
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -75,15 +74,16 @@ def assign_folds(
         what = "curated clips" if alone else "groups of curated clips"
         raise UserError(f"--num_folds {num_folds}: there are only {len(sizes)} {what}")
     if fold_split == "random":
-        return _shuffle(members, alone, num_folds, seed)
+        return _split(truth, members, num_folds, seed, fold_split)
     counts = _counts(members, truth, len(sizes))
     single = (truth.sum(axis=1) == 1).all() and truth.sum(axis=0).max() >= num_folds  # fewer, scikit-learn refuses
-    if alone:
-        folds = _deal_clips(truth, num_folds, seed)
-    elif single:
-        folds = _deal_single(truth.argmax(axis=1), members, num_folds, seed)
+    if alone or single:
+        first = np.unique(members, return_index=True)[1]  # clip of each group
+        folds = _split(truth, members, num_folds, seed, fold_split)[first]
     else:
         folds = _deal_groups(counts, sizes, num_folds, seed)
+    for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):  # take one from the largest
+        folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
     return _cover(folds, counts > 0, num_folds, seed)[members]
 
 
@@ -108,36 +108,24 @@ def _members(groups: np.ndarray | None, n: int) -> np.ndarray:
     return np.unique(names, return_inverse=True)[1]
 
 
-def _shuffle(members: np.ndarray, alone: bool, num_folds: int, seed: int) -> np.ndarray:
-    from sklearn.model_selection import GroupKFold, KFold  # slow to import; few scripts deal folds
+def _split(truth: np.ndarray, members: np.ndarray, num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    """The fold of each clip (N,), by a splitter for it; in stratified folds of groups every clip has one label."""
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold  # slow to import, as the next
 
-    splitter = (KFold if alone else GroupKFold)(num_folds, shuffle=True, random_state=seed)
-    return _held_out(splitter.split(members, groups=None if alone else members), len(members))
-
-
-def _deal_clips(truth: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # which only training needs, and has installed
-
-    splitter = MultilabelStratifiedKFold(num_folds, shuffle=True, random_state=seed)
-    return _held_out(splitter.split(truth, truth.astype(int)), len(truth))
-
-
-def _deal_single(labels: np.ndarray, members: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """The fold of each group (G,), where every clip has one label, (N,)."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
+    alone = members.max() + 1 == len(truth)
+    if fold_split == "random":
+        kind = KFold if alone else GroupKFold
+    elif alone:
+        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold as kind
+    else:
+        kind = StratifiedGroupKFold
+    labels = truth.astype(int) if alone else truth.argmax(axis=1)
+    folds = np.empty(len(truth), int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of rare classes; deal_folds names what a fold lacks
-        splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-        folds = _held_out(splitter.split(labels, labels, members), len(labels))
-    first = np.unique(members, return_index=True)[1]
-    return _fill_empty(folds[first], num_folds)
-
-
-def _held_out(splits: Iterable[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:
-    folds = np.empty(n, int)
-    for fold, (_, held_out) in enumerate(splits):
-        folds[held_out] = fold
+        splits = kind(num_folds, shuffle=True, random_state=seed).split(truth, labels, None if alone else members)
+        for fold, (_, held_out) in enumerate(splits):
+            folds[held_out] = fold
     return folds
 
 
@@ -161,13 +149,6 @@ def _deal_groups(counts: np.ndarray, sizes: np.ndarray, num_folds: int, seed: in
             folds[group] = fold
             wants[fold] -= counts[group]
             room[fold] -= sizes[group]
-    return _fill_empty(folds, num_folds)
-
-
-def _fill_empty(folds: np.ndarray, num_folds: int) -> np.ndarray:
-    """Move a group from the largest fold to each fold that has none."""
-    for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):
-        folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
     return folds
 
 
