@@ -86,7 +86,7 @@ def _wait_for_workers(client: Any, scheduler: str) -> None:
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
-        raise UserError(f"--scheduler {scheduler}: it has no workers; start some: dask worker {scheduler}") from None
+        raise UserError(f"--scheduler {scheduler}: it has no workers; start some with: dask worker {scheduler}") from None
 
 
 @contextmanager

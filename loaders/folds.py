@@ -116,7 +116,9 @@ def _split(truth: np.ndarray, members: np.ndarray, num_folds: int, seed: int, fo
     if fold_split == "random":
         kind = KFold if alone else GroupKFold
     elif alone:
-        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold as kind
+        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+        kind = MultilabelStratifiedKFold
     else:
         kind = StratifiedGroupKFold
     labels = truth.astype(int) if alone else truth.argmax(axis=1)

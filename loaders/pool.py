@@ -53,8 +53,8 @@ def read_pool(
 ) -> Pool:
     """The clips of a fold.  Raises UserError on data that cannot be used.
 
-    split: a key of SUBSETS but "test".  seed: of the folds.  num_folds, fold_split: None takes what the data set gives
-    (see `settle_folds`).  keep_noisy: file names of the noisy clips to train on; None: all.
+    split: a key of SUBSETS but "test".  seed: of the folds.  num_folds, fold_split: None for those of `settle_folds`.
+    keep_noisy: file names of the noisy clips to train on; None: all.
     """
     corpus = read_corpus(get_data_path(dataset))
     subset = corpus.subset("train_curated")
