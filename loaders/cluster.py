@@ -86,7 +86,8 @@ def _wait_for_workers(client: Any, scheduler: str) -> None:
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError:
-        raise UserError(f"--scheduler {scheduler}: it has no workers; start some with: dask worker {scheduler}") from None
+        remedy = f"start some with: dask worker {scheduler}"
+        raise UserError(f"--scheduler {scheduler}: it has no workers; {remedy}") from None
 
 
 @contextmanager
