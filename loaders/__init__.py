@@ -66,5 +66,5 @@ def _folders(config: dict[str, Any], name: str) -> tuple[Path, Path]:
         path = entry.get("features_path") or data / "features"
         return data, Path(path).expanduser()
     except RuntimeError:
-        problem = "there is no such home folder; write the path in full"
-        raise UserError(f"config.json: {name} lies in {path}, but {problem}") from None
+        problem = f"{name} lies in {path}, but there is no such home folder"
+        raise UserError(f"config.json: {problem}; write the path in full") from None

@@ -4,6 +4,8 @@ A subset's features are one flat array, (frames of all clips, n_mels) float16, b
 clip starts.  Time comes first, so a crop is one contiguous read, and a batch of crops is one gather.
 """
 
+import errno
+import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +16,11 @@ from torch import Tensor
 
 from loaders import get_features_path
 from loaders.index import features_dir, read_index
-from loaders.memory_map import map_array
 from loaders.pcen import AudioSettings
 from utils.devices import send
 from utils.errors import UserError
+
+NO_MAPS = {errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True)
@@ -36,16 +39,13 @@ class Clips:
 
     def __add__(self, other: "Clips") -> "Clips":
         """Both one after the other; an array that both lie in is held once."""
-        packs = list(self.packs)
-        number = []  # of each of the other's arrays among all
-        for pack in other.packs:
-            same = [i for i, mine in enumerate(packs) if mine is pack]
-            number.append(same[0] if same else len(packs))
-            packs += [] if same else [pack]
+        packs = list({id(pack): pack for pack in self.packs + other.packs}.values())
+        place = {id(pack): i for i, pack in enumerate(packs)}
+        number = np.array([place[id(pack)] for pack in other.packs])
         return Clips(
             self.fnames + other.fnames,
             tuple(packs),
-            np.concatenate([self.pack_of, np.array(number)[other.pack_of]]),
+            np.concatenate([self.pack_of, number[other.pack_of]]),
             np.concatenate([self.starts, other.starts]),
             np.concatenate([self.lengths, other.lengths]),
             np.concatenate([self.digests, other.digests]),
@@ -54,12 +54,9 @@ class Clips:
     def select(self, keep: np.ndarray) -> "Clips":
         """The clips at these indices, on those of the arrays that they lie in."""
         fnames = [self.fnames[i] for i in keep]
-        pack_of, starts, lengths, digests = (
-            table[keep] for table in (self.pack_of, self.starts, self.lengths, self.digests)
-        )
-        used, pack_of = np.unique(pack_of, return_inverse=True)
+        used, pack_of = np.unique(self.pack_of[keep], return_inverse=True)
         packs = tuple(self.packs[i] for i in used) or self.packs
-        return Clips(fnames, packs, pack_of, starts, lengths, digests)
+        return Clips(fnames, packs, pack_of, self.starts[keep], self.lengths[keep], self.digests[keep])
 
     def to(self, device: torch.device) -> "Clips":
         """Keep the features on a GPU if they fill at most 60 % of what is free there, else where they are."""
@@ -77,8 +74,7 @@ class Clips:
         """Crops (B, 1, n_mels, width) float32 on the device.
 
         clips, first: (B,) indices of clips and the frame each crop starts at.  A crop that reaches beyond its clip's
-        end goes on at its start.  From the host to a GPU crops travel as float16 from pinned memory, so that nobody
-        waits for the copy.
+        end goes on at its start.  To a GPU crops travel as float16 from pinned memory, so nobody waits for the copy.
         """
         frames = (first[:, None] + np.arange(width)) % self.lengths[clips, None]
         rows = torch.from_numpy(self.starts[clips, None] + frames)  # (B, width)
@@ -99,18 +95,14 @@ def usable_clips(dataset: str, split: str, fnames: list[str], settings: AudioSet
 
     Raises UserError where the features are missing, of other settings, or know nothing of a clip.
     """
-    clips, unusable = open_clips(get_features_path(dataset), split, settings, remedy(dataset, settings))
+    command = f"python loaders/freesound_loader.py --dataset {dataset}"
+    remedy = f"run: {command} --sampling_rate {settings.sampling_rate} --img_rows {settings.n_mels}"
+    clips, unusable = open_clips(get_features_path(dataset), split, settings, remedy)
     row = {fname: i for i, fname in enumerate(clips.fnames)}
     stale = [fname for fname in fnames if fname not in row and fname not in unusable]
     if stale:
-        raise UserError(f"the features of {split} do not hold {stale[0]}; {remedy(dataset, settings)}")
+        raise UserError(f"the features of {split} do not hold {stale[0]}; {remedy}")
     return clips.select(np.array([row[fname] for fname in fnames if fname in row], int))
-
-
-def remedy(dataset: str, settings: AudioSettings) -> str:
-    """The command that makes the features."""
-    command = f"python loaders/freesound_loader.py --dataset {dataset}"
-    return f"run: {command} --sampling_rate {settings.sampling_rate} --img_rows {settings.n_mels}"
 
 
 def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy: str) -> tuple[Clips, dict[str, str]]:
@@ -125,22 +117,32 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
             raise UserError(f"the features of {split} are not in {folder}; {remedy}")
         if index["digest"] != settings.digest:
             raise UserError(f"the features of {split} in {folder} were made with other audio settings; {remedy}")
+        array = folder / index["array"]
         try:
-            frames = map_array(folder / index["array"])
+            frames = map_array(array)
             break
         except FileNotFoundError:
             if attempt == 2:
-                raise UserError(f"{folder / index['array']} is missing; {remedy}") from None
+                raise UserError(f"{array} is missing; {remedy}") from None
         except (ValueError, EOFError) as error:
-            raise UserError(f"{folder / index['array']}: {error}; delete it, then {remedy}") from None
-    table = np.array([clip[1:3] for clip in index["clips"]], int).reshape(-1, 2)
-    if frames.shape != (table[:, 1].sum(), settings.n_mels) or frames.dtype != np.float16:
-        raise UserError(f"{folder / index['array']} is not what {split}.json describes; delete both, then {remedy}")
-    fnames = [clip[0] for clip in index["clips"]]
-    digests = np.array([clip[3] for clip in index["clips"]], str)
+            raise UserError(f"{array}: {error}; delete it, then {remedy}") from None
+    fnames, starts, lengths, digests = ([clip[i] for clip in index["clips"]] for i in range(4))
+    if frames.shape != (sum(lengths), settings.n_mels) or frames.dtype != np.float16:
+        raise UserError(f"{array} is not what {split}.json describes; delete both, then {remedy}")
     with warnings.catch_warnings():  # a copy-on-write map would count as memory asked for, and could not be larger
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # nobody writes to it
         pack = torch.from_numpy(frames)
-    return Clips(fnames, (pack,), np.zeros(len(fnames), int), table[:, 0], table[:, 1], digests), dict(
-        index["unusable"]
-    )
+    tables = np.array(starts, int), np.array(lengths, int), np.array(digests, str)
+    return Clips(fnames, (pack,), np.zeros(len(fnames), int), *tables), dict(index["unusable"])
+
+
+def map_array(path: Path) -> np.ndarray:
+    """An array (.npy), read-only and memory-mapped; on file systems that map no files it is read whole."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        if error.errno not in NO_MAPS:
+            raise
+        what = f"{path} cannot be memory-mapped where it lies ({error.strerror})"
+        print(f"{what}; reading it whole, {path.stat().st_size / 1e6:.0f} MB", file=sys.stderr)
+        return np.load(path, allow_pickle=False)

@@ -34,7 +34,7 @@ Result = tuple[np.ndarray | str, str]  # of try_clip
 def compute_on_cluster(scheduler: str, folder: Path, fnames: list[str], settings: AudioSettings) -> Iterator[Result]:
     """What `try_clip` says of each clip, in order.  Raises UserError where the cluster fails.
 
-    scheduler: its address, such as tcp://HOST:8786.  What a dying worker had in hand goes to another one.
+    scheduler: its address, such as tcp://HOST:8786.  The task of a dying worker goes to another one.
     """
     with _connected(scheduler) as client:
         batches = (fnames[at : at + BATCH] for at in range(0, len(fnames), BATCH))
@@ -68,8 +68,7 @@ def _submit(client: Any, folder: Path, batch: list[str], settings: AudioSettings
         return function(*arguments)
 
     sealed = pickle.dumps((compute_batch, CODE, folder, batch, settings))
-    # not pure: else the cluster would give what it knows of an earlier run, though a clip may have changed since
-    return client.submit(work, sealed, pure=False)
+    return client.submit(work, sealed, pure=False)  # not the result of an earlier run: a clip may have changed
 
 
 def _result(client: Any, scheduler: str, task: Any) -> list[Result]:
@@ -114,7 +113,5 @@ def _connected(scheduler: str) -> Iterator[Any]:
         how = "in the repository's folder with PYTHONPATH=. and the packages of requirements-dask.txt"
         raise UserError(f"a worker of {scheduler} says: {error}; start it {how}") from None
     except Exception as error:  # a cluster can fail in any way
-        reason = one_line(f"{type(error).__name__}: {error}", 200)
-        raise UserError(
-            f"the cluster at {scheduler} failed ({reason}); the clips that were finished are kept"
-        ) from None
+        problem = f"the cluster at {scheduler} failed ({one_line(f'{type(error).__name__}: {error}', 200)})"
+        raise UserError(f"{problem}; the clips that were finished are kept") from None

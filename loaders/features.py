@@ -1,8 +1,7 @@
 """Sound files -> the flat array of features of one subset, in parallel, and safe to interrupt.
 
-Finished clips go to a journal, `SPLIT.part`.  When all are there, the array is put together in the order of the CSV
-under a name of its own, and the index `SPLIT.json`, renamed into place last, makes it the valid one.  Whoever reads
-the old array meanwhile keeps it.
+Finished clips go to a journal, `SPLIT.part`.  When all are there, they become an array under a new name, in the order
+of the CSV.  The index `SPLIT.json`, renamed into place last, makes it the valid one; readers of the old one keep it.
 """
 
 import csv
@@ -26,7 +25,7 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
-from loaders.index import FORMAT, holds, whole_index
+from loaders.index import FORMAT, holds, read_index
 from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
@@ -86,10 +85,9 @@ def make_features(
             return report
         raise UserError(f"{error.filename or folder} cannot be written; set features_path in config.json") from None
     except TerminatedWorkerError:
-        raise UserError(
-            f"a process that computed features of {split} died, perhaps because memory ran out; the clips that were "
-            "finished are kept: run this again, with fewer --jobs"
-        ) from None
+        problem = f"a process that computed features of {split} died, perhaps because memory ran out"
+        remedy = "the clips that were finished are kept: run this again, with fewer --jobs"
+        raise UserError(f"{problem}; {remedy}") from None
 
 
 def _update(
@@ -130,13 +128,11 @@ def _finished(subset: Subset, split: str, folder: Path, settings: AudioSettings)
 
 def _sounds(subset: Subset) -> dict[str, tuple[int, int]]:
     """{clip: size and time of its sound file}, which tell whether features are up to date."""
-    sounds = {}
+    sounds = dict.fromkeys(subset.fnames, (-1, -1))
     for fname in subset.fnames:
-        try:
+        with suppress(OSError, ValueError, UnusableClipError):  # reading the clip gives the reason
             stat = locate(subset.folder, fname).stat()
             sounds[fname] = stat.st_size, stat.st_mtime_ns
-        except (OSError, ValueError, UnusableClipError):  # its reason is given when it is read
-            sounds[fname] = -1, -1
     return sounds
 
 
@@ -148,15 +144,16 @@ def _indexed(
     folder: Path, split: str, settings: AudioSettings, sounds: dict[str, tuple[int, int]]
 ) -> tuple[dict[str, Clip], dict[str, str]]:
     """The clips of a subset's array that are up to date, and {clip that was not usable: reason}."""
-    index = whole_index(folder, split, settings)
-    if index is None:
+    index = read_index(folder / f"{split}.json")
+    if index is None or index["digest"] != settings.digest:
         return {}, {}
-    remarks, row_bytes = dict(index["remarks"]), 2 * settings.n_mels
-    header = (folder / index["array"]).stat().st_size - row_bytes * sum(clip[2] for clip in index["clips"])
-    clips = {
-        fname: Clip(index["array"], header + row_bytes * start, *rest, remarks.get(fname, ""))
-        for fname, start, *rest in index["clips"]
-    }
+    array, frames, row_bytes = index["array"], sum(clip[2] for clip in index["clips"]), 2 * settings.n_mels
+    if not holds(folder / array, frames, settings.n_mels):
+        return {}, {}
+    header, remarks = (folder / array).stat().st_size - row_bytes * frames, dict(index["remarks"])
+    clips = {}
+    for fname, start, *rest in index["clips"]:
+        clips[fname] = Clip(array, header + row_bytes * start, *rest, remarks.get(fname, ""))
     return _up_to_date(clips, sounds), dict(index["unusable"])
 
 
@@ -170,8 +167,7 @@ def _compute(
     """(fname, what `try_clip` says of it), in order, from all cores or from a cluster."""
     jobs = 1 if scheduler else effective_n_jobs(min(jobs, len(fnames)))  # 1 where the system has no semaphores
     workers = parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1) if jobs > 1 else nullcontext()
-    # one BLAS thread a process: with more they fight for the cores, and add up in another order.  A single job has no
-    # worker, so this process keeps to one as well.
+    # one BLAS thread a process, this one included: more would fight for the cores and add up in another order
     with threadpool_limits(1, user_api="blas"), workers:
         if scheduler:
             from loaders.cluster import compute_on_cluster
@@ -188,20 +184,16 @@ class _Journal:
 
     def __init__(self, path: Path, settings: AudioSettings) -> None:
         self.path, self.digest, self.row_bytes = path, settings.digest, 2 * settings.n_mels
-        self.clips: dict[str, Clip] = {}
+        self.clips: dict[str, Clip] = {}  # what an interrupted run finished, up to the first damaged clip
         self.size = 0  # bytes of the file that are whole clips
-        with suppress(FileNotFoundError), open(path, "rb") as file:
+        with suppress(FileNotFoundError, ValueError, TypeError), open(path, "rb") as file:
             self._read(file)
 
     def _read(self, file: IO) -> None:
-        """Take over the clips that an interrupted run finished, up to the first damaged one."""
         for line in iter(file.readline, b""):
-            try:
-                settings_digest, fname, frames, *rest = json.loads(line)
-                clip = Clip(self.path.name, file.tell(), frames, *rest)
-                features = np.frombuffer(file.read(frames * self.row_bytes), np.float16)
-            except (ValueError, TypeError):
-                return
+            settings_digest, fname, frames, *rest = json.loads(line)
+            clip = Clip(self.path.name, file.tell(), frames, *rest)
+            features = np.frombuffer(file.read(frames * self.row_bytes), np.float16)
             if settings_digest != self.digest or digest(features) != clip.digest:
                 return
             self.clips[fname], self.size = clip, file.tell()
@@ -236,16 +228,16 @@ def _commit(
 ) -> None:
     """Put the array together from the journal and the old array, then make it the valid one."""
     contents = [[fname, *clip[2:6]] for fname, clip in clips.items()]
+    *starts, frames = np.cumsum([0, *(clip.frames for clip in clips.values())]).tolist()
     tag = hashlib.sha256(json.dumps([settings.digest, contents]).encode()).hexdigest()
-    array, shape = f"{split}.{tag[:8]}.npy", (sum(clip.frames for clip in clips.values()), settings.n_mels)
+    array, shape = f"{split}.{tag[:8]}.npy", (frames, settings.n_mels)
     if not holds(folder / array, *shape):
         with atomic_write(folder / array) as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
             for clip in clips.values():  # read, not mapped, since not all file systems map files
                 rows = np.fromfile(folder / clip.file, np.float16, clip.frames * settings.n_mels, offset=clip.begin)
                 file.write(rows.tobytes())
-    starts = np.cumsum([0, *(clip.frames for clip in clips.values())]).tolist()
-    rows = [[fname, start, *rest] for start, (fname, *rest) in zip(starts, contents, strict=False)]
+    rows = [[fname, start, *rest] for start, (fname, *rest) in zip(starts, contents, strict=True)]
     index = {"format": FORMAT, "digest": settings.digest, "array": array, "clips": rows}
     with atomic_write(folder / f"{split}.json", "w") as file:
         json.dump(index | {"unusable": list(unusable.items()), "remarks": list(_remarks(clips).items())}, file)
@@ -259,10 +251,7 @@ def _commit(
 
 @contextmanager
 def _locked(path: Path, split: str) -> Iterator[None]:
-    """Hold the subset for this process; the kernel frees it when the process ends, however it ends.
-
-    A file system without locks holds nothing, and a line says so.
-    """
+    """Hold the subset until the process ends, however it ends; without locks nothing is held, and a line says so."""
     with open(path, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -272,9 +261,6 @@ def _locked(path: Path, split: str) -> Iterator[None]:
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            print(
-                f"{path.parent} lies where files cannot be locked ({error.strerror}); going on without: "
-                "do not run this twice at the same time",
-                file=sys.stderr,
-            )
+            problem = f"{path.parent} lies where files cannot be locked ({error.strerror})"
+            print(f"{problem}; going on without: do not run this twice at the same time", file=sys.stderr)
         yield

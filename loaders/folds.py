@@ -2,8 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Iterable
-from itertools import pairwise
+from collections import Counter
 
 import numpy as np
 
@@ -31,40 +30,28 @@ def settle_folds(curated: Subset, fold_split: str | None, num_folds: int | None)
         raise MisuseError("--fold_split given: this data set gives no folds; leave the flag out")
     given = int(curated.folds.max()) + 1
     if num_folds not in (None, given):
-        raise MisuseError(
-            f"--num_folds {num_folds}: the data set gives {given}; leave the flag out, or take --fold_split stratified"
-        )
+        remedy = "leave the flag out, or take --fold_split stratified"
+        raise MisuseError(f"--num_folds {num_folds}: the data set gives {given}; {remedy}")
     return fold_split, given
 
 
 def deal_folds(
     curated: Subset, trusted: np.ndarray, class_names: list[str], num_folds: int, seed: int, fold_split: str
 ) -> np.ndarray:
-    """The fold (N,) that holds each clip out; -1 where none does.  What is odd about the folds is told on stderr.
+    """The fold (N,) that holds each clip out; -1 where none does.  What is odd about the folds goes to stderr.
 
     trusted: (N,) bool, clips that a fold may hold out.  Raises UserError where there are more folds than such clips.
     """
-    folds = np.full(len(curated.fnames), -1)
-    folds[trusted] = _deal(curated.select(trusted), class_names, num_folds, seed, fold_split)
-    return folds
-
-
-def _deal(curated: Subset, class_names: list[str], num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    folds, known = np.full(len(trusted), -1), curated.select(trusted)
     if fold_split == "given":
-        if leaks := torn(curated.folds, curated.groups):
-            print(
-                f"the given folds separate clips of one recording, {leaks[0]} ({len(leaks)} recordings in all)",
-                file=sys.stderr,
-            )
-        return curated.folds
-    try:
-        folds = assign_folds(curated.truth, num_folds, seed, fold_split, curated.groups)
-    except ValueError:
-        alone = curated.groups is None or len(curated.fnames) < num_folds
-        n, what = (len(curated.fnames), "") if alone else (len(set(curated.groups)), "groups of ")
-        raise UserError(f"--num_folds {num_folds}: there are only {n} {what}curated clips") from None
+        folds[trusted] = known.folds
+        if leaks := torn(known.folds, known.groups):
+            problem = f"{leaks[0]} ({len(leaks)} recordings in all)"
+            print(f"the given folds separate clips of one recording, {problem}", file=sys.stderr)
+    else:
+        folds[trusted] = assign_folds(known.truth, num_folds, seed, fold_split, known.groups)
     if fold_split == "stratified":
-        for fold, label in uncovered(folds, curated.truth, num_folds):
+        for fold, label in uncovered(folds[trusted], known.truth, num_folds):
             print(f"fold {fold} holds out no clip of {class_names[label]}", file=sys.stderr)
     return folds
 
@@ -75,98 +62,85 @@ def assign_folds(
     """The fold (N,) in 0..num_folds-1 that holds each clip out; truth is (N, C) bool.
 
     stratified: the classes spread evenly over the folds (Sechidis et al. 2011), and every class with at least
-    num_folds clips has one in every fold, wherever that can be had together for all classes.
+    num_folds clips has one in every fold, wherever that is possible for all classes together.
     random: the original solution's plain shuffle.
     groups (N,) str: clips of one group share a fold, in either; "" is a group of its own.
-    Raises ValueError where there are fewer clips or groups than folds.
+    Raises UserError where there are fewer clips or groups than folds.
     """
     members = _members(groups, len(truth))
-    if len(np.unique(members)) < num_folds:
-        what = "clips" if len(np.unique(members)) == len(truth) else "groups of clips"
-        raise ValueError(f"{len(np.unique(members))} {what} cannot be spread over {num_folds} folds")
+    sizes = np.bincount(members)  # clips of each group: (G,)
+    alone = len(sizes) == len(truth)
+    if len(sizes) < num_folds:
+        what = "curated clips" if alone else "groups of curated clips"
+        raise UserError(f"--num_folds {num_folds}: there are only {len(sizes)} {what}")
     if fold_split == "random":
-        return _shuffle(members, num_folds, seed)
-    if len(np.unique(members)) == len(truth):
-        return _cover(_deal_clips(truth, num_folds, seed), truth, num_folds, seed)
-    counts = np.zeros((members.max() + 1, truth.shape[1]), int)  # clips of each label in each group: (G, C)
-    np.add.at(counts, members, truth.astype(int))
-    deal = _deal_single if (truth.sum(axis=1) == 1).all() else _deal_groups
-    return _cover(deal(counts, members, truth, num_folds, seed), counts > 0, num_folds, seed)[members]
+        return _split(truth, members, num_folds, seed, fold_split)
+    counts = _counts(members, truth, len(sizes))
+    single = (truth.sum(axis=1) == 1).all() and truth.sum(axis=0).max() >= num_folds  # fewer, scikit-learn refuses
+    if alone or single:
+        first = np.unique(members, return_index=True)[1]  # clip of each group
+        folds = _split(truth, members, num_folds, seed, fold_split)[first]
+    else:
+        folds = _deal_groups(counts, sizes, num_folds, seed)
+    for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):  # take one from the largest
+        folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
+    return _cover(folds, counts > 0, num_folds, seed)[members]
 
 
 def uncovered(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> list[tuple[int, int]]:
     """(fold, class) pairs without a held-out clip though the class has num_folds clips or more."""
-    counts = _counts(folds, truth, num_folds)
-    return [(int(f), int(c)) for f, c in np.argwhere((counts == 0) & (truth.sum(axis=0) >= num_folds))]
+    gaps = (_counts(folds, truth, num_folds) == 0) & (truth.sum(axis=0) >= num_folds)
+    return [(int(fold), int(label)) for fold, label in np.argwhere(gaps)]
 
 
 def torn(folds: np.ndarray, groups: np.ndarray | None) -> list[str]:
     """Groups whose clips are spread over several folds."""
-    named = np.zeros(0, bool) if groups is None else groups != ""
-    pairs = sorted(set(zip(groups[named].tolist(), folds[named].tolist(), strict=True))) if named.any() else []
-    return sorted({one for (one, _), (other, _) in pairwise(pairs) if one == other})
+    pairs = set() if groups is None else set(zip(groups.tolist(), folds.tolist(), strict=True))
+    spread = Counter(group for group, _ in pairs if group)
+    return sorted(group for group, n in spread.items() if n > 1)
 
 
 def _members(groups: np.ndarray | None, n: int) -> np.ndarray:
     """The number of each clip's group (N,), from 0; in the order of the clips where every clip is its own."""
-    if groups is None:
+    names = [] if groups is None else [group or f"\0{i}" for i, group in enumerate(groups)]
+    if len(set(names)) in (0, n):
         return np.arange(n)
-    names = [group or f"\0{i}" for i, group in enumerate(groups)]
     return np.unique(names, return_inverse=True)[1]
 
 
-def _shuffle(members: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    from sklearn.model_selection import GroupKFold, KFold
+def _split(truth: np.ndarray, members: np.ndarray, num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    """The fold of each clip (N,), by a splitter for it; in stratified folds of groups every clip has one label."""
+    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold  # slow to import, as the next
 
-    if len(np.unique(members)) == len(members):
-        splits = KFold(num_folds, shuffle=True, random_state=seed).split(members)
+    alone = members.max() + 1 == len(truth)
+    if fold_split == "random":
+        kind = KFold if alone else GroupKFold
+    elif alone:
+        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
+
+        kind = MultilabelStratifiedKFold
     else:
-        splits = GroupKFold(num_folds, shuffle=True, random_state=seed).split(members, groups=members)
-    return _held_out(splits, len(members))
-
-
-def _deal_clips(truth: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # which only training needs, and has installed
-
-    splitter = MultilabelStratifiedKFold(num_folds, shuffle=True, random_state=seed)
-    return _held_out(splitter.split(truth, truth.astype(int)), len(truth))
-
-
-def _held_out(splits: Iterable[tuple[np.ndarray, np.ndarray]], n: int) -> np.ndarray:
-    folds = np.empty(n, int)
-    for fold, (_, held_out) in enumerate(splits):
-        folds[held_out] = fold
+        kind = StratifiedGroupKFold
+    labels = truth.astype(int) if alone else truth.argmax(axis=1)
+    folds = np.empty(len(truth), int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rare classes; deal_folds names what a fold lacks
+        splits = kind(num_folds, shuffle=True, random_state=seed).split(truth, labels, None if alone else members)
+        for fold, (_, held_out) in enumerate(splits):
+            folds[held_out] = fold
     return folds
 
 
-def _deal_single(counts: np.ndarray, members: np.ndarray, truth: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """The fold of each group (G,), where every clip has one label."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels = truth.argmax(axis=1)
-    if np.bincount(labels).max() < num_folds:  # which scikit-learn refuses
-        return _deal_groups(counts, members, truth, num_folds, seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of rare classes; what a fold lacks is told by its name
-        splitter = StratifiedGroupKFold(num_folds, shuffle=True, random_state=seed)
-        folds = _held_out(splitter.split(labels, labels, members), len(labels))
-    of_group = np.empty(len(counts), int)
-    of_group[members] = folds
-    return _fill_empty(of_group, num_folds)
-
-
-def _deal_groups(counts: np.ndarray, members: np.ndarray, truth: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+def _deal_groups(counts: np.ndarray, sizes: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
     """The fold of each group (G,), where clips have several labels, which scikit-learn's rule cannot take.
 
-    Sechidis et al.'s rule with a group in the place of a clip: the label with the fewest clips left is dealt next;
-    its groups, those with most of its clips first, each go to the fold that lacks most of the label, of equal ones
-    to the one that lacks most clips.  The rare labels come first since they leave least choice, the large groups
-    since what they upset the small ones can make good.
+    Sechidis et al.'s rule with groups in the place of clips: the label with the fewest clips left is dealt next; its
+    groups, those with most of its clips first, each go to the fold that lacks most of the label, of equal ones to the
+    one that lacks most clips.  counts: (G, C) clips of each label; sizes: (G,) clips.
     """
     rng = fold_generator(seed, num_folds, 1)
-    sizes = np.bincount(members)
     wants = np.tile(counts.sum(axis=0) / num_folds, (num_folds, 1))  # clips of each label that a fold still lacks
-    room = np.full(num_folds, len(members) / num_folds)
+    room = np.full(num_folds, sizes.sum() / num_folds)
     folds = np.full(len(counts), -1)
     while (waiting := np.flatnonzero(folds < 0)).size:
         left = counts[waiting].sum(axis=0)
@@ -177,20 +151,13 @@ def _deal_groups(counts: np.ndarray, members: np.ndarray, truth: np.ndarray, num
             folds[group] = fold
             wants[fold] -= counts[group]
             room[fold] -= sizes[group]
-    return _fill_empty(folds, num_folds)
-
-
-def _fill_empty(folds: np.ndarray, num_folds: int) -> np.ndarray:
-    """Move a group from the largest fold to each fold that has none."""
-    for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):
-        folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
     return folds
 
 
-def _counts(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> np.ndarray:
-    """Clips per fold and class: (num_folds, C)."""
-    counts = np.zeros((num_folds, truth.shape[1]), int)
-    np.add.at(counts, folds, truth.astype(int))
+def _counts(members: np.ndarray, truth: np.ndarray, n: int) -> np.ndarray:
+    """Clips of each class in each of n groups or folds: (n, C)."""
+    counts = np.zeros((n, truth.shape[1]), int)
+    np.add.at(counts, members, truth.astype(int))
     return counts
 
 

@@ -27,7 +27,7 @@ def main() -> int:
     corpus = read_corpus(get_data_path(args.dataset))
     settings = AudioSettings(args.sampling_rate, args.img_rows)
     folder = features_dir(get_features_path(args.dataset), settings)
-    unusable, denied = 0, False
+    reasons: set[str] = set()  # why clips cannot be used
     wanted = [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]
     for split in wanted or [args.split]:
         report = make_features(corpus.subset(split), split, folder, settings, args.jobs, args.scheduler)
@@ -39,10 +39,9 @@ def main() -> int:
             print(f"{split}: {len(report.remarks)} clips are used, but there is something odd about them")
         for fname, remark in report.remarks.items():
             print(f"  {one_line(fname, 100)}: {one_line(remark)}")
-        unusable += len(report.unusable)
-        denied |= DENIED in report.unusable.values()
+        reasons.update(report.unusable.values())
     print(f"features are in {folder}")
-    return int((args.strict and unusable > 0) or denied)
+    return int((args.strict and len(reasons) > 0) or DENIED in reasons)
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,19 +56,13 @@ def parse_args() -> argparse.Namespace:
     signal.add_argument("--sampling_rate", type=hertz, default=AudioSettings.sampling_rate, help="Hz")
     signal.add_argument("--img_rows", type=positive_int, default=AudioSettings.n_mels, help="mel bands")
     work = parser.add_argument_group("work")
-    work.add_argument(
-        "--jobs", type=positive_int, default=core_count(), help="processes; by default one for each usable core"
-    )
+    jobs = "processes; by default one for each usable core"
+    work.add_argument("--jobs", type=positive_int, default=core_count(), help=jobs)
     work.add_argument("--backend", default="loky", choices=["loky", "dask"], help="processes here, or a Dask cluster")
     work.add_argument("--scheduler", metavar="ADDRESS", help="address of the Dask cluster, such as tcp://HOST:8786")
     work.add_argument("--strict", action="store_true", help="fail if a clip cannot be used")
-    work.add_argument(
-        "--for_training",
-        nargs=argparse.REMAINDER,
-        default=[],
-        metavar="FLAG",
-        help="last: flags of train.py; the features are those that it needs with them",
-    )
+    flags = "last: flags of train.py; the features are those that it needs with them"
+    work.add_argument("--for_training", nargs=argparse.REMAINDER, default=[], metavar="FLAG", help=flags)
     args = parser.parse_args()
     if (args.backend == "dask") != bool(args.scheduler):
         raise MisuseError("--backend dask and --scheduler ADDRESS go together; give both or neither")

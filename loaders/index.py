@@ -1,4 +1,4 @@
-"""Where a subset's features lie and what their index says.  Without torch, which the feature step has no use for."""
+"""Where a subset's features lie and what their index says.  The feature step imports it, so torch stays out."""
 
 import json
 from pathlib import Path
@@ -31,14 +31,6 @@ def read_index(path: Path) -> dict | None:
     if not isinstance(index, dict) or index.get("format") != FORMAT:
         raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
     return index
-
-
-def whole_index(folder: Path, split: str, settings: AudioSettings) -> dict | None:
-    """The index of features of these settings; None where there is none, or not the whole array that it describes."""
-    index = read_index(folder / f"{split}.json")
-    if index is None or index["digest"] != settings.digest:
-        return None
-    return index if holds(folder / index["array"], sum(clip[2] for clip in index["clips"]), settings.n_mels) else None
 
 
 def holds(path: Path, frames: int, n_mels: int) -> bool:

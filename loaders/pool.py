@@ -9,7 +9,7 @@ from loaders import get_data_path, get_features_path
 from loaders.clips import Clips, usable_clips
 from loaders.folds import deal_folds, settle_folds
 from loaders.index import features_dir
-from loaders.layouts import SUBSETS, Corpus, Subset, read_corpus
+from loaders.layouts import SUBSETS, Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from utils.digests import ALL_LABELS, MadeFrom, digest
 from utils.errors import UserError, one_line
@@ -53,8 +53,8 @@ def read_pool(
 ) -> Pool:
     """The clips of a fold.  Raises UserError on data that cannot be used.
 
-    split: a key of SUBSETS but "test".  seed: of the folds.  num_folds, fold_split: None takes what the data set gives
-    (see `settle_folds`).  keep_noisy: file names of the noisy clips to train on; None: all.
+    split: a key of SUBSETS but "test".  seed: of the folds.  num_folds, fold_split: None for those of `settle_folds`.
+    keep_noisy: file names of the noisy clips to train on; None: all.
     """
     corpus = read_corpus(get_data_path(dataset))
     subset = corpus.subset("train_curated")
@@ -63,24 +63,25 @@ def read_pool(
     known = subset.select(subset.rows_of(clips.fnames))
     trusted = np.array([fname not in MISLABELLED for fname in clips.fnames])
     folds = deal_folds(known, trusted, corpus.class_names, num_folds, seed, fold_split)
-    held_out = np.flatnonzero(folds == fold_num)
+    held_out, none = np.flatnonzero(folds == fold_num), np.zeros(0, int)
     if not len(held_out):
         raise UserError(f"fold {fold_num} of {num_folds} holds out no usable clip, so nothing could be scored")
 
-    curated = np.flatnonzero(trusted & (folds != fold_num)) if "train_curated" in SUBSETS[split] else held_out[:0]
-    noisy, noisy_truth = clips.select(held_out[:0]), truth[:0]
+    curated = np.flatnonzero(trusted & (folds != fold_num)) if "train_curated" in SUBSETS[split] else none
+    noisy, noisy_truth = clips.select(none), truth[none]
+    doubtful = np.flatnonzero(~trusted)
     if split == "train_noisy" or (split == "train" and "train_noisy" in corpus.subsets):
-        noisy, noisy_truth = _noisy_clips(dataset, corpus, settings, known.groups, held_out, keep_noisy)
-        if not trusted.all() and keep_noisy is None:
-            doubtful = np.flatnonzero(~trusted)
+        recordings = set() if known.groups is None else set(known.groups[held_out]) - {""}
+        noisy, noisy_truth = _noisy_clips(dataset, corpus, settings, recordings, keep_noisy)
+        if len(doubtful) and keep_noisy is None:
             noisy, noisy_truth = noisy + clips.select(doubtful), np.concatenate([noisy_truth, truth[doubtful]])
-    pool = Pool(
-        corpus, clips.select(curated), truth[curated], noisy, noisy_truth, clips.select(held_out), truth[held_out]
-    )
-    _name_mislabelled(clips.fnames, pool.clips.fnames)
-    if not len(pool.clips):
+    left_out = sorted({clips.fnames[i] for i in doubtful}.difference(noisy.fnames))
+    if left_out:
+        print(f"{len(left_out)} curated clips are left out, known to be mislabelled: {', '.join(left_out)}")
+    if not len(curated) + len(noisy):
         raise UserError(f"no clip is left to train on: none of --split {split} is usable and believable")
-    return pool
+    trained, scored = clips.select(curated), clips.select(held_out)
+    return Pool(corpus, trained, truth[curated], noisy, noisy_truth, scored, truth[held_out])
 
 
 def soften(truth: np.ndarray, weight: float) -> np.ndarray:
@@ -108,9 +109,8 @@ def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSett
     """The usable clips of a training subset in the order of its CSV, and their labels (N, C) bool."""
     subset = corpus.subset(split)
     clips = usable_clips(dataset, split, subset.fnames, settings)
-    if len(clips) < len(subset.fnames):
-        usable = set(clips.fnames)
-        broken = [one_line(fname, 100) for fname in subset.fnames if fname not in usable]
+    usable = set(clips.fnames)
+    if broken := [one_line(fname, 100) for fname in subset.fnames if fname not in usable]:
         reasons = features_dir(get_features_path(dataset), settings) / f"{split}_unusable.csv"
         names = ", ".join(broken[:10]) + (", ..." if len(broken) > 10 else "")
         print(f"{len(broken)} clips of {split} cannot be used: {names}; {reasons} says why")
@@ -118,37 +118,20 @@ def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSett
 
 
 def _noisy_clips(
-    dataset: str,
-    corpus: Corpus,
-    settings: AudioSettings,
-    groups: np.ndarray | None,
-    held_out: np.ndarray,
-    keep_noisy: Collection[str] | None,
+    dataset: str, corpus: Corpus, settings: AudioSettings, recordings: set[str], keep_noisy: Collection[str] | None
 ) -> tuple[Clips, np.ndarray]:
-    """The noisy clips to train on, and their labels (N, C) bool.  groups: of the curated clips."""
+    """The noisy clips to train on, and their labels (N, C) bool.  recordings: those of held-out clips."""
+    subset = corpus.subset("train_noisy")
     noisy, truth = labelled_clips(dataset, corpus, "train_noisy", settings)
-    rows = _apart(corpus.subset("train_noisy"), noisy.fnames, groups, held_out)
+    apart = np.ones(len(noisy), bool)
+    if recordings and subset.groups is not None:
+        apart = ~np.isin(subset.groups[subset.rows_of(noisy.fnames)], sorted(recordings))
+    if not apart.all():
+        names = ", ".join(noisy.fnames[i] for i in np.flatnonzero(~apart))
+        why = "as the fold holds out clips of the same recordings"
+        print(f"{(~apart).sum()} noisy clips are left out, {why}: {names}")
+    rows = np.flatnonzero(apart)
     if keep_noisy is not None:
         rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
         print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
     return noisy.select(rows), truth[rows]
-
-
-def _name_mislabelled(curated: list[str], used: list[str]) -> None:
-    """Name the curated clips that are known to be mislabelled, unless they are trained on as noisy ones."""
-    left_out = sorted(MISLABELLED.intersection(curated).difference(used))
-    if left_out:
-        print(f"{len(left_out)} curated clips are left out, known to be mislabelled: {', '.join(left_out)}")
-
-
-def _apart(noisy: Subset, fnames: list[str], groups: np.ndarray | None, held_out: np.ndarray) -> np.ndarray:
-    """Indices of the clips that are not cut from a recording of which the fold holds out another clip."""
-    if groups is None or noisy.groups is None:
-        return np.arange(len(fnames))
-    shared = np.isin(noisy.groups[noisy.rows_of(fnames)], sorted(set(groups[held_out]) - {""}))
-    if shared.any():
-        left_out = ", ".join(fnames[i] for i in np.flatnonzero(shared))
-        print(
-            f"{shared.sum()} noisy clips are left out, as the fold holds out clips of the same recordings: {left_out}"
-        )
-    return np.flatnonzero(~shared)

@@ -32,9 +32,9 @@ class Subset:
 
     def select(self, rows: np.ndarray) -> "Subset":
         """The clips at these indices, or where this mask (N,) is true."""
-        rows = np.arange(len(self.fnames))[rows]
+        fnames = np.array(self.fnames, object)[rows].tolist()
         known = (self.truth, self.usage, self.folds, self.groups)
-        return Subset(self.folder, [self.fnames[i] for i in rows], *(None if k is None else k[rows] for k in known))
+        return Subset(self.folder, fnames, *(None if k is None else k[rows] for k in known))
 
 
 @dataclass(frozen=True)

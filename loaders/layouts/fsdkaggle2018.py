@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from loaders.layouts.corpus import Corpus, Subset
-from loaders.layouts.tables import read_csv, unique
-from loaders.layouts.verified import read_verified
+from loaders.layouts.tables import read_csv, read_subset, read_verified, unique
 
 JUDGED_BY = ("mAP@3",)
 MOST_LABELS = 3  # that a row of Kaggle's submission names, separated by blanks
@@ -13,9 +12,10 @@ MOST_LABELS = 3  # that a row of Kaggle's submission names, separated by blanks
 def read_zenodo(root: Path) -> Corpus:
     """`FSDKaggle2018.meta/` with a table for each of `FSDKaggle2018.audio_train/` and `.audio_test/`."""
     meta = root / "FSDKaggle2018.meta"
-    train = meta / "train_post_competition.csv", root / "FSDKaggle2018.audio_train"
-    test = meta / "test_post_competition_scoring_clips.csv", root / "FSDKaggle2018.audio_test"
-    return Corpus(*read_verified(*train, *test), JUDGED_BY)
+    class_names, subsets = read_verified(meta / "train_post_competition.csv", root / "FSDKaggle2018.audio_train")
+    test_csv = meta / "test_post_competition_scoring_clips.csv"
+    subsets["test"] = read_subset(test_csv, root / "FSDKaggle2018.audio_test", class_names, "label")
+    return Corpus(class_names, subsets, JUDGED_BY)
 
 
 def read_kaggle(root: Path) -> Corpus:

@@ -15,7 +15,7 @@ def read_kaggle(root: Path) -> Corpus:
     """`train_curated.csv`, perhaps `train_noisy.csv`, and `sample_submission.csv`, whose columns are the classes."""
     class_names, fnames = read_sample(root / "sample_submission.csv")
     tables = {name: root / f"{name}.csv" for name in ("train_curated", "train_noisy")}
-    subsets = {name: read_subset(csv, root / name, class_names) for name, csv in tables.items() if csv.exists()}
+    subsets = {name: read_subset(csv, root / name, class_names) for name, csv in tables.items()}
     test, answers = Subset(root / "test", fnames), root / "test_post_competition.csv"
     subsets["test"] = _with_answers(test, answers, class_names) if answers.exists() else test
     return Corpus(class_names, subsets)
@@ -25,12 +25,10 @@ def read_zenodo(root: Path) -> Corpus:
     """`FSDKaggle2019.meta/` with a vocabulary and a table for each of `FSDKaggle2019.audio_*/`."""
     meta = root / "FSDKaggle2019.meta"
     class_names = read_vocabulary(meta / "vocabulary.csv")
-    tables = {name: meta / f"{name}_post_competition.csv" for name in ("train_curated", "train_noisy", "test")}
-    subsets = {
-        name: read_subset(csv, root / f"FSDKaggle2019.audio_{name}", class_names)
-        for name, csv in tables.items()
-        if csv.exists()
-    }
+    subsets = {}
+    for name in ("train_curated", "train_noisy", "test"):
+        csv, folder = meta / f"{name}_post_competition.csv", root / f"FSDKaggle2019.audio_{name}"
+        subsets[name] = read_subset(csv, folder, class_names)
     return Corpus(class_names, subsets)
 
 

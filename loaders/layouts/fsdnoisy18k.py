@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from loaders.layouts.corpus import Corpus
-from loaders.layouts.verified import read_verified
+from loaders.layouts.tables import read_subset, read_verified
 
 
 def read(root: Path) -> Corpus:
     """`FSDnoisy18k.meta/train.csv` and `test.csv`, audio in `FSDnoisy18k.audio_train/` and `.audio_test/`."""
     meta = root / "FSDnoisy18k.meta"
-    train = meta / "train.csv", root / "FSDnoisy18k.audio_train"
-    return Corpus(*read_verified(*train, meta / "test.csv", root / "FSDnoisy18k.audio_test"))
+    class_names, subsets = read_verified(meta / "train.csv", root / "FSDnoisy18k.audio_train")
+    subsets["test"] = read_subset(meta / "test.csv", root / "FSDnoisy18k.audio_test", class_names, "label")
+    return Corpus(class_names, subsets)

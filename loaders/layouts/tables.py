@@ -1,4 +1,4 @@
-"""CSVs of a data set -> clips, labels, folds and groups.  What is wrong is named with its file and line or clip.
+"""CSVs of a data set -> clips, labels, folds and groups.  Errors name the file and the line or clip.
 
 Tables come from strangers: all is read as text, headers are checked, labels match though spelt another way.
 """
@@ -15,13 +15,14 @@ from loaders.spelling import look
 from utils.errors import UserError
 
 NAMELESS = re.compile(r"(Unnamed: \d+)?")  # the second is how pandas reads, and may have written, a missing name
+VERIFIED = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
 OPTIONAL = ("usage", "fold", "group", "src_file", "fsID", "freesound_id")  # columns
 
 
 def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """All columns as strings; a byte-order mark, either kind of line end and blanks after commas are fine.
+    """All columns as strings; byte-order marks, either kind of line end and blanks after commas are fine.
 
-    Raises UserError on what is no table, and where one of the named columns is not there.
+    Raises UserError on what is no table, where one of the named columns is missing or a column is there twice.
     """
     header = _read_rows(path, nrows=1).iloc[0]
     blanks = any(name != name.lstrip() for name in header)  # after every comma then, before quotes too
@@ -37,7 +38,7 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def _read_rows(path: Path, **how: object) -> pd.DataFrame:
-    """Every row as strings, the header too if there is one; at least one row.  how: further arguments of pandas."""
+    """Every row as strings, a header too; at least one row.  how: further arguments of pandas."""
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False, header=None, encoding="utf-8-sig", **how)
     except FileNotFoundError:
@@ -78,16 +79,16 @@ def _holds_nothing(values: pd.Series) -> bool:
 def _without_commas(class_names: list[str], csv: Path) -> list[str]:
     for name in class_names:
         if "," in name:
-            raise UserError(
-                f"{csv}: the class {name!r} holds a comma, and in CSVs commas separate labels; "
-                "rename it there and in every table"
-            )
+            remedy = "and in CSVs commas separate labels; rename it there and in every table"
+            raise UserError(f"{csv}: the class {name!r} holds a comma, {remedy}")
     return class_names
 
 
 def read_subset(csv: Path, folder: Path, class_names: list[str], label: str | None = None) -> Subset:
-    """The clips of a table with a column fname and perhaps usage.  label: as in `clips_of`."""
-    return clips_of(read_csv(csv, ["fname", label or "labels"]), csv, folder, class_names, label, usage="usage")
+    """The clips of a table with a column fname and perhaps usage; none without a table.  label: as in `clips_of`."""
+    if not csv.exists():
+        return Subset(folder, [])
+    return clips_of(read_csv(csv, ["fname", label or "labels"]), csv, folder, class_names, label)
 
 
 def clips_of(
@@ -97,47 +98,48 @@ def clips_of(
     class_names: list[str],
     label: str | None = None,
     *,
-    usage: str | None = None,
     fold: str | None = None,
     group: str | None = None,
 ) -> Subset:
     """The clips of a table that has been read, and what its columns say of them.
 
-    label: the column with the one label of a clip; None: `labels` has several, separated by commas.  usage, fold,
-    group: columns that the table may have.
+    label: the column with the one label of a clip; None: `labels` has several, separated by commas.  fold, group:
+    columns that the table may have, as it may have `usage`.
     """
-
-    def texts(column: str | None) -> np.ndarray | None:
-        return table[column].str.strip().to_numpy(dtype=str) if column and column in table else None
-
-    if label:
-        labels = [[name] for name in table[label].str.strip()]  # which may hold a comma
-    else:
-        labels = [[name.strip() for name in names.split(",")] for names in table.labels]
-    truth = _match(labels, table, class_names, csv)
-    folds = _number_folds(table[fold].str.strip(), csv) if fold and fold in table else None
-    return Subset(folder, unique(table.fname, csv), truth, texts(usage), folds, texts(group))
-
-
-def _match(labels: list[list[str]], table: pd.DataFrame, class_names: list[str], csv: Path) -> np.ndarray:
-    """The labels of each clip -> (N, C) bool."""
-    column = {look(name): i for i, name in enumerate(class_names)}
-    truth = np.zeros((len(labels), len(class_names)), bool)
-    for row, names in enumerate(labels):
-        for name in map(look, names):
-            if name not in column:
+    texts = {name: table[name].str.strip() for name in ("usage", fold, group) if name and name in table}
+    usage, groups = (texts[name].to_numpy(dtype=str) if name in texts else None for name in ("usage", group))
+    folds = _number_folds(texts[fold], csv) if fold in texts else None
+    number = {look(name): i for i, name in enumerate(class_names)}
+    truth = np.zeros((len(table), len(class_names)), bool)
+    for row, text in enumerate(table[label or "labels"]):
+        names = [text] if label else text.split(",")  # one label may hold a comma
+        for name in (look(name.strip()) for name in names):
+            if name not in number:
                 empty = "a label is empty" if len(names) > 1 else "the label is empty"
                 problem = f"the label {name!r} is not in the class list" if name else empty
                 raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
-            truth[row, column[name]] = True
-    return truth
+            truth[row, number[name]] = True
+    return Subset(folder, unique(table.fname, csv), truth, usage, folds, groups)
+
+
+def read_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]]:
+    """The classes, by name, and train_curated and train_noisy of a table, which tells them by `manually_verified`.
+
+    Clips of one Freesound id, where the table has them, are a group.
+    """
+    table = read_csv(csv, ["fname", "label", "manually_verified"])
+    class_names = sorted(set(table.label.str.strip()) - {""})
+    curated = table.manually_verified.str.strip().map(VERIFIED)
+    if curated.isna().any():
+        row = int(curated.isna().to_numpy().argmax())
+        value = table.manually_verified.iloc[row]
+        raise UserError(f"{csv}: line {row + 2} has manually_verified {value!r}; it must be 1 or 0")
+    curated, clips = curated.to_numpy(bool), clips_of(table, csv, folder, class_names, "label", group="freesound_id")
+    return class_names, {"train_curated": clips.select(curated), "train_noisy": clips.select(~curated)}
 
 
 def _number_folds(column: pd.Series, csv: Path) -> np.ndarray:
-    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty: no fold holds that clip out.
-
-    Raises UserError where no clip has a fold, or one fold has all clips.
-    """
+    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty, as no fold holds it out."""
     given = column != ""
     names = sorted(set(column[given]), key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name))
     if not names:
@@ -159,10 +161,8 @@ def classes_by_number(table: pd.DataFrame, number: str, name: str, csv: Path) ->
             raise UserError(f"{csv}: {both}; a class has one {number}")
     digits = pairs[number].str.strip().str.fullmatch(r"\d+")
     if not digits.all():
-        row = digits.idxmin()
-        raise UserError(
-            f"{csv}: line {row + 2} has {number} {pairs[number][row]!r}, which is no whole number; correct it"
-        )
+        line, value = digits.idxmin() + 2, pairs[number][digits.idxmin()]
+        raise UserError(f"{csv}: line {line} has {number} {value!r}, which is no whole number; correct it")
     return pairs[name].loc[pairs[number].astype(int).sort_values().index].tolist()
 
 

@@ -1,7 +1,11 @@
 """Crops out of the flat arrays, and the refusals of arrays that are not what they should be."""
 
+import errno
 import json
+import mmap
+import os
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loaders.clips import Clips, open_clips
+from loaders.clips import Clips, map_array, open_clips
 from loaders.index import FORMAT, features_dir
 from loaders.pcen import AudioSettings
 from utils.errors import UserError
@@ -54,25 +58,13 @@ def test_crops_are_slices_of_the_clips_that_wrap_around(packs, width, seed):
     np.testing.assert_array_equal(inputs.numpy(), expected)
 
 
-def test_joined_clips_keep_names_and_order():
-    clips = pack([3, 4], 0)[0] + pack([5], 1)[0]
-    assert clips.fnames == ["0-0", "0-1", "1-0"]
-    assert clips.lengths.tolist() == [3, 4, 5]
-    assert len(clips) == 3
-
-
-def test_selected_clips_are_cut_from_the_same_array():
-    clips, parts = pack([3, 4, 5])
-    chosen = clips.select(np.array([2, 0]))
-    assert chosen.fnames == ["0-2", "0-0"]
-    assert chosen.packs[0] is clips.packs[0]
-    np.testing.assert_array_equal(chosen.crops(np.array([0]), np.array([0]), 5, CPU)[0], crop(parts[2], 0, 5))
-
-
-def test_clips_that_lie_in_one_array_hold_it_once():
+def test_selected_and_joined_clips_keep_their_order_and_hold_each_array_once():
     clips, parts = pack([3, 4, 5])
     other, other_parts = pack([6], 1)
     joined = (clips.select(np.array([0])) + other) + clips.select(np.array([2, 1]))
+    assert joined.fnames == ["0-0", "1-0", "0-2", "0-1"]
+    assert joined.lengths.tolist() == [3, 6, 5, 4]
+    assert len(joined) == 4
     assert [each is one for each, one in zip(joined.packs, (clips.packs[0], other.packs[0]), strict=True)] == [True] * 2
     wanted = [parts[0], other_parts[0], parts[2], parts[1]]
     for number, part in enumerate(wanted):
@@ -114,66 +106,56 @@ def refusal(features, settings=SETTINGS):
     return str(error.value)
 
 
-def test_absent_features_are_refused_with_the_command_to_run(template):
-    message = refusal(template / "features", AudioSettings(sampling_rate=8000, n_mels=32))
-    assert "are not in" in message
-    assert message.endswith("THE COMMAND")
-
-
-def test_features_of_other_settings_are_refused_with_the_command_to_run(template):
-    message = refusal(template / "features", AudioSettings(sampling_rate=16000, n_mels=32, gain=0.6))
-    assert "other audio settings" in message
-    assert message.endswith("THE COMMAND")
-
-
-def _without_array(folder, index):
-    (folder / index["array"]).unlink()
-
-
-def _cut_array(folder, index):
-    path = folder / index["array"]
-    path.write_bytes(path.read_bytes()[:-64])
-
-
-def _no_array(folder, index):
-    (folder / index["array"]).write_bytes(b"nonsense")
-
-
-def _empty_array(folder, index):
-    (folder / index["array"]).write_bytes(b"")
-
-
-def _other_array(folder, index):
-    np.save(folder / index["array"], np.zeros((3, 32), np.float16))
-
-
-def _pickled_array(folder, index):
-    np.save(folder / index["array"], np.array([{}]), allow_pickle=True)
-
-
-def _torn_index(folder, index):
-    (folder / "test.json").write_text(json.dumps(index)[:-9])
-
-
-def _listed_index(folder, index):
-    (folder / "test.json").write_text("[]")
-
-
-def _newer_index(folder, index):
-    (folder / "test.json").write_text(json.dumps(index | {"format": 99}))
-
-
 @pytest.mark.parametrize(
-    "spoil",
-    [_without_array, _cut_array, _no_array, _empty_array, _other_array, _pickled_array, _torn_index, _listed_index,
-     _newer_index],
-)  # fmt: skip
-def test_spoiled_features_are_refused_by_name_and_can_be_made_anew(corpus, spoil):
+    ("change", "problem"), [({"sampling_rate": 8000}, "are not in"), ({"gain": 0.6}, "other audio settings")]
+)
+def test_absent_features_and_those_of_other_settings_are_refused_with_the_command_to_run(template, change, problem):
+    message = refusal(template / "features", replace(SETTINGS, **change))
+    assert problem in message
+    assert message.endswith("THE COMMAND")
+
+
+SPOILS = {  # what is done to the array or the index, given by their paths
+    "no array": lambda array, index: array.unlink(),
+    "cut off": lambda array, index: array.write_bytes(array.read_bytes()[:-64]),
+    "nonsense": lambda array, index: array.write_bytes(b"nonsense"),
+    "empty": lambda array, index: array.write_bytes(b""),
+    "another array": lambda array, index: np.save(array, np.zeros((3, 32), np.float16)),
+    "pickled": lambda array, index: np.save(array, np.array([{}]), allow_pickle=True),
+    "torn index": lambda array, index: index.write_text(index.read_text()[:-9]),
+    "an index that is a list": lambda array, index: index.write_text("[]"),
+    "a newer index": lambda array, index: index.write_text(json.dumps(json.loads(index.read_text()) | {"format": 99})),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_spoiled_features_are_refused_by_name_and_can_be_made_again(corpus, spoil):
     folder = features_dir(corpus / "features", SETTINGS)
-    spoil(folder, json.loads((folder / "test.json").read_text()))
+    (array,) = folder.glob("test.*.npy")
+    SPOILS[spoil](array, folder / "test.json")
     message = refusal(corpus / "features")
     assert "test." in message
     assert "delete" in message or "missing" in message
+
+
+@pytest.mark.parametrize("code", [None, errno.ENODEV, errno.ENOMEM])
+def test_an_array_is_mapped_or_else_read_and_another_error_stays_one(tmp_path, capsys, monkeypatch, code):
+    def fail(*args, **how):
+        raise OSError(code, os.strerror(code))
+
+    table = np.arange(12, dtype=np.float16).reshape(4, 3)
+    np.save(tmp_path / "x.npy", table)
+    if code:
+        monkeypatch.setattr(mmap, "mmap", fail)
+    if code == errno.ENOMEM:
+        with pytest.raises(OSError, match="Cannot allocate memory"):
+            map_array(tmp_path / "x.npy")
+        return
+    rows = map_array(tmp_path / "x.npy")
+    np.testing.assert_array_equal(rows, table)
+    assert isinstance(rows, np.memmap) == (code is None)
+    problem = f"{tmp_path / 'x.npy'} cannot be memory-mapped where it lies (No such device); reading it whole, 0 MB\n"
+    assert capsys.readouterr().err == (problem if code else "")
 
 
 def test_features_larger_than_memory_can_be_opened(tmp_path):

@@ -1,13 +1,17 @@
-"""Which fold holds out which clip."""
+"""Which fold holds out which clip, clips of one recording together; and folds that the data give."""
 
+from contextlib import nullcontext
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaders.folds import _cover, assign_folds, uncovered
+from loaders.folds import _cover, assign_folds, settle_folds, torn, uncovered
+from loaders.layouts import Subset
+from utils.errors import MisuseError, UserError
 
 
 @st.composite
@@ -22,24 +26,12 @@ def corpora(draw, extra=(0.0, 0.05, 0.4), most=50):
 
 
 @given(corpora(), st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "random"]))
-def test_folds_partition_the_clips(corpus, seed, fold_split):
+def test_folds_partition_the_clips_and_depend_on_the_seed_alone(corpus, seed, fold_split):
     truth, num_folds = corpus
     folds = assign_folds(truth, num_folds, seed, fold_split)
     assert folds.shape == (len(truth),)
     assert set(folds) == set(range(num_folds)), "a fold is empty"
-
-
-@given(corpora(), st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "random"]))
-def test_the_same_seed_gives_the_same_folds(corpus, seed, fold_split):
-    truth, num_folds = corpus
-    first = assign_folds(truth, num_folds, seed, fold_split)
-    np.testing.assert_array_equal(assign_folds(truth.copy(), num_folds, seed, fold_split), first)
-
-
-@pytest.mark.parametrize("fold_split", ["stratified", "random"])
-def test_another_seed_gives_other_folds(fold_split):
-    truth = np.eye(4, dtype=bool)[np.arange(60) % 4]
-    assert (assign_folds(truth, 5, 1, fold_split) != assign_folds(truth, 5, 2, fold_split)).any()
+    np.testing.assert_array_equal(assign_folds(truth.copy(), num_folds, seed, fold_split), folds)
 
 
 @settings(max_examples=100)
@@ -65,11 +57,11 @@ def test_gaps_are_closed_wherever_the_clips_lay_before(folds):
     assert uncovered(_cover(np.array(folds), truth, 3, 0), truth, 3) == []
 
 
-@given(corpora(extra=[0.0]), st.integers(0, 1000))
-def test_folds_are_of_about_the_same_size(corpus, seed):
+@given(corpora(extra=[0.0]), st.integers(0, 1000), st.sampled_from(["stratified", "random"]))
+def test_folds_are_of_about_the_same_size(corpus, seed, fold_split):
     truth, num_folds = corpus
-    sizes = np.bincount(assign_folds(truth, num_folds, seed), minlength=num_folds)
-    assert sizes.max() - sizes.min() <= truth.shape[1]
+    sizes = np.bincount(assign_folds(truth, num_folds, seed, fold_split), minlength=num_folds)
+    assert sizes.max() - sizes.min() <= (truth.shape[1] if fold_split == "stratified" else 1)
 
 
 def test_uncovered_lists_folds_and_classes_that_lack_one_another():
@@ -78,12 +70,102 @@ def test_uncovered_lists_folds_and_classes_that_lack_one_another():
     assert uncovered(np.array([0, 0, 0]), truth, 2) == [(1, 0)]
 
 
-def test_random_folds_differ_by_one_clip_at_most():
-    truth = np.eye(3, dtype=bool)[[0] * 10 + [1] * 3]
-    sizes = np.bincount(assign_folds(truth, 4, 0, "random"))
-    assert sizes.max() - sizes.min() <= 1
+@pytest.mark.parametrize(
+    ("groups", "problem"), [(None, "4 curated clips"), (np.array(["a", "a", "b", "b"]), "2 groups of curated clips")]
+)
+def test_fewer_clips_or_recordings_than_folds_are_refused(groups, problem):
+    with pytest.raises(UserError, match=f"--num_folds 5: there are only {problem}$"):
+        assign_folds(np.eye(4, dtype=bool), 5, 0, "stratified", groups)
 
 
-def test_fewer_clips_than_folds_are_refused():
-    with pytest.raises(ValueError, match="3 clips cannot be spread over 4 folds"):
-        assign_folds(np.eye(3, dtype=bool), 4, 0)
+@st.composite
+def grouped(draw, single=None):
+    """(truth, groups, number of folds): groups of 1 to 6 clips, some without a name; each has labels of its own."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    num_folds, classes = draw(st.integers(2, 5)), draw(st.integers(2, 6))
+    sizes = rng.integers(1, 7, draw(st.integers(2 * num_folds, 30)))
+    members = np.repeat(np.arange(len(sizes)), sizes)
+    truth = np.eye(classes, dtype=bool)[rng.integers(0, classes, len(sizes))][members]
+    if not (draw(st.booleans()) if single is None else single):
+        truth |= rng.random(truth.shape) < 0.2
+    groups = np.array([f"recording {i}" for i in members])
+    groups[rng.random(len(groups)) < 0.1] = ""
+    order = rng.permutation(len(groups))
+    return truth[order], groups[order], num_folds
+
+
+@given(grouped(), st.integers(0, 2**32 - 1), st.sampled_from(["stratified", "random"]))
+def test_no_recording_is_torn_apart_and_no_fold_is_empty(corpus, seed, fold_split):
+    truth, groups, num_folds = corpus
+    folds = assign_folds(truth, num_folds, seed, fold_split, groups)
+    assert torn(folds, groups) == []
+    assert set(folds) == set(range(num_folds))
+    np.testing.assert_array_equal(assign_folds(truth, num_folds, seed, fold_split, groups), folds)
+
+
+@given(grouped(), st.integers(0, 1000))
+def test_every_class_of_enough_recordings_is_in_every_fold(corpus, seed):
+    truth, groups, num_folds = corpus
+    _, members = np.unique([g or f"clip {i}" for i, g in enumerate(groups)], return_inverse=True)
+    recordings = np.array([len(set(members[truth[:, label]])) for label in range(truth.shape[1])])
+    alone = (truth.sum(axis=1) == 1).all()  # else there need not be such folds
+    for _, label in uncovered(assign_folds(truth, num_folds, seed, "stratified", groups), truth, num_folds):
+        assert recordings[label] < num_folds or not alone
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_classes_are_spread_evenly_over_folds_of_recordings(several):
+    truth = np.eye(4, dtype=bool)[np.arange(400) // 4 % 4]  # 100 recordings of 4 clips, 25 of each class
+    truth[::8, 0] |= several
+    groups = np.array([f"{i // 4}" for i in range(400)])
+    folds = assign_folds(truth, 5, 0, "stratified", groups)
+    shares = np.array([truth[folds == fold].sum(axis=0) / truth.sum(axis=0) for fold in range(5)])
+    assert np.abs(shares - 0.2).max() < 0.05
+    assert np.abs(np.bincount(folds) - 80).max() <= 8
+
+
+@pytest.mark.parametrize("fold_split", ["stratified", "random"])
+def test_recordings_of_one_clip_change_nothing(fold_split):
+    truth = np.eye(3, dtype=bool)[np.arange(30) % 3]
+    alone = np.array([f"{i}" for i in range(30)])
+    plain = assign_folds(truth, 5, 3, fold_split)
+    for groups in (alone, np.array([""] * 30)):
+        np.testing.assert_array_equal(assign_folds(truth, 5, 3, fold_split, groups), plain)
+
+
+@pytest.mark.parametrize("fold_split", ["stratified", "random"])
+@pytest.mark.parametrize("groups", [None, np.array([f"{i // 3}" for i in range(120)])], ids=["alone", "groups"])
+def test_another_seed_gives_other_folds(fold_split, groups):
+    truth = np.eye(4, dtype=bool)[np.arange(120) // 3 % 4]
+    for labels in (truth, truth | np.roll(truth, 5, axis=0)):
+        one, other = (assign_folds(labels, 4, seed, fold_split, groups) for seed in (1, 2))
+        assert (one != other).any()
+
+
+def test_torn_names_what_lies_in_several_folds():
+    folds, groups = np.array([0, 1, 0, 1, 0]), np.array(["a", "a", "", "", "b"])
+    assert torn(folds, groups) == ["a"]
+    assert torn(folds, None) == []
+
+
+GIVEN, NONE = (Subset(Path(), ["a", "b", "c"], folds=folds) for folds in (np.array([0, 1, -1]), None))
+
+
+@pytest.mark.parametrize(
+    ("subset", "fold_split", "num_folds", "settled"),
+    [
+        (GIVEN, None, None, ("given", 2)),
+        (GIVEN, None, 2, ("given", 2)),
+        (GIVEN, "stratified", None, ("stratified", 5)),
+        (GIVEN, "random", 3, ("random", 3)),
+        (NONE, None, None, ("stratified", 5)),
+        (NONE, None, 7, ("stratified", 7)),
+        (GIVEN, None, 5, "--num_folds 5: the data set gives 2"),
+        (GIVEN, "given", 1, "--num_folds 1: the data set gives 2"),
+        (NONE, "given", None, "gives no folds"),
+        (NONE, None, 1, "there must be 2 or more"),
+    ],
+)
+def test_folds_are_settled_by_the_flags_then_by_the_data(subset, fold_split, num_folds, settled):
+    with pytest.raises(MisuseError, match=settled) if isinstance(settled, str) else nullcontext():
+        assert settle_folds(subset, fold_split, num_folds) == settled

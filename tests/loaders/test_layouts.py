@@ -17,6 +17,7 @@ SAMPLE = "fname,Bark,Hum,Meow\nt2.wav,0,0,0\nt1.wav,0,0,0\n"
 CURATED = 'fname,labels\nc1.wav,Bark\nc2.wav,"Meow,Hum"\n'
 NOISY = "fname,labels\nn1.wav,Hum\n"
 ANSWERS = 'fname,labels,usage\nt1.wav,Hum,Public\nt2.wav,"Bark,Meow",Private\n'
+NAMES = ["train_curated", "train_noisy", "test"]
 CLASSES = ["Bark", "Hum", "Meow"]
 NFC, NFD = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
 
@@ -52,9 +53,7 @@ def test_kaggles_layout(tmp_path):
     assert labels(corpus, "train_noisy") == {"n1.wav": ["Hum"]}
     assert corpus.subset("test").fnames == ["t2.wav", "t1.wav"]
     assert corpus.subset("test").truth is None
-    assert {split: subset.folder for split, subset in corpus.subsets.items()} == {
-        split: tmp_path / split for split in ("train_curated", "train_noisy", "test")
-    }
+    assert [corpus.subset(name).folder for name in NAMES] == [tmp_path / name for name in NAMES]
     truth = corpus.subset("train_curated").truth_of(["c2.wav", "c1.wav"])
     np.testing.assert_array_equal(truth, [[False, True, True], [True, False, False]])
 
@@ -160,7 +159,7 @@ def sample(header, columns=4):
     return {"sample_submission": f"fname,{header}\nt2.wav{zeros}\nt1.wav{zeros}\n"}
 
 
-MISTAKES = [  # tables and what is said of them
+MISTAKES = [  # tables of Kaggle's layout, or a vocabulary of Zenodo's, and what is said of them
     (curated("c3.wav,Moo\n"), "train_curated.csv, clip c3.wav: the label 'Moo' is not in the class list"),
     (curated('c3.wav,"Bark,"\n'), "train_curated.csv, clip c3.wav: .*empty"),
     (curated("c3.wav,\n"), "train_curated.csv, clip c3.wav: .*empty"),
@@ -184,23 +183,16 @@ MISTAKES = [  # tables and what is said of them
     (sample('"Bark, loud",Hum,Meow,Moo'), "'Bark, loud' holds a comma.*commas separate labels"),
     ({"sample_submission": None}, "sample_submission.csv does not exist"),
     ({"test_post_competition": "fname,labels\nt1.wav,Hum\n"}, "no answer for t2.wav"),
+    ({"vocabulary": "Bark\nHum\nMeow\nHum\n"}, "names a class twice"),
+    ({"vocabulary": '0,Bark\n1,"Speech, male"\n'}, "vocabulary.csv: the class 'Speech, male' holds a comma"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("changes", "message"), MISTAKES)
 def test_a_mistake_in_a_csv_is_named(tmp_path, changes, message):
+    write = zenodo if "vocabulary" in changes else kaggle
     with pytest.raises(UserError, match=message):
-        read_corpus(kaggle(tmp_path, **changes))
-
-
-@pytest.mark.parametrize(
-    ("vocabulary", "message"),
-    [("Bark\nHum\nMeow\nHum\n", "names a class twice"),
-     ('0,Bark\n1,"Speech, male"\n', "vocabulary.csv: the class 'Speech, male' holds a comma")],
-)  # fmt: skip
-def test_a_mistake_in_a_vocabulary_is_named(tmp_path, vocabulary, message):
-    with pytest.raises(UserError, match=message):
-        read_corpus(zenodo(tmp_path, vocabulary))
+        read_corpus(write(tmp_path, **changes))
 
 
 @pytest.mark.parametrize(
