@@ -1,8 +1,7 @@
 """Recipe: what each part of a recipe is worth, by the scripts as a user calls them, with several seeds each.
 
-Every row is trained on fold 0, and its last weights score the test clips; the features must be there.  Finished runs
-stand in --folder, one line each, keyed by digests of the code, the data and the flags: stale ones are made again, a run
-that was stopped goes on.  Errors are compared with the first row's.
+Every row is trained on fold 0, and its last weights score the test clips.  The features must be there.  --folder keeps
+the scores, keyed by digests of code, data and flags: stale ones are made again, and a stopped run goes on.
 """
 
 import sys
@@ -58,11 +57,11 @@ ROWS = {  # name -> flags of train.py, and --select_noisy of run.sh
 CODE = ["train.py", "test.py", "loaders", "losses", "models", "predicting", "recipes", "training", "utils"]
 CODE += ["benchmarks/recipe.py", "benchmarks/differences.py"]
 Scores = dict[str, float]
-Script = Callable[..., None]  # (row, folder, name of a script, *flags): what runs it
+Prefix = Callable[[str, Path], tuple[object, ...]]  # (row, folder): what stands before a script's name
 
 
-def main(rows: dict[str, str] = ROWS, flags: str = SIZES, run_script: Script | None = None) -> None:
-    """rows: name -> flags, beside those for all rows.  run_script: differences.py has its own."""
+def main(rows: dict[str, str] = ROWS, flags: str = SIZES, prefix: Prefix = lambda row, folder: ()) -> None:
+    """rows: name -> flags, beside those for all rows.  prefix: differences.py runs each script through itself."""
     args = parse_args(rows, flags)
     os.environ["OMP_NUM_THREADS"] = str(max(os.cpu_count() // args.jobs, 1))
     if read_corpus(get_data_path(args.dataset)).subset("test").truth is None:
@@ -74,7 +73,7 @@ def main(rows: dict[str, str] = ROWS, flags: str = SIZES, run_script: Script | N
 
     def scored(name: str, seed: int, folder: Path) -> Scores:
         flags = ["--dataset", args.dataset, "--seed", str(seed), *shlex.split(f"{args.flags} {rows[name]}")]
-        return train_and_score(flags, folder, partial(run_script, name, folder) if run_script else script)
+        return train_and_score(flags, folder, partial(script, *prefix(name, folder)))
 
     scores = finish(keys, args, scored)
     facts = f"`{args.flags}`; n = {len(args.seeds)} seeds, {args.jobs} runs at a time"
@@ -82,7 +81,7 @@ def main(rows: dict[str, str] = ROWS, flags: str = SIZES, run_script: Script | N
 
 
 def made_from(dataset: str, settings: AudioSettings) -> list[str]:
-    """Digests of the code, the packages and the data.  A finished run has no checkpoint left that would tell."""
+    """Digests of the code, the packages and the data, since a finished run leaves no checkpoint."""
     sources = [path for name in CODE for path in (ROOT / name, *(ROOT / name).rglob("*.*")) if path.is_file()]
     code = digest(path.read_text(encoding="utf-8") for path in sorted(sources) if path.suffix in (".py", ".json"))
     clips = []
@@ -119,13 +118,15 @@ def finish(keys: dict[str, str], args: argparse.Namespace, scored: Callable[...,
     return {name: [done[key, seed]["scores"] for seed in args.seeds] for name, key in keys.items()}
 
 
-def train_and_score(flags: list[str], folder: Path, run_script: Script) -> Scores:
+def train_and_score(flags: list[str], folder: Path, run_script: Callable[..., None]) -> Scores:
     """One training; lwlrap of its last weights on the test clips and on the held-out ones."""
-    trained = build_parser().parse_args([flag for flag in flags if flag != "--select_noisy"])
+    select_noisy = "--select_noisy" in flags
+    flags = [flag for flag in flags if flag != "--select_noisy"]
+    trained = build_parser().parse_args(flags)
 
     def train(into: Path, *more: object) -> Path:
         how = ("--num_folds", 5, "--eval_freq", 0, "--save_freq", 200, "--resume", "auto", "--checkpoint_dir", into)
-        run_script("train.py", *how, *(flag for flag in flags if flag != "--select_noisy"), *more)
+        run_script("train.py", *how, *flags, *more)
         return next(into.glob("*_last_*.pth"))
 
     def predict(checkpoint: Path, split: str, tta: int, into: Path) -> Path:
@@ -133,32 +134,35 @@ def train_and_score(flags: list[str], folder: Path, run_script: Script) -> Score
         run_script("test.py", *how, "--split", split, "--tta", tta)
         return next(into.glob(f"*_{split}_*.npz"))
 
-    more: tuple[object, ...] = ()
-    if "--select_noisy" in flags:
-        predict(train(folder / "first", "--split", "train_curated"), "train_noisy", 8, folder / "first")
-        more = ("--noisy_scores", folder / "first")
-    last = train(folder, *more)
-    crops, whole = (load_predictions(predict(last, "test", tta, folder / f"tta_{tta}")) for tta in (8, 0))
+    first = folder / "first"
+    if select_noisy:
+        predict(train(first, "--split", "train_curated"), "train_noisy", 8, first)
+    last = train(folder, *(["--noisy_scores", first] if select_noisy else []))
     corpus = read_corpus(get_data_path(trained.dataset))
-    truth = corpus.subset("test").truth_of(crops.fnames)
-    crops, whole = (each.aligned(crops.fnames, corpus.class_names) for each in (crops, whole))
-    tables = {"lwlrap, test": crops, "balanced": balance(crops), "whole clips": whole}
+    test = corpus.subset("test")
+    crops, whole = (
+        load_predictions(predict(last, "test", tta, folder / f"tta_{tta}")).aligned(test.fnames, corpus.class_names)
+        for tta in (8, 0)
+    )
     log = next(folder.glob("*_log.jsonl")).read_text(encoding="utf-8").splitlines()
     for checkpoint in folder.rglob("*.pth"):
         checkpoint.unlink()
+    tables = {"lwlrap, test": crops, "balanced": balance(crops), "whole clips": whole}
+    truth = test.truth_of(test.fnames)
     return {name: lwlrap(truth, each) for name, each in tables.items()} | {"held out": json.loads(log[-1])["lwlrap"]}
 
 
 def table(scores: dict[str, list[Scores]], flags: dict[str, str]) -> list[Row]:
-    """A line for each row: its mean scores and their standard deviation over the seeds."""
+    """A line for each row: mean and standard deviation of its scores over the seeds, errors against the first row's."""
     rows: list[Row] = []
-    errors = {name: 1 - mean(next(iter(each.values())) for each in seeds) for name, seeds in scores.items()}
+    errors = []
     for name, seeds in scores.items():
-        values = {score: [each[score] for each in seeds] for score in seeds[0]}
-        spread = {score: f" ± {stdev(each):.4f}" if len(each) > 1 else "" for score, each in values.items()}
-        means = {score: f"{mean(each):.4f}{spread[score]}" for score, each in values.items()}
-        error = f"{errors[name] / next(iter(errors.values())):.2f}"
-        rows.append({"row": name, "flags": f"`{flags[name]}`", **means, "error": error})
+        cells = {}
+        for score in seeds[0]:
+            values = [each[score] for each in seeds]
+            cells[score] = f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+        errors.append(1 - mean(next(iter(each.values())) for each in seeds))
+        rows.append({"row": name, "flags": f"`{flags[name]}`", **cells, "error": f"{errors[-1] / errors[0]:.2f}"})
     return rows
 
 
@@ -170,10 +174,8 @@ def parse_args(rows: dict[str, str], flags: str) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=natural_int, default=[1, 2, 3], help="three or more say something")
     parser.add_argument("--jobs", type=positive_int, default=2, help="runs at a time, which share the cores")
     parser.add_argument("--folder", type=Path, required=True, help="where results are kept")
-    parser.add_argument("--output", type=Path, help="file to append the table to")
-    args = parser.parse_args()
-    args.folder = args.folder.resolve()
-    return args
+    parser.add_argument("--output", help="file to append the table to")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def build(args: argparse.Namespace, *more: object) -> Training:
 
 
 def work(args: argparse.Namespace) -> None:
-    """Be the contender --worker.  Its results are the bytes that it holds, files left out; on a GPU the most it held."""
+    """Be the contender --worker.  It returns the bytes that it holds, files left out; on a GPU the most it held."""
 
     def build_work() -> Work:
         own = WORK[args.worker][1](args)
@@ -142,12 +142,7 @@ def our_steps(args: argparse.Namespace) -> Work:
     devices.set_up_device(devices.pick_device(args.device))
     torch.set_flush_denormal(bool(args.scale))  # which inputs of zeros lead to, and which are slow
     training, numbers = build(args), count()
-
-    def work(steps: int) -> None:
-        for _ in range(steps):
-            train.train_step(training, next(numbers))
-
-    return work
+    return lambda steps: [train.train_step(training, next(numbers)) for _ in range(steps)]
 
 
 def bare_steps(args: argparse.Namespace) -> Work:
@@ -156,15 +151,14 @@ def bare_steps(args: argparse.Namespace) -> Work:
     training = build(args, "--l_rate", 0)  # which takes as long, and at any other the sum falls without end
     inputs = torch.rand_like(training.batches(0)[0])
 
-    def work(steps: int) -> None:
-        for _ in range(steps):
-            with devices.autocast(training.setup.device, training.setup.precision):
-                logits = training.network(inputs)
-            logits.float().sum().backward()
-            training.optimizer.step()
-            training.optimizer.zero_grad(set_to_none=True)
+    def step() -> None:
+        with devices.autocast(training.setup.device, training.setup.precision):
+            logits = training.network(inputs)
+        logits.float().sum().backward()
+        training.optimizer.step()
+        training.optimizer.zero_grad(set_to_none=True)
 
-    return work
+    return lambda steps: [step() for _ in range(steps)]
 
 
 def plain_steps(args: argparse.Namespace) -> Work:
@@ -177,10 +171,10 @@ def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
     """As test.py does it, or with None validation; the network is prepared beforehand, as once for all clips."""
     devices.set_up_device(devices.pick_device(args.device), same_shapes=tta not in (0, SHARED))
     training = build(args)
-    sizes = training.setup.args
+    setup, sizes = training.setup, training.setup.args
     model = prepare(training.model, tta, sizes.img_rows, sizes.img_cols)
-    how = {"device": training.setup.device, "tta": tta, "precision": training.setup.precision}
-    return lambda n: predict(model, some_clips(training, n), sizes.img_cols, args.batch_size, **how)
+    how = sizes.img_cols, sizes.batch_size, setup.device, tta, setup.precision
+    return lambda n: predict(model, some_clips(training, n), *how)
 
 
 def plain_predictions(args: argparse.Namespace) -> Work:
@@ -194,15 +188,14 @@ def some_clips(training: Training, n: int) -> Clips:
 
 
 def our_features(args: argparse.Namespace) -> Work:
-    """The feature step over the first n wavs, each time into an empty folder."""
+    """The feature step, each time into an empty folder."""
     from loaders.features import make_features  # its packages may be missing where there is a GPU
     from loaders.layouts import Subset
 
-    fnames = sorted(path.name for path in Path("wavs").iterdir())
+    wavs = Subset(Path("wavs"), sorted(path.name for path in Path("wavs").iterdir()))
 
     def work(n: int) -> None:
         shutil.rmtree("ours", ignore_errors=True)
-        wavs = Subset(Path("wavs"), fnames[:n])
         report = make_features(wavs, "test", Path("ours"), AudioSettings(), os.cpu_count())
         assert report.computed == n, report.unusable
 
