@@ -5,15 +5,16 @@ round of each, then the next round.  A busy minute then slows all of them, and r
 """
 
 import argparse
-import json
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +25,6 @@ from utils.digests import versions
 from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = Path(sys.argv[0]).resolve()  # before it goes to another folder
 REST = 1.0  # seconds between rounds, until threads that wait actively are idle
 Row = dict[str, str]  # a table's row, by column
 Work = Callable[[int], Any]  # does so many units of work
@@ -32,31 +32,51 @@ Work = Callable[[int], Any]  # does so many units of work
 
 @dataclass
 class Contender:
-    """A row of a table, and the process behind it: this script with `--worker NAME`."""
+    """A row of a table, and the process behind it."""
 
-    name: str
     title: str
-    folder: Path | None = None  # where it runs
-    flags: tuple[str, ...] = ()  # after those on the command line
+    build: Callable[..., Work]  # makes all that the work needs; it belongs to the first round
+    args: tuple = ()
+    folder: Path = field(default_factory=Path.cwd)  # where it runs
     cold: float = 0.0  # seconds from the start of its process to the end of its first round
     rounds: list[float] = field(default_factory=list)  # seconds a unit of work took in each later round
     result: Any = None  # of the last round
 
-    def start(self) -> subprocess.Popen:
-        """Its process, which ends when its pipes are closed."""
-        command = [sys.executable, str(SCRIPT), *sys.argv[1:], *self.flags, "--worker", self.name]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-        self.process = subprocess.Popen(command, cwd=self.folder, **pipes)
-        return self.process
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Within the block its process waits for work."""
+        spawn = get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
+        process = spawn.Process(target=_serve, args=(theirs, self.folder, self.build, self.args))
+        process.start()
+        theirs.close()
+        with self.pipe:
+            yield
+        process.join()
 
     def work(self, amount: int) -> float:
         """Seconds that `amount` units took.  Raises UserError if the process ended instead."""
         try:
-            self.process.stdin.write(b"%d\n" % amount)
-            seconds, self.result = json.loads(self.process.stdout.readline())
+            self.pipe.send(amount)
+            seconds, self.result = self.pipe.recv()
             return seconds
-        except (BrokenPipeError, ValueError):
+        except (EOFError, OSError):
             raise UserError(f"{self.title}: its process ended; what it said stands above") from None
+
+
+def _serve(pipe: Connection, folder: Path, build: Callable[..., Work], args: tuple) -> None:
+    """A contender's process: for each number do so many units of work, answer with seconds and result."""
+    os.chdir(folder)
+    work = None
+    while True:
+        try:
+            amount = pipe.recv()
+        except EOFError:
+            return
+        began = time.perf_counter()
+        work = work or build(*args)
+        result = work(amount)
+        pipe.send((time.perf_counter() - began, result))
 
 
 def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None:
@@ -64,28 +84,13 @@ def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None
     with ExitStack() as stack:
         for contender in contenders:
             began = time.monotonic()
-            stack.enter_context(contender.start())
+            stack.enter_context(contender.running())
             contender.work(amount)
             contender.cold = time.monotonic() - began
         for number in range(repeats):
             for contender in contenders[:: -1 if number % 2 else 1]:
                 time.sleep(REST)
                 contender.rounds.append(contender.work(amount) / amount)
-
-
-def serve(build: Callable[[], Work]) -> None:
-    """In a contender's process: for each number on stdin do so many units of work, answer with seconds and result.
-
-    build: makes all that the work needs; it belongs to the first round.
-    """
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the measured code prints is no answer
-    work = None
-    for line in sys.stdin:
-        began = time.perf_counter()
-        work = work or build()
-        result = work(int(line))
-        print(json.dumps([time.perf_counter() - began, result]), file=answers, flush=True)
 
 
 def comparison(contenders: list[Contender], unit: str = "clip", clips: int = 1) -> list[Row]:

@@ -24,7 +24,7 @@ import torch
 
 import train
 from benchmarks import speed
-from benchmarks.common import ROOT, Contender, Row, machine, publish, script, serve
+from benchmarks.common import ROOT, Contender, Row, Work, machine, publish, script
 from benchmarks.synthetic import write_dataset
 from predicting.checkpoint import load_checkpoint
 from predicting.tta import predict
@@ -40,9 +40,6 @@ CHECKED = ("--batch_size", 16)  # small, since the CPU takes part
 
 def main() -> int:
     args = parse_args()
-    if args.worker:
-        serve(lambda: lambda _: checks(args)) if args.worker == "checks" else speed.work(args)
-        return 0
     if args.output or args.device == "cuda":
         card = machine(args.device).lower().replace(" ", "_")
         args.output = args.output or ROOT / "benchmarks" / f"gpu_{card}.md"
@@ -50,20 +47,25 @@ def main() -> int:
     with TemporaryDirectory() as name, contextlib.chdir(name):
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
         write_dataset(Path(), args.clips)
-        checked = Contender("checks", "checks")
-        with checked.start():
+        checked = Contender("checks", checks, (args,))
+        with checked.running():
             checked.work(1)
         publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
         for mode in args.modes:
             try:
-                speed.measure_steps(args, mode, "step", "bare")
+                speed.measure_steps(args, mode, speed.STEPS)
             except UserError as error:
                 publish("Training step", mode, [{"not measured": str(error)}], args)
-        speed.measure_prediction(args, "validation", "crops", "shared", "whole")
+        speed.measure_predictions(args, speed.PREDICTIONS)
     return int(any(row["passed"] == "NO" for row in checked.result))
 
 
-def checks(args: argparse.Namespace) -> list[Row]:
+def checks(args: argparse.Namespace) -> Work:
+    """In a process of its own, since what is set for a check stays set."""
+    return lambda _: check(args)
+
+
+def check(args: argparse.Namespace) -> list[Row]:
     """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
     device = pick_device(args.device)
     set_up_device(device, deterministic=True)
@@ -94,7 +96,7 @@ def row(check: str, difference: float, tolerance: float = 0) -> Row:
 
 def losses(args: argparse.Namespace, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
     """Losses (steps,) of train.py's step in fp32 without dropout, and the training after them."""
-    how = argparse.Namespace(**vars(args) | {"device": device, "modes": [mode], "precision": "fp32"})
+    how = argparse.Namespace(**vars(args) | {"device": device, "mode": mode, "precision": "fp32"})
     training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", args.check_steps)
     return torch.stack([train.train_step(training, step).cpu() for step in range(args.check_steps)]), training
 
