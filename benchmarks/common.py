@@ -37,7 +37,6 @@ class Contender:
     title: str
     build: Callable[..., Work]  # makes all that the work needs; it belongs to the first round
     args: tuple = ()
-    folder: Path = field(default_factory=Path.cwd)  # where it runs
     cold: float = 0.0  # seconds from the start of its process to the end of its first round
     rounds: list[float] = field(default_factory=list)  # seconds a unit of work took in each later round
     result: Any = None  # of the last round
@@ -47,7 +46,7 @@ class Contender:
         """Within the block its process waits for work."""
         spawn = get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
-        process = spawn.Process(target=_serve, args=(theirs, self.folder, self.build, self.args))
+        process = spawn.Process(target=_serve, args=(theirs, Path.cwd(), self.build, self.args))
         process.start()
         theirs.close()
         with self.pipe:

@@ -1,8 +1,6 @@
 """One command for a GPU: whether it computes the same, then how fast, into benchmarks/gpu_CARD.md, in eight minutes.
 
-It makes its own data (random features) and needs no network and none of the audio packages.  In small, without a GPU:
-
-    python benchmarks/gpu.py --device cpu --arch mobilenet_v3_small --clips 110 --batch_size 4 --steps 1 --modes eager
+It makes its own data (random features) and needs no network and none of the audio packages.
 """
 
 import sys
@@ -48,7 +46,7 @@ def main() -> int:
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
         write_dataset(Path(), args.clips)
         checked = Contender("checks", checks, (args,))
-        with checked.running():
+        with checked.running():  # what is set for a check stays set
             checked.work(1)
         publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
         for mode in args.modes:

@@ -48,7 +48,10 @@ def main() -> None:
     args = parse_args()
     with TemporaryDirectory() as name, contextlib.chdir(name):
         if args.scale:
-            measure_scale(args)
+            for n in args.scale:
+                write_dataset(Path(str(n)), n * args.clips, sparse=True)
+            works = {f"{n * args.clips:,} clips": partial(sparse_steps, folder=str(n)) for n in args.scale}
+            measure("Memory and growth", works, args, network(args), args.steps, args.batch_size)
             return
         write_dataset(Path(), args.clips)
         if "step" in args.parts:
@@ -61,37 +64,26 @@ def main() -> None:
         if "features" in args.parts:
             hours = write_wavs(Path("wavs"), args.wavs) / 3600
             works = {f"loaders/features.py, {os.cpu_count()} processes": our_features, "librosa, one process": librosa}
-            measure("Features", contenders(works, args), args, f"{hours:.2f} hours, 44.1 kHz", args.wavs)
-
-
-def measure_scale(args: argparse.Namespace) -> None:
-    sizes = {Path(str(factor)): factor * args.clips for factor in args.scale}
-    for folder, clips in sizes.items():
-        write_dataset(folder, clips, sparse=True)
-    rows = [Contender(f"{clips:,} clips", measured, (our_steps, args), folder) for folder, clips in sizes.items()]
-    measure("Memory and growth", rows, args, network(args), args.steps, args.batch_size)
+            measure("Features", works, args, f"{hours:.2f} hours, 44.1 kHz", args.wavs)
 
 
 def measure_steps(args: argparse.Namespace, mode: str, works: Works) -> None:
-    rows = contenders(works, argparse.Namespace(**vars(args) | {"mode": mode}))
-    measure("Training step", rows, args, f"{network(args)}, {mode}", args.steps, args.batch_size)
+    args = argparse.Namespace(**vars(args) | {"mode": mode})
+    measure("Training step", works, args, f"{network(args)}, {mode}", args.steps, args.batch_size)
 
 
 def measure_predictions(args: argparse.Namespace, works: Works) -> None:
-    measure("Prediction", contenders(works, args), args, f"{network(args)}, {TTA} crops a clip", args.predicted)
-
-
-def contenders(works: Works, args: argparse.Namespace) -> list[Contender]:
-    return [Contender(title, measured, (build_work, args)) for title, build_work in works.items()]
+    measure("Prediction", works, args, f"{network(args)}, {TTA} crops a clip", args.predicted)
 
 
 def measure(
-    title: str, rows: list[Contender], args: argparse.Namespace, facts: str, amount: int, step_of: int = 0
+    title: str, works: Works, args: argparse.Namespace, facts: str, amount: int, step_of: int | None = None
 ) -> None:
     """Time contenders in turn and publish their table.  amount: of a round, in clips, or in steps of so many clips."""
-    time_in_turn(rows, args.repeats, amount)
-    facts = f"{facts}; n = {args.repeats} rounds of {amount} in turn"
-    publish(title, facts, comparison(rows, "step" if step_of else "clip", step_of or 1), args)
+    contenders = [Contender(name, measured, (build_work, args)) for name, build_work in works.items()]
+    time_in_turn(contenders, args.repeats, amount)
+    rows = comparison(contenders, "step", step_of) if step_of else comparison(contenders)
+    publish(title, f"{facts}; n = {args.repeats} rounds of {amount} in turn", rows, args)
 
 
 def network(args: argparse.Namespace) -> str:
@@ -135,16 +127,21 @@ def memory(device: str) -> int:
 
 def our_steps(args: argparse.Namespace) -> Work:
     devices.set_up_device(devices.pick_device(args.device))
-    torch.set_flush_denormal(bool(args.scale))  # which inputs of zeros lead to, and which are slow
     training, numbers = build(args), count()
     return lambda steps: [train.train_step(training, next(numbers)) for _ in range(steps)]
+
+
+def sparse_steps(args: argparse.Namespace, folder: str) -> Work:
+    os.chdir(folder)
+    torch.set_flush_denormal(True)  # inputs of zeros lead to denormals, which are slow
+    return our_steps(args)
 
 
 def bare_steps(args: argparse.Namespace) -> Work:
     """Forward, the sum of the logits as loss, backward and SGD on one batch: no step can be faster."""
     devices.set_up_device(devices.pick_device(args.device))
     training = build(args, "--l_rate", 0)  # which takes as long, and at any other the sum falls without end
-    inputs = torch.rand_like(training.batches(0)[0])
+    inputs = torch.rand_like(training.batches(0)[0], memory_format=torch.contiguous_format)
 
     def step() -> None:
         with devices.autocast(training.setup.device, training.setup.precision):

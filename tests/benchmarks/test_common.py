@@ -25,11 +25,12 @@ def work(name: str, amount: int) -> None:
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(common, "REST", 0)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
-    contenders = [Contender(name, build, (name,), folder) for name in "ab"]
+    contenders = [Contender(name, build, (name,)) for name in "ab"]
     time_in_turn(contenders, repeats=3, amount=5)
     assert (folder / "work.log").read_text() == "a5 b5 a5 b5 b5 a5 a5 b5 "
     for contender in contenders:
@@ -39,7 +40,7 @@ def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
 
 def test_a_contender_that_dies_is_named(folder):
     with pytest.raises(UserError, match="The bad one: its process ended"):
-        time_in_turn([Contender("The bad one", build, ("bad",), folder)], repeats=1, amount=1)
+        time_in_turn([Contender("The bad one", build, ("bad",))], repeats=1, amount=1)
 
 
 def test_ratios_compare_round_by_round():
