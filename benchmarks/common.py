@@ -5,15 +5,16 @@ round of each, then the next round.  A busy minute then slows all of them, and r
 """
 
 import argparse
-import json
 import os
 import platform
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,10 +22,9 @@ from typing import Any
 import torch
 
 from utils.digests import versions
-from utils.errors import UserError
+from utils.errors import UserError, one_line
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPT = Path(sys.argv[0]).resolve()  # before it goes to another folder
 REST = 1.0  # seconds between rounds, until threads that wait actively are idle
 Row = dict[str, str]  # a table's row, by column
 Work = Callable[[int], Any]  # does so many units of work
@@ -32,31 +32,38 @@ Work = Callable[[int], Any]  # does so many units of work
 
 @dataclass
 class Contender:
-    """A row of a table, and the process behind it: this script with `--worker NAME`."""
+    """A row of a table, and the process behind it."""
 
-    name: str
     title: str
-    folder: Path | None = None  # where it runs
-    flags: tuple[str, ...] = ()  # after those on the command line
+    build: Callable[..., Work]  # makes all that the work needs; it belongs to the first round
+    args: tuple = ()
     cold: float = 0.0  # seconds from the start of its process to the end of its first round
     rounds: list[float] = field(default_factory=list)  # seconds a unit of work took in each later round
     result: Any = None  # of the last round
 
-    def start(self) -> subprocess.Popen:
-        """Its process, which ends when its pipes are closed."""
-        command = [sys.executable, str(SCRIPT), *sys.argv[1:], *self.flags, "--worker", self.name]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "bufsize": 0}
-        self.process = subprocess.Popen(command, cwd=self.folder, **pipes)
+    def start(self) -> ProcessPoolExecutor:
+        """Its process, which ends with the block of this context manager."""
+        self.process = ProcessPoolExecutor(1, get_context("spawn"), os.chdir, (Path.cwd(),))
         return self.process
 
     def work(self, amount: int) -> float:
-        """Seconds that `amount` units took.  Raises UserError if the process ended instead."""
+        """Seconds that `amount` units took.  Raises UserError if they fail or the process ends."""
         try:
-            self.process.stdin.write(b"%d\n" % amount)
-            seconds, self.result = json.loads(self.process.stdout.readline())
+            seconds, self.result = self.process.submit(_work, self.build, self.args, amount).result()
             return seconds
-        except (BrokenPipeError, ValueError):
-            raise UserError(f"{self.title}: its process ended; what it said stands above") from None
+        except (RuntimeError, UserError) as error:
+            raise UserError(f"{self.title}: {one_line(str(error))}") from None
+
+
+_built: list[Work] = []  # in a contender's process, from its first round on
+
+
+def _work(build: Callable[..., Work], args: tuple, amount: int) -> tuple[float, Any]:
+    began = time.perf_counter()
+    if not _built:
+        _built.append(build(*args))
+    result = _built[0](amount)
+    return time.perf_counter() - began, result
 
 
 def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None:
@@ -71,21 +78,6 @@ def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None
             for contender in contenders[:: -1 if number % 2 else 1]:
                 time.sleep(REST)
                 contender.rounds.append(contender.work(amount) / amount)
-
-
-def serve(build: Callable[[], Work]) -> None:
-    """In a contender's process: for each number on stdin do so many units of work, answer with seconds and result.
-
-    build: makes all that the work needs; it belongs to the first round.
-    """
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the measured code prints is no answer
-    work = None
-    for line in sys.stdin:
-        began = time.perf_counter()
-        work = work or build()
-        result = work(int(line))
-        print(json.dumps([time.perf_counter() - began, result]), file=answers, flush=True)
 
 
 def comparison(contenders: list[Contender], unit: str = "clip", clips: int = 1) -> list[Row]:

@@ -20,7 +20,7 @@ from torch import nn
 
 import loaders
 from benchmarks import recipe
-from benchmarks.common import ROOT, script
+from benchmarks.common import ROOT
 from loaders import pcen, sampling
 from loaders.clips import Clips
 from models import cbam, initialization, mobilenetv3
@@ -138,7 +138,7 @@ SIZES = "--recipe improved --use_cbam --n_iter 800 --batch_size 32 --img_rows 32
 
 def main() -> int:
     if "--changed" not in sys.argv:
-        recipe.main(ROWS, SIZES, run_changed)
+        recipe.main(ROWS, SIZES, changed)
         return 0
     row, features, name, *flags = sys.argv[sys.argv.index("--changed") + 1 :]
     CHANGES[row]()
@@ -150,9 +150,9 @@ def main() -> int:
     return run_here(name, *flags)
 
 
-def run_changed(row: str, folder: Path, *call: object) -> None:
-    """Run a script with a row's change to the code and with features of the row's own."""
-    script("benchmarks/differences.py", "--changed", row, folder.parent / "features" / row, *call)
+def changed(row: str, folder: Path) -> tuple[object, ...]:
+    """A script after these words runs with a row's change to the code and with features of the row's own."""
+    return "benchmarks/differences.py", "--changed", row, folder.parent / "features" / row
 
 
 def run_here(name: str, *flags: str) -> int:

@@ -1,8 +1,6 @@
 """One command for a GPU: whether it computes the same, then how fast, into benchmarks/gpu_CARD.md, in eight minutes.
 
-It makes its own data (random features) and needs no network and none of the audio packages.  In small, without a GPU:
-
-    python benchmarks/gpu.py --device cpu --arch mobilenet_v3_small --clips 110 --batch_size 4 --steps 1 --modes eager
+It makes its own data (random features) and needs no network and none of the audio packages.
 """
 
 import sys
@@ -24,7 +22,7 @@ import torch
 
 import train
 from benchmarks import speed
-from benchmarks.common import ROOT, Contender, Row, machine, publish, script, serve
+from benchmarks.common import ROOT, Contender, Row, Work, machine, publish, script
 from benchmarks.synthetic import write_dataset
 from predicting.checkpoint import load_checkpoint
 from predicting.tta import predict
@@ -40,9 +38,6 @@ CHECKED = ("--batch_size", 16)  # small, since the CPU takes part
 
 def main() -> int:
     args = parse_args()
-    if args.worker:
-        serve(lambda: lambda _: checks(args)) if args.worker == "checks" else speed.work(args)
-        return 0
     if args.output or args.device == "cuda":
         card = machine(args.device).lower().replace(" ", "_")
         args.output = args.output or ROOT / "benchmarks" / f"gpu_{card}.md"
@@ -50,21 +45,26 @@ def main() -> int:
     with TemporaryDirectory() as name, contextlib.chdir(name):
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
         write_dataset(Path(), args.clips)
-        checked = Contender("checks", "checks")
-        with checked.start():
-            checked.work(1)
-        publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
+        contender = Contender("checks", checks, (args,))
+        with contender.start():  # since what is set for a check stays set
+            contender.work(1)
+        rows = contender.result
+        publish("Whether it computes the same", f"{args.arch}, random features", rows, args)
         for mode in args.modes:
             try:
-                speed.measure_steps(args, mode, "step", "bare")
+                speed.measure_steps(args, mode, speed.STEPS)
             except UserError as error:
                 publish("Training step", mode, [{"not measured": str(error)}], args)
-        speed.measure_prediction(args, "validation", "crops", "shared", "whole")
-    return int(any(row["passed"] == "NO" for row in checked.result))
+        speed.measure_predictions(args, speed.PREDICTIONS)
+    return int(any(row["passed"] == "NO" for row in rows))
 
 
-def checks(args: argparse.Namespace) -> list[Row]:
+def checks(args: argparse.Namespace) -> Work:
     """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
+    return lambda _: check(args)
+
+
+def check(args: argparse.Namespace) -> list[Row]:
     device = pick_device(args.device)
     set_up_device(device, deterministic=True)
     (on_cpu, _), (there, training) = losses(args, "cpu"), losses(args, args.device)
@@ -94,7 +94,7 @@ def row(check: str, difference: float, tolerance: float = 0) -> Row:
 
 def losses(args: argparse.Namespace, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
     """Losses (steps,) of train.py's step in fp32 without dropout, and the training after them."""
-    how = argparse.Namespace(**vars(args) | {"device": device, "modes": [mode], "precision": "fp32"})
+    how = argparse.Namespace(**vars(args) | {"device": device, "mode": mode, "precision": "fp32"})
     training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", args.check_steps)
     return torch.stack([train.train_step(training, step).cpu() for step in range(args.check_steps)]), training
 

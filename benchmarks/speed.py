@@ -14,7 +14,7 @@ import argparse
 import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from tempfile import TemporaryDirectory
@@ -24,7 +24,7 @@ import torch
 
 import train
 from benchmarks import plain
-from benchmarks.common import Contender, Work, comparison, publish, serve, time_in_turn
+from benchmarks.common import Contender, Work, comparison, publish, time_in_turn
 from benchmarks.synthetic import FULL_SIZE, NAME, write_dataset, write_wavs
 from loaders.clips import Clips
 from loaders.pcen import AudioSettings
@@ -40,59 +40,50 @@ from utils.errors import MisuseError, run
 MODES = ("eager", "recorded", "compiled")  # a network as it is; as CUDA graphs; by torch.compile, as graphs too
 PARTS = ("step", "predict", "features")
 TTA = 8  # crops of a clip in prediction
+Works = dict[str, Callable[[argparse.Namespace], Work]]  # title of a row -> what makes its work
 PLAIN_CLIPS = 2000  # at most; so few stay in memory, which favours the plain pipeline
 
 
 def main() -> None:
     args = parse_args()
-    if args.worker:
-        work(args)
-        return
     with TemporaryDirectory() as name, contextlib.chdir(name):
         if args.scale:
-            measure_scale(args)
+            for n in args.scale:
+                write_dataset(Path(str(n)), n * args.clips, sparse=True)
+            works = {f"{n * args.clips:,} clips": partial(sparse_steps, folder=str(n)) for n in args.scale}
+            measure("Memory and growth", works, args, network(args), args.steps, args.batch_size)
             return
         write_dataset(Path(), args.clips)
         if "step" in args.parts:
             plain.write_clips(Path("plain"), build_pool(train_args(args)), PLAIN_CLIPS)
             for mode in args.modes:
-                measure_steps(args, mode, "step", "bare", "plain")
+                measure_steps(args, mode, STEPS | {"plain pipeline, fp32": plain_steps})
         if "predict" in args.parts:
-            measure_prediction(args, "crops", "plain crops", "shared", "whole", "validation")
+            title = "plain, the same crops, one clip at a time, fp32"
+            measure_predictions(args, PREDICTIONS | {title: plain_predictions})
         if "features" in args.parts:
             hours = write_wavs(Path("wavs"), args.wavs) / 3600
-            measure("Features", ("features", "librosa"), args, f"{hours:.2f} hours, 44.1 kHz", args.wavs)
+            works = {f"loaders/features.py, {os.cpu_count()} processes": our_features, "librosa, one process": librosa}
+            measure("Features", works, args, f"{hours:.2f} hours, 44.1 kHz", args.wavs)
 
 
-def measure_scale(args: argparse.Namespace) -> None:
-    contenders = [Contender("step", f"{n * args.clips:,} clips", Path(str(n))) for n in args.scale]
-    for factor, contender in zip(args.scale, contenders, strict=True):
-        write_dataset(contender.folder, factor * args.clips, sparse=True)
-    compare("Memory and growth", contenders, args, network(args), args.steps)
+def measure_steps(args: argparse.Namespace, mode: str, works: Works) -> None:
+    args = argparse.Namespace(**vars(args) | {"mode": mode})
+    measure("Training step", works, args, f"{network(args)}, {mode}", args.steps, args.batch_size)
 
 
-def measure_steps(args: argparse.Namespace, mode: str, *names: str) -> None:
-    measure("Training step", names, args, f"{network(args)}, {mode}", args.steps, mode)
-
-
-def measure_prediction(args: argparse.Namespace, *names: str) -> None:
-    measure("Prediction", names, args, f"{network(args)}, {TTA} crops a clip", args.predicted)
+def measure_predictions(args: argparse.Namespace, works: Works) -> None:
+    measure("Prediction", works, args, f"{network(args)}, {TTA} crops a clip", args.predicted)
 
 
 def measure(
-    title: str, names: Iterable[str], args: argparse.Namespace, facts: str, amount: int, mode: str = "eager"
+    title: str, works: Works, args: argparse.Namespace, facts: str, amount: int, step_of: int | None = None
 ) -> None:
-    modes = {name: mode if name in ("step", "bare") else "eager" for name in names}
-    contenders = [Contender(name, WORK[name][0], flags=("--modes", modes[name])) for name in names]
-    compare(title, contenders, args, facts, amount)
-
-
-def compare(title: str, contenders: list[Contender], args: argparse.Namespace, facts: str, amount: int) -> None:
-    """Time contenders in turn and publish their table.  amount: steps or clips of a round."""
+    """Time contenders in turn and publish their table.  amount: of a round, in clips, or in steps of so many clips."""
+    contenders = [Contender(name, measured, (build_work, args)) for name, build_work in works.items()]
     time_in_turn(contenders, args.repeats, amount)
-    unit = ("step", args.batch_size) if contenders[0].name == "step" else ("clip", 1)
-    facts = f"{facts}; n = {args.repeats} rounds of {amount} in turn"
-    publish(title, facts, comparison(contenders, *unit), args)
+    rows = comparison(contenders, "step", step_of) if step_of else comparison(contenders)
+    publish(title, f"{facts}; n = {args.repeats} rounds of {amount} in turn", rows, args)
 
 
 def network(args: argparse.Namespace) -> str:
@@ -114,20 +105,16 @@ def train_args(args: argparse.Namespace, *more: object) -> argparse.Namespace:
 
 def build(args: argparse.Namespace, *more: object) -> Training:
     """A training of the random clips in this folder, built as train.py builds it.  more: further flags of train.py."""
-    run_args, mode = train_args(args, *more), args.modes[0]
-    how = {"compiled": mode == "compiled", "graphs": mode != "eager"}
+    run_args = train_args(args, *more)
+    how = {"compiled": args.mode == "compiled", "graphs": args.mode != "eager"}
     setup = Setup(run_args, devices.pick_device(args.device), devices.DTYPES[args.precision], **how)
     return build_training(setup, build_pool(run_args))
 
 
-def work(args: argparse.Namespace) -> None:
-    """Be the contender --worker.  Its results are the bytes that it holds, files left out; on a GPU the most it held."""
-
-    def build_work() -> Work:
-        own = WORK[args.worker][1](args)
-        return lambda amount: (own(amount), memory(args.device))[1]
-
-    serve(build_work)
+def measured(build_work: Callable[[argparse.Namespace], Work], args: argparse.Namespace) -> Work:
+    """Work that returns the bytes that its process holds, files left out; on a GPU the most that it held."""
+    work = build_work(args)
+    return lambda amount: (work(amount), memory(args.device))[1]
 
 
 def memory(device: str) -> int:
@@ -140,34 +127,34 @@ def memory(device: str) -> int:
 
 def our_steps(args: argparse.Namespace) -> Work:
     devices.set_up_device(devices.pick_device(args.device))
-    torch.set_flush_denormal(bool(args.scale))  # which inputs of zeros lead to, and which are slow
     training, numbers = build(args), count()
+    return lambda steps: [train.train_step(training, next(numbers)) for _ in range(steps)]
 
-    def work(steps: int) -> None:
-        for _ in range(steps):
-            train.train_step(training, next(numbers))
 
-    return work
+def sparse_steps(args: argparse.Namespace, folder: str) -> Work:
+    os.chdir(folder)
+    torch.set_flush_denormal(True)  # inputs of zeros lead to denormals, which are slow
+    return our_steps(args)
 
 
 def bare_steps(args: argparse.Namespace) -> Work:
     """Forward, the sum of the logits as loss, backward and SGD on one batch: no step can be faster."""
     devices.set_up_device(devices.pick_device(args.device))
     training = build(args, "--l_rate", 0)  # which takes as long, and at any other the sum falls without end
-    inputs = torch.rand_like(training.batches(0)[0])
+    inputs = torch.rand_like(training.batches(0)[0], memory_format=torch.contiguous_format)
 
-    def work(steps: int) -> None:
-        for _ in range(steps):
-            with devices.autocast(training.setup.device, training.setup.precision):
-                logits = training.network(inputs)
-            logits.float().sum().backward()
-            training.optimizer.step()
-            training.optimizer.zero_grad(set_to_none=True)
+    def step() -> None:
+        with devices.autocast(training.setup.device, training.setup.precision):
+            logits = training.network(inputs)
+        logits.float().sum().backward()
+        training.optimizer.step()
+        training.optimizer.zero_grad(set_to_none=True)
 
-    return work
+    return lambda steps: [step() for _ in range(steps)]
 
 
 def plain_steps(args: argparse.Namespace) -> Work:
+    args.mode = "eager"
     training = build(args)
     model = training.model.to(memory_format=torch.contiguous_format)
     clips = plain.ClipFiles(Path("plain"), training.setup.args.img_cols)
@@ -178,10 +165,10 @@ def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
     """As test.py does it, or with None validation; the network is prepared beforehand, as once for all clips."""
     devices.set_up_device(devices.pick_device(args.device), same_shapes=tta not in (0, SHARED))
     training = build(args)
-    sizes = training.setup.args
+    setup, sizes = training.setup, training.setup.args
     model = prepare(training.model, tta, sizes.img_rows, sizes.img_cols)
-    how = {"device": training.setup.device, "tta": tta, "precision": training.setup.precision}
-    return lambda n: predict(model, some_clips(training, n), sizes.img_cols, args.batch_size, **how)
+    how = sizes.img_cols, sizes.batch_size, setup.device, tta, setup.precision
+    return lambda n: predict(model, some_clips(training, n), *how)
 
 
 def plain_predictions(args: argparse.Namespace) -> Work:
@@ -196,32 +183,30 @@ def some_clips(training: Training, n: int) -> Clips:
 
 
 def our_features(args: argparse.Namespace) -> Work:
-    """The feature step over the first n wavs, each time into an empty folder."""
+    """The feature step, each time into an empty folder."""
     from loaders.features import make_features  # its packages may be missing where there is a GPU
     from loaders.layouts import Subset
 
-    fnames = sorted(path.name for path in Path("wavs").iterdir())
+    wavs = Subset(Path("wavs"), sorted(path.name for path in Path("wavs").iterdir()))
 
     def work(n: int) -> None:
         shutil.rmtree("ours", ignore_errors=True)
-        wavs = Subset(Path("wavs"), fnames[:n])
         report = make_features(wavs, "test", Path("ours"), AudioSettings(), os.cpu_count())
         assert report.computed == n, report.unusable
 
     return work
 
 
-WORK: dict[str, tuple[str, Callable[[argparse.Namespace], Work]]] = {  # contender -> its title, and what it does
-    "step": ("train.py's step", our_steps),
-    "bare": ("bare network", bare_steps),
-    "plain": ("plain pipeline, fp32", plain_steps),
-    "crops": ("test.py, several crops a clip", partial(our_predictions, tta=TTA)),
-    "plain crops": ("plain, the same crops, one clip at a time, fp32", plain_predictions),
-    "shared": ("test.py --tta shared: the same crops in one pass", partial(our_predictions, tta=SHARED)),
-    "whole": ("test.py --tta 0: whole clips", partial(our_predictions, tta=0)),
-    "validation": ("validation: crops half a crop apart", partial(our_predictions, tta=None)),
-    "features": (f"loaders/features.py, {os.cpu_count()} processes", our_features),
-    "librosa": ("librosa, one process", lambda args: plain.features),
+def librosa(args: argparse.Namespace) -> Work:
+    return plain.features
+
+
+STEPS: Works = {"train.py's step": our_steps, "bare network": bare_steps}
+PREDICTIONS: Works = {
+    "test.py, several crops a clip": partial(our_predictions, tta=TTA),
+    "test.py --tta shared: the same crops in one pass": partial(our_predictions, tta=SHARED),
+    "test.py --tta 0: whole clips": partial(our_predictions, tta=0),
+    "validation: crops half a crop apart": partial(our_predictions, tta=None),
 }
 
 
@@ -237,8 +222,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
     parser.add_argument("--precision", default="fp32", choices=devices.PRECISIONS, help=devices.PRECISION_HELP)
     parser.add_argument("--output", type=os.path.abspath, help="file to append the tables to")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.set_defaults(scale=None)
+    parser.set_defaults(scale=None, mode=MODES[0])
 
 
 def checked(args: argparse.Namespace) -> argparse.Namespace:

@@ -1,41 +1,38 @@
 """Contenders take turns, and one that dies is named."""
 
-import sys
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from benchmarks import common
-from benchmarks.common import Contender, comparison, time_in_turn
+from benchmarks.common import Contender, Work, comparison, time_in_turn
 from utils.errors import UserError
 
-SCRIPT = """
-import sys
-sys.path.insert(0, {root!r})
-from benchmarks.common import serve
-name = sys.argv[-1]
-def work(amount):
-    print("this is no answer", flush=True)
+
+def build(name: str) -> Work:
+    return partial(work, name)
+
+
+def work(name: str, amount: int) -> None:
     with open("work.log", "a") as log:
-        log.write(f"{{name}}{{amount}} ")
-    if name == "bad":
-        sys.exit(3)
-serve(lambda: work)
-"""
+        log.write(f"{name}{amount} ")
+    if name == "dies":
+        os._exit(3)
+    if name == "fails":
+        raise RuntimeError("out of memory")
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
-    path = tmp_path / "script.py"
-    path.write_text(SCRIPT.format(root=str(common.ROOT)), encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", [str(path), "--some", "flag"])
-    monkeypatch.setattr(common, "SCRIPT", path)
     monkeypatch.setattr(common, "REST", 0)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
-    contenders = [Contender("a", "A", folder), Contender("b", "B", folder)]
+    contenders = [Contender(name, build, (name,)) for name in "ab"]
     time_in_turn(contenders, repeats=3, amount=5)
     assert (folder / "work.log").read_text() == "a5 b5 a5 b5 b5 a5 a5 b5 "
     for contender in contenders:
@@ -43,13 +40,14 @@ def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
         assert 0 < min(contender.rounds) <= max(contender.rounds) < contender.cold
 
 
-def test_a_contender_that_dies_is_named(folder):
-    with pytest.raises(UserError, match="The bad one: its process ended"):
-        time_in_turn([Contender("bad", "The bad one", folder)], repeats=1, amount=1)
+@pytest.mark.parametrize(("name", "reason"), [("dies", "terminated"), ("fails", "out of memory")])
+def test_a_contender_that_fails_is_named(folder, name, reason):
+    with pytest.raises(UserError, match=f"The bad one: .*{reason}"):
+        time_in_turn([Contender("The bad one", build, (name,))], repeats=1, amount=1)
 
 
 def test_ratios_compare_round_by_round():
-    ours, other = Contender("a", "A", result=2e6), Contender("b", "B", result=3e6)
+    ours, other = Contender("A", build, result=2e6), Contender("B", build, result=3e6)
     ours.rounds, other.rounds = [1.0, 8.0, 2.0], [3.0, 12.0, 4.0]
     rows = comparison([ours, other], "step", clips=10)
     assert [row["clips/s"] for row in rows] == ["5", "2.5"]
