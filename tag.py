@@ -56,7 +56,7 @@ def main() -> int:
     if args.export is not None:
         return export(args)
     paths = find_audio(args.files)
-    pictures = name_pictures(paths, args.timeline)
+    pictures = name_pictures(paths, args.timeline, [Path(path) for path in args.files])
     outputs = {"--csv": named(args.csv), "--json": named(args.json)}
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
@@ -75,7 +75,7 @@ def main() -> int:
         heard.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
         if pictures:
-            write_timeline(pictures[file.path], file.timeline, ensemble.class_names, file.path.name)
+            write_timeline(pictures[file.path], file.timeline, ensemble.class_names, str(file.path))
     if args.csv is not None:
         write_csv(args.csv, heard, ensemble.class_names)
     if args.json is not None:

@@ -24,13 +24,13 @@ from utils.errors import MisuseError, UserError, one_line
 
 BATCH, AHEAD = 8, 100  # clips of a task; tasks whose features may wait in the workers' memory, 300 MB of 15 s clips
 ANSWER, PATIENCE = 10.0, 30.0  # seconds to wait for a scheduler, and for a worker where there is none
-SOURCES = ("audio.py", "clip_features.py", "mixdown.py", "pcen.py")
-PACKAGES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
+SOURCES = ("audio.py", "clip_features.py", "mixdown.py", "pcen.py", "decoders/*.py")
+PACKAGES = ("av", "librosa", "numpy", "scipy", "soundfile", "soxr")
 
 
 def _code() -> str:
     """Hash of what the bits of the features depend on, as this process has imported it."""
-    sources = [Path(__file__).with_name(name).read_bytes() for name in SOURCES]
+    sources = [path.read_bytes() for name in SOURCES for path in sorted(Path(__file__).parent.glob(name))]
     return hashlib.sha256(b"".join(sources) + str([version(name) for name in PACKAGES]).encode()).hexdigest()[:12]
 
 
