@@ -63,7 +63,9 @@ def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> byt
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, labelcolor=INK, labelsize=10)
     heat.tick_params(axis="x", labelcolor=QUIET)
-    wave.set_title(one_line(title[-LETTERS:]), loc="left", color=INK, fontsize=12, fontweight="bold", pad=8, parse_math=False)
+    wave.set_title(
+        one_line(title[-LETTERS:]), loc="left", color=INK, fontsize=12, fontweight="bold", pad=8, parse_math=False
+    )
     bar = figure.colorbar(image, ax=heat, pad=0.012, aspect=14, ticks=[0, 0.5, 1])
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelcolor=QUIET, labelsize=9)

@@ -1,13 +1,12 @@
 """Every format that is compressed -> blocks of samples, by PyAV, which brings FFmpeg with it."""
 
-import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from loaders.decoders.joins import Span, find_spans
-from loaders.decoders.reasons import UnusableClipError, shortfall
+from loaders.decoders.joins import Slice, Span
+from loaders.decoders.reasons import UnusableClipError
 
 try:
     import av
@@ -19,43 +18,20 @@ FORMATS = (  # sound, and video with sound; not playlists and scripts, which can
     "aac,ac3,aiff,amr,ape,asf,au,avi,avr,caf,dsf,dts,dtshd,eac3,flac,flv,iff,ircam,loas,matroska,mov,mp3,mpc,mpc8,mpeg,"
     "mpegts,nistsphere,nut,ogg,pvf,qcp,rm,sds,shn,sox,tak,tta,voc,w64,wav,wv,wve,xwma"
 )
-TELLING = {"mov", "asf", "matroska", "caf", "wv", "tta", "ape", "mpc8", "dsf"}  # whose length is not estimated
+TELLING = {"mov", "ogg", "asf", "matroska", "caf", "wv", "tta", "ape", "mpc8", "dsf"}  # whose length is not estimated
 ROUNDED = 0.1  # seconds by which the length that such a header tells may be wrong
 UNFINISHED = "its index is missing, so it was cut off or never finished; repair it with the program that made it"
 UNKNOWN = "it is of no known format, or damaged at its beginning; replace it, or take it away"
 
 
-def read_compressed(file: BinaryIO, held: int, remarks: list[str]) -> Iterator[tuple[np.ndarray, int]]:
-    """Blocks (n, channels) float32 and their rates in Hz, of each of the files that were joined in an open one.
-
-    held: bytes of sound that the file is known to hold, or 0.  remarks: gets what is odd when the last block has come.
-    Raises UnusableClipError if nothing of it can be read.
-    """
-    if av is None:
-        raise UnusableClipError("is compressed, and needs PyAV to be read: pip install av")
-    spans = find_spans(file, os.fstat(file.fileno()).st_size)
-    said, reasons, seconds, promised, read = [], [], 0.0, 0.0, 0
-    for span in spans:
-        reader = _Reader(file, span)
-        yield from reader.blocks()
-        said += reader.remarks
-        reasons += [reader.reason] if reader.reason else []
-        seconds, promised, read = seconds + reader.seconds, promised + reader.promised, read + reader.bytes
-    if not seconds:
-        raise UnusableClipError(reasons[0] if reasons else "holds no samples")
-    if reasons:
-        said.append(f"{len(reasons)} of the {len(spans)} files that were joined in it cannot be read")
-    said += shortfall(seconds, promised, why="it was cut off or is damaged")
-    if held - read > 0.01 * held:
-        said.append(f"{1 - read / held:.0%} of the sound that it holds cannot be read")
-    remarks += dict.fromkeys(said)
-
-
-class _Reader:
-    """One file, of those that may be joined, and what was read of it."""
+class Reader:
+    """One file, of those that may be joined, and what was read of it.  Raises UnusableClipError without PyAV."""
 
     def __init__(self, file: BinaryIO, span: Span) -> None:
-        self.source, self.span, self.remarks = _Slice(file, span), span, [span.remark] if span.remark else []
+        if av is None:
+            raise UnusableClipError("is compressed, and needs PyAV to be read: pip install av")
+        self.source, self.span = Slice(file, span), span
+        self.remarks: list[str] = []
         self.reason, self.seconds, self.promised = "", 0.0, 0.0
         self.bytes = 0
 
@@ -127,25 +103,3 @@ def _samples(frame: Any) -> np.ndarray:
         return np.ascontiguousarray(values, np.float32)
     floats = values.astype(np.float32) - (128 if values.dtype == np.uint8 else 0)
     return floats * np.float32(2.0 ** (1 - 8 * values.itemsize))
-
-
-class _Slice:
-    """The bytes of a span as a file of their own."""
-
-    def __init__(self, file: BinaryIO, span: Span) -> None:
-        self.file, self.start, self.size, self.at = file, span.start, span.stop - span.start, 0
-
-    def read(self, size: int) -> bytes:
-        self.file.seek(self.start + self.at)
-        data = self.file.read(max(min(size, self.size - self.at), 0))
-        self.at += len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        if whence == 65536:  # how FFmpeg asks for the size
-            return self.size
-        self.at = max(offset + (0, self.at, self.size)[whence], 0)
-        return self.at
-
-    def tell(self) -> int:
-        return self.at

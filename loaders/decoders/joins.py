@@ -9,7 +9,7 @@ from loaders.decoders.chunks import read_at
 
 STEP = 1 << 22  # bytes searched at a time
 NEAR = 4096  # bytes between a file's tags and its first frame, at most
-TAIL = 1 << 17  # bytes at the end of an Ogg in which its last page begins; none is longer than half of that
+TAIL = 1 << 16  # bytes at the end of an MP3 whose frames are followed
 NO_END = "it was cut off or never finished: its end is missing, and how much of it is not known"
 KBIT = (  # of layer III, a second: MPEG 1, and 2 and 2.5
     (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -17,45 +17,64 @@ KBIT = (  # of layer III, a second: MPEG 1, and 2 and 2.5
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Span:
-    """One of the files that were joined: its bytes, and the seconds that its header promises, 0 if it tells none."""
+    """One of the files that were joined."""
 
     start: int
     stop: int
-    promised: float = 0.0
-    remark: str = ""
+    promised: float = 0.0  # seconds that its header tells, 0 if it tells none
+    ends: bool = True  # as a whole file of its kind does
+    damaged: bool = False
 
 
 def find_spans(file: BinaryIO, end: int) -> list[Span]:
     """The files of which a file of `end` bytes is made; one of the whole where it is no FLAC, Ogg or MP3."""
     at = _behind_tags(file, end)
-    head, ending = read_at(file, at, 4), None
+    head = read_at(file, at, 4)
+    if head == b"OggS":
+        return list(_ogg_links(file, at, end))
     marks: dict[int, float] = {}
     if head == b"fLaC":
         for kind in b"\0", b"\x80":  # whether more is told before the sound
-            marks |= {
-                place: _flac_seconds(file, place) for place in find_all(file, b"fLaC" + kind + b"\0\0\x22", at, end)
-            }
-    elif head == b"OggS":
-        marks, ending = dict.fromkeys(_ogg_beginnings(file, at, end), 0.0), _ogg_ends
+            places = find_all(file, b"fLaC" + kind + b"\0\0\x22", at, end)
+            marks |= {place: _flac_seconds(file, place) for place in places}
     elif _version(head):
-        marks, ending = dict(_xing_frames(file, at, end)), _mp3_ends
+        marks = dict(_xing_frames(file, at, end))
     if marks and min(marks) < at + NEAR:  # the first file begins with its tags
         marks[0] = marks.pop(min(marks))
-    starts, spans = sorted({0, *marks}), []
-    for start, stop in zip(starts, [*starts[1:], end], strict=True):
-        promised = marks.get(start, 0.0)
-        whole = promised or ending is None or ending(file, start, stop)
-        spans.append(Span(start, stop, promised, "" if whole else NO_END))
+    starts = sorted({0, *marks})
+    spans = [Span(*ends, marks.get(ends[0], 0.0)) for ends in zip(starts, [*starts[1:], end], strict=True)]
+    for span in spans if _version(head) else []:
+        span.ends = bool(span.promised) or _mp3_ends(file, span)
     return spans
+
+
+class Slice:
+    """The bytes of a span as a file of their own."""
+
+    def __init__(self, file: BinaryIO, span: Span) -> None:
+        self.file, self.start, self.size, self.at = file, span.start, span.stop - span.start, 0
+
+    def read(self, size: int) -> bytes:
+        data = read_at(self.file, self.start + self.at, max(min(size, self.size - self.at), 0))
+        self.at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if whence == 65536:  # how FFmpeg asks for the size
+            return self.size
+        self.at = max(offset + (0, self.at, self.size)[whence], 0)
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
 
 
 def find_all(file: BinaryIO, word: bytes, at: int, end: int) -> Iterator[int]:
     """Where a file has these bytes."""
-    overlap = len(word) - 1
     while at < end:
-        block = read_at(file, at, STEP + overlap)
+        block = read_at(file, at, STEP + len(word) - 1)
         found = block.find(word)
         while found >= 0:
             yield at + found
@@ -76,26 +95,31 @@ def _flac_seconds(file: BinaryIO, at: int) -> float:
     return (bits & ((1 << 36) - 1)) / ((bits >> 44) or 1)
 
 
-def _ogg_beginnings(file: BinaryIO, at: int, end: int) -> Iterator[int]:
-    """Pages that begin a stream, but for those that begin a second one beside it."""
-    expected = -1
-    for place in find_all(file, b"OggS\0\2" + bytes(8), at, end):
-        sizes = read_at(file, place + 26, 256)
-        if place != expected:
-            yield place
-        expected = place + 27 + sizes[0] + sum(sizes[1 : 1 + sizes[0]]) if sizes else -1
+def _ogg_links(file: BinaryIO, at: int, end: int) -> Iterator[Span]:
+    """Streams one after the other; those that begin side by side are one.  Pages are followed by their numbers."""
+    span, beginning, following = Span(at, end), True, {}
+    while at < end:
+        head = read_at(file, at, 27 + 255)
+        if head[:4] != b"OggS" or len(head) < 27:
+            span.damaged, at = True, next(find_all(file, b"OggS", at + 1, end), end)
+            continue
+        kind, serial, number, segments = struct.unpack_from("<B8xII4xB", head, 5)
+        if kind & 2 and not beginning:
+            span.stop = at
+            yield span
+            span, following = Span(at, end), {}
+        beginning = bool(kind & 2)
+        span.damaged |= number != following.get(serial, number)
+        following[serial] = number + 1
+        at += 27 + segments + sum(head[27 : 27 + segments])
+        span.ends = bool(kind & 4) and at <= end
+    yield span
 
 
-def _ogg_ends(file: BinaryIO, start: int, stop: int) -> bool:
-    """Whether the last page of an Ogg is whole and marked as the last."""
-    tail = read_at(file, max(start, stop - TAIL), min(stop - start, TAIL))
-    page = tail[max(tail.rfind(b"OggS\0"), 0) :]
-    return len(page) >= 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
-
-
-def _mp3_ends(file: BinaryIO, start: int, stop: int) -> bool:
+def _mp3_ends(file: BinaryIO, span: Span) -> bool:
     """Whether the last frame is whole, as far as frames can be followed."""
-    tail = read_at(file, max(start, stop - TAIL), min(stop - start, TAIL))
+    size = min(span.stop - span.start, TAIL)
+    tail = read_at(file, span.stop - size, size)
     for first in range(min(len(tail), NEAR)):
         at, frames = first, 0
         while length := _frame_length(tail[at : at + 4]):
