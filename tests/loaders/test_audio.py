@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from loaders import audio, mixdown
 from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
-from loaders.decoders import pcm
 from loaders.clip_features import clip_features
+from loaders.decoders import pcm
 from loaders.pcen import AudioSettings
 
 RNG = np.random.default_rng(0)
