@@ -47,16 +47,16 @@ class Survey:
     def add(self, block: np.ndarray) -> None:
         """Take in samples (n, channels) float32."""
         self.low, self.high = np.minimum(self.low, block.min(axis=0)), np.maximum(self.high, block.max(axis=0))
-        wide = np.column_stack([block, block.mean(axis=1)]) if self.channels > 1 else block
         length = int(np.clip(len(block) // 16, min(32, len(block)), PIECE))
-        pieces = wide[: len(wide) // length * length].reshape(-1, length, wide.shape[1])  # a rest is left out
-        means = pieces.mean(axis=1, dtype=np.float64)
-        apart = pieces - means[:, None].astype(np.float32)
-        powers = np.einsum("ijk,ijk->ik", apart, apart) / length
-        weights, means = 1 / (powers + QUIET)[:, : self.channels], means[:, : self.channels]
-        self.sums += [weights.sum(axis=0), (weights * means).sum(axis=0), (weights * means**2).sum(axis=0)]
-        self.power += powers.sum(axis=0, dtype=np.float64)
-        self.n += len(pieces)
+        wide = np.column_stack([block, block.mean(axis=1)]) if self.channels > 1 else block
+        pieces = np.ascontiguousarray(wide[: len(wide) // length * length].T).reshape(wide.shape[1], -1, length)
+        means = pieces.mean(axis=2, keepdims=True)  # a rest of less than a piece is left out
+        apart = pieces - means
+        powers = np.einsum("ijk,ijk->ij", apart, apart).astype(np.float64) / length
+        weights, means = 1 / (powers + QUIET)[: self.channels], means[: self.channels, :, 0].astype(np.float64)
+        self.sums += [weights.sum(axis=1), (weights * means).sum(axis=1), (weights * means**2).sum(axis=1)]
+        self.power += powers.sum(axis=1)
+        self.n += pieces.shape[1]
 
     def mix(self, cancel_db: float, remarks: list[str]) -> Mix:
         """How to mix; remarks: gets what is odd about the channels."""
@@ -99,7 +99,7 @@ def _survey(blocks: Blocks) -> tuple[list[tuple[np.ndarray, int]], dict[int, Sur
     held: list[tuple[np.ndarray, int]] = []
     surveys: dict[int, Survey] = {}
     size, seconds = 0, 0.0
-    for block, rate in blocks:
+    for block, rate in filter(lambda pair: len(pair[0]), blocks):
         surveys.setdefault(block.shape[1], Survey(block.shape[1])).add(block)
         size, seconds = size + block.size, seconds + len(block) / max(rate, 1)
         held.append((block, rate))
