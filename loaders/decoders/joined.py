@@ -11,7 +11,7 @@ from loaders.decoders.joins import NO_END, Slice, find_spans
 from loaders.decoders.reasons import UnusableClipError, shortfall
 from loaders.decoders.sndfile import Known, open_known
 
-BETTER = (b"fLaC", b"ID3", b"\xff")  # how FLAC and MP3 begin, of which libsndfile drops or refuses what is odd
+BETTER = (b"fLaC", b"ID3", b"\xff", b"\xf0\x7e")  # FLAC, MP3 and SDS, of which libsndfile drops or prints what is odd
 
 
 def read_compressed(

@@ -64,7 +64,7 @@ class Slice:
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence == 65536:  # how FFmpeg asks for the size
             return self.size
-        self.at = max(offset + (0, self.at, self.size)[whence], 0)
+        self.at = min(max(offset + (0, self.at, self.size)[whence], 0), self.size)
         return self.at
 
     def tell(self) -> int:
