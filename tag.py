@@ -56,7 +56,7 @@ def main() -> int:
     if args.export is not None:
         return export(args)
     paths = find_audio(args.files)
-    pictures = name_pictures(paths, args.timeline)
+    pictures = name_pictures(paths, args.timeline, [Path(path) for path in args.files])
     outputs = {f"--{name}": [Path(value)] for name in ("csv", "json") if (value := getattr(args, name)) is not None}
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])

@@ -1,33 +1,25 @@
 """A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
 
 import os
-import re
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 import soxr
 
-from loaders.listing import UNREADABLE
-from loaders.mixdown import lone_channel, sound_blocks
+from loaders.decoders import decode
+from loaders.decoders.reasons import UnusableClipError
+from loaders.mixdown import to_mono
 
 RATES = (1_000, 768_000)  # Hz; what a header claims outside of this is an error, not a recording
 LONGEST = 3600.0  # seconds; bounds the memory that one clip can ask for: 1.3 GB
 DENIED = "permission denied; make it readable"
+LOUD = 8.0  # times full scale: no recording, but whole numbers that were written as floats
 LOUDEST = 1e10  # times full scale: what is beyond is damage, and its energy overflows
 CANCEL_DB = 20.0  # channels whose mean is further below the loudest of them cancel each other out
 FRAME, HOP = 2048, 512  # of the loudness that decides what is silence
-# what libsndfile logs of a header that promises more than the file holds; the second is that of RF64
-PROMISES = (
-    re.compile(r"^ *(?:data|SSND|BODY|Data Size) *: (?P<promised>\d+) \(should be (?P<held>\d+)\)$", re.MULTILINE),
-    re.compile(r"Calculated frame count (?P<held>\d+) does not match value from 'ds64' chunk of (?P<promised>\d+)"),
-)
-
-
-class UnusableClipError(Exception):
-    """Why a file cannot be turned into features."""
 
 
 def read_mono(
@@ -46,32 +38,27 @@ def read_mono(
 def mono_blocks(
     path: Path, sampling_rate: int, cancel_db: float = CANCEL_DB, remarks: list[str] | None = None
 ) -> Iterator[np.ndarray]:
-    """Samples of a wav, FLAC, Ogg or other file that libsndfile reads, in blocks (n,) float32 of at least one.
+    """Samples of a sound file of any format, in blocks (n,) float32 of at least one.
 
-    Channels are averaged, but where that loses more than `cancel_db` the loudest is taken alone; another rate is
-    resampled (soxr, high quality).  Neither hours nor many channels cost memory.  remarks: gets what is odd about a
-    file that can be used, before the first block.  Raises UnusableClipError with the reason, at once or when the
-    block comes that is broken.
+    Channels become one as `to_mono` says, and what is constant is taken off; another rate is resampled (soxr, high
+    quality).  Neither hours nor many channels cost memory.  remarks: gets what is odd about a file that can be used,
+    when the last block has come.  Raises UnusableClipError with the reason, at once or where the file is broken.
     """
     _check_file(path)
-    seen, remarks = 0, [] if remarks is None else remarks
+    peak, remarks = -1.0, [] if remarks is None else remarks
     try:
-        with sf.SoundFile(path) as file:
-            if not RATES[0] <= file.samplerate <= RATES[1]:
-                raise UnusableClipError(f"claims a sampling rate of {file.samplerate} Hz")
-            channel = lone_channel(path, cancel_db) if file.channels > 1 else None
-            if channel is not None:
-                remarks.append(f"its channels cancel out; channel {channel + 1} of {file.channels} is taken alone")
-            remarks += _cut_off(file)
-            for block in filter(len, _read_blocks(file, sampling_rate, channel)):
-                _check_samples(block)
-                seen += len(block)
-                yield block
-    except sf.LibsndfileError as error:
-        remedy = "; convert it to wav or FLAC" if path.suffix.lower() in UNREADABLE else ""
-        raise UnusableClipError(f"not readable as audio: {error.error_string.strip()}{remedy}") from None
-    if seen == 0:
+        for block in filter(len, _resampled(to_mono(partial(decode, path), cancel_db, remarks), sampling_rate)):
+            peak = max(peak, _peak(block))
+            yield block
+    except OSError as error:  # a disk that fails on the way
+        raise UnusableClipError(f"cannot be read: {error.strerror or error}") from None
+    if peak < 0:
         raise UnusableClipError("holds no samples")
+    if peak >= LOUD:
+        remarks.append(
+            f"its samples reach {peak:.4g} times full scale, perhaps whole numbers written as floats; its labels are "
+            "those of a recording that loud"
+        )
 
 
 def _check_file(path: Path) -> None:
@@ -93,41 +80,29 @@ def _check_file(path: Path) -> None:
         raise UnusableClipError("has no header, so its sampling rate is unknown")
 
 
-def _cut_off(file: sf.SoundFile) -> list[str]:
-    """A remark if the file holds at least a hundredth less than its header promises.
-
-    Programs that cannot go back to the header promise 2 or 4 GB, or nothing; such a file is whole.
-    """
-    log = file.extra_info
-    promise = next(filter(None, (pattern.search(log) for pattern in PROMISES)), None)
-    if promise is None:
-        return []
-    promised, held = int(promise["promised"]), int(promise["held"])
-    if -promised % (1 << 31) < 1 << 16 or held > 0.99 * promised or held == 0:
-        return []
-    seconds = file.frames / file.samplerate
-    whole = seconds * promised / held
-    return [f"it was cut off: holds {seconds:.2f} of the {whole:.2f} seconds that its header promises"]
-
-
-def _read_blocks(file: sf.SoundFile, sampling_rate: int, channel: int | None) -> Iterator[np.ndarray]:
-    resampler = None
-    if file.samplerate != sampling_rate:
-        resampler = soxr.ResampleStream(file.samplerate, sampling_rate, 1, dtype="float32")
-    alone = 0 if file.channels == 1 else channel
-    for block in sound_blocks(file):
-        mono = block.mean(axis=1) if alone is None else np.ascontiguousarray(block[:, alone])
-        yield resampler.resample_chunk(mono) if resampler else mono
+def _resampled(blocks: Iterator[tuple[np.ndarray, int]], sampling_rate: int) -> Iterator[np.ndarray]:
+    """Blocks (n,) at one rate; where files were joined, theirs may change on the way."""
+    rate, resampler, rest = 0, None, np.zeros(0, np.float32)
+    for block, its_rate in blocks:
+        if its_rate != rate:
+            if not RATES[0] <= its_rate <= RATES[1]:
+                raise UnusableClipError(f"claims a sampling rate of {its_rate} Hz")
+            if resampler:
+                yield resampler.resample_chunk(rest, last=True)
+            rate = its_rate
+            resampler = soxr.ResampleStream(rate, sampling_rate, 1, dtype="float32") if rate != sampling_rate else None
+        yield resampler.resample_chunk(block) if resampler else block
     if resampler:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        yield resampler.resample_chunk(rest, last=True)
 
 
-def _check_samples(samples: np.ndarray) -> None:
+def _peak(samples: np.ndarray) -> float:
     peak = max(samples.max(), -samples.min())  # NaN if any sample is
     if not np.isfinite(peak):
         raise UnusableClipError("holds samples that are not finite")
     if peak > LOUDEST:
         raise UnusableClipError(f"holds samples as large as {peak:.2g}, where 1 is full scale")
+    return float(peak)
 
 
 def trim_silence(samples: np.ndarray, top_db: float = 60.0) -> np.ndarray:

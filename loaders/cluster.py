@@ -24,10 +24,11 @@ from utils.errors import MisuseError, UserError, one_line
 
 BATCH, AHEAD = 8, 100  # clips of a task; tasks whose features may wait in the workers' memory, 300 MB of 15 s clips
 ANSWER, PATIENCE = 10.0, 30.0  # seconds to wait for a scheduler, and for a worker where there is none
-SOURCES = ("audio.py", "clip_features.py", "mixdown.py", "pcen.py")
-PACKAGES = ("librosa", "numpy", "scipy", "soundfile", "soxr")
+SOURCES = ("audio.py", "clip_features.py", "mixdown.py", "pcen.py", "decoders/*.py")
+PACKAGES = ("av", "librosa", "numpy", "scipy", "soundfile", "soxr")
 # What the bits of the features depend on.  At import: a worker that lives on keeps the code that it started with.
-CODE = digest([Path(__file__).with_name(name).read_text() for name in SOURCES] + [version(name) for name in PACKAGES])
+FILES = [path for name in SOURCES for path in sorted(Path(__file__).parent.glob(name))]
+CODE = digest([path.read_text(encoding="utf-8") for path in FILES] + [version(name) for name in PACKAGES])
 Result = tuple[np.ndarray | str, str]  # of try_clip
 
 

@@ -8,17 +8,12 @@ import soundfile as sf
 from utils.errors import UserError
 
 JUNK = {"__MACOSX", "__pycache__", "lost+found"}  # and every name that begins with a dot, .ipynb_checkpoints say
-ALIASES = {  # further suffixes of the formats that libsndfile reads
+SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {  # of what libsndfile and FFmpeg read
     ".aif", ".aifc", ".snd", ".8svx", ".iff", ".mp1", ".mp2", ".mpga", ".oga", ".opus", ".sf", ".wave", ".bwf",
-    ".bwav", ".sph",
+    ".bwav", ".sph", ".m4a", ".m4b", ".m4r", ".mp4", ".3gp", ".3g2", ".3ga", ".aac", ".adts", ".ac3", ".eac3", ".dts",
+    ".alac", ".wma", ".amr", ".awb", ".ape", ".wv", ".tta", ".tak", ".shn", ".mpc", ".mka", ".weba", ".webm", ".ra",
+    ".rm", ".gsm", ".spx", ".dsf", ".dff", ".aax", ".qcp", ".vox", ".mov", ".mkv", ".avi",
 }  # fmt: skip
-READABLE = {f".{name.lower()}" for name in sf.available_formats()} | ALIASES
-UNREADABLE = {  # sound that libsndfile does not read; listed too, so that each is named with the reason
-    ".m4a", ".m4b", ".m4r", ".mp4", ".3gp", ".3ga", ".aac", ".adts", ".ac3", ".eac3", ".dts", ".alac", ".wma", ".amr",
-    ".awb", ".ape", ".wv", ".tta", ".tak", ".shn", ".mpc", ".mka", ".weba", ".webm", ".ra", ".rm", ".gsm", ".spx",
-    ".dsf", ".dff", ".aax", ".qcp", ".vox",
-}  # fmt: skip
-SUFFIXES = READABLE | UNREADABLE
 
 
 def is_junk(name: str) -> bool:
@@ -29,8 +24,8 @@ def is_junk(name: str) -> bool:
 def list_sounds(folder: Path) -> list[str]:
     """Sound files by their names relative to the folder, with slashes, sorted.
 
-    By suffix: what libsndfile reads, and what it does not though it is sound; reading those gives the reason.  Links
-    are followed.  No folder is entered twice below the same entry of `folder`, so a loop of links ends, while two
+    By suffix: sound, and video, which may have some; reading gives the reason where it cannot be used.  Links are
+    followed.  No folder is entered twice below the same entry of `folder`, so a loop of links ends, while two
     labels may be links to one folder.  Raises UserError on a folder that cannot be listed.
     """
     root = os.path.realpath(folder)

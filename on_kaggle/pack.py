@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATASET, NOTEBOOK = Path("kaggle_dataset"), Path("kaggle_notebook")
 SLUG, COMPETITION = "kaggle-fat", "freesound-audio-tagging-2019"  # as they stand in notebook.py
 CODE = ("loaders", "losses", "models", "predicting", "utils", "test.py", "merge.py", "LICENSE")
-WHEELS = ("soundfile", "soxr")  # what decodes and resamples; of the rest, Kaggle's own versions will do
+WHEELS = ("av", "soundfile", "soxr")  # what decodes and resamples; of the rest, Kaggle's own versions will do
 PLATFORM = "manylinux_2_28_x86_64"
 
 

@@ -49,8 +49,11 @@ def _scores(files: list[Tagged], class_names: list[str]) -> np.ndarray:
     return np.array([file.scores for file in files], np.float32).reshape(-1, len(class_names))
 
 
-def name_pictures(paths: list[Path], timeline: str | None) -> dict[Path, Path]:
-    """Where each file's timeline goes: the .png that the user names, or in that folder under the file's own name."""
+def name_pictures(paths: list[Path], timeline: str | None, folders: Iterable[Path] = ()) -> dict[Path, Path]:
+    """Where each file's timeline goes: the .png that the user names, or in that folder under the file's own name.
+
+    A file that was found in one of `folders` keeps the folders below that one.
+    """
     if timeline is None:
         return {}
     if timeline.lower().endswith(".png"):
@@ -58,17 +61,24 @@ def name_pictures(paths: list[Path], timeline: str | None) -> dict[Path, Path]:
             raise MisuseError(f"--timeline {timeline}: there are {len(paths)} files; name a folder for their pictures")
         return {path: Path(timeline) for path in paths}
     pictures: dict[Path, Path] = {}
-    taken: set[str] = set()
+    taken: set[Path] = set()
+    folders = list(folders)
     for path in paths:
-        stem = "".join(letter if letter.isprintable() else "_" for letter in path.name)
-        stem = stem.encode("utf-8", "replace")[:180].decode("utf-8", "ignore")  # file systems take 255 bytes
-        name, number = stem, 1
-        while name.lower() in taken:
+        root = next((folder for folder in folders if folder in path.parents), path.parent)
+        *above, stem = map(_printable, path.relative_to(root).parts)
+        name, number = Path(*above, stem), 1
+        while (lower := Path(str(name).lower())) in taken:
             number += 1
-            name = f"{stem} ({number})"
-        taken.add(name.lower())
+            name = Path(*above, f"{stem} ({number})")
+        taken.add(lower)
         pictures[path] = Path(timeline) / f"{name}.png"
     return pictures
+
+
+def _printable(name: str) -> str:
+    """A name that any file system takes, with room for a suffix."""
+    name = "".join(letter if letter.isprintable() else "_" for letter in name)
+    return name.encode("utf-8", "replace")[:180].decode("utf-8", "ignore")
 
 
 def check_outputs(outputs: dict[str, list[Path]], inputs: Iterable[Path]) -> None:

@@ -16,7 +16,7 @@ PARTS = 10  # levels of a second
 def read_seconds(path: Path, settings: AudioSettings, remarks: list[str] | None = None) -> Iterator[np.ndarray]:
     """Samples (sampling_rate,) float32 of one second after the other; the last may be shorter, none is empty.
 
-    remarks: gets what is odd about a file that can be used, before the first second.
+    remarks: gets what is odd about a file that can be used, when the last second has come.
     Raises UnusableClipError as `mono_blocks` does, when it comes to the broken place.
     """
     held, sampling_rate = np.zeros(0, np.float32), settings.sampling_rate

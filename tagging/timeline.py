@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 ROWS = 12  # labels of a picture
+LETTERS = 90  # of the title at most: the last ones, where the file's own name stands
 COLUMNS = 1200  # of a picture at most; more seconds than that share one, and it shows their highest score
 ACTIVE = 0.1  # a label that never scores this much is not worth a row, unless no label does
 INK, QUIET, PAPER = "#1f2933", "#7b8794", "#e4e7eb"  # text, secondary text, silence
 SHADES = ["#f5f7fa", "#b9e3d9", "#4fb3a9", "#1b7f8c", "#10516f", "#0b2545"]  # of probabilities from 0 to 1
 
 
-def write_timeline(picture: Path, timeline: Timeline, class_names: list[str], title: str) -> None:
-    """Write the PNG and, beside it, the CSV: a row per second, a column per class, empty where it is silent."""
+def write_timeline(picture: Path, timeline: Timeline, class_names: list[str], fname: str) -> None:
+    """Write the PNG and, beside it, the CSV: a row per second, a column per class, empty where it is silent.
+
+    Both say which file they are of.
+    """
     table = pd.DataFrame(timeline.scores, columns=class_names)
-    table.index.name = "second"
+    table.index = pd.MultiIndex.from_product([[fname], range(len(table))], names=["fname", "second"])
     with atomic_write(picture.with_suffix(".csv"), "w") as file:
         table.to_csv(file, float_format="%.7g")
-    png = draw_timeline(timeline, class_names, title)
+    png = draw_timeline(timeline, class_names, fname)
     with atomic_write(picture) as file:
         file.write(png)
 
@@ -59,7 +63,9 @@ def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> byt
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, labelcolor=INK, labelsize=10)
     heat.tick_params(axis="x", labelcolor=QUIET)
-    wave.set_title(one_line(title, 90), loc="left", color=INK, fontsize=12, fontweight="bold", pad=8, parse_math=False)
+    wave.set_title(
+        one_line(title[-LETTERS:]), loc="left", color=INK, fontsize=12, fontweight="bold", pad=8, parse_math=False
+    )
     bar = figure.colorbar(image, ax=heat, pad=0.012, aspect=14, ticks=[0, 0.5, 1])
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0, labelcolor=QUIET, labelsize=9)

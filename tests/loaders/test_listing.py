@@ -9,7 +9,7 @@ import soundfile as sf
 
 from loaders.audio import UnusableClipError, read_mono
 from loaders.layouts import read_corpus
-from loaders.listing import READABLE, UNREADABLE, list_sounds
+from loaders.listing import SUFFIXES, list_sounds
 from tagging.tagger import find_audio
 from utils.errors import UserError
 
@@ -102,15 +102,21 @@ def test_suffixes_of_formats_that_can_be_read(tmp_path, suffix, kind):
 
 
 def test_every_format_of_libsndfile_has_its_suffix():
-    assert {f".{name.lower()}" for name in sf.available_formats()} <= READABLE
-    assert not READABLE & UNREADABLE
+    assert {f".{name.lower()}" for name in sf.available_formats()} <= SUFFIXES
 
 
-@pytest.mark.parametrize("suffix", [".m4a", ".aac", ".wma", ".amr", ".MP4", ".ape"])
-def test_sound_that_cannot_be_read_is_listed_and_told_what_to_do_with(tmp_path, suffix):
-    (tmp_path / f"x{suffix}").write_bytes(b"\0\0\0\x20ftypM4A nothing of it is read")
+@pytest.mark.parametrize("suffix", [".m4a", ".aac", ".wma", ".amr", ".MP4", ".mov", ".mp3", ".wav"])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\0\0\0\x20ftypM4A nothing follows", "its index is missing.*; repair it"),
+        (b"<html>404</html>" * 99, "of no known format.*; replace it"),
+    ],
+)
+def test_what_is_no_sound_is_listed_and_the_reason_is_that_of_its_content(tmp_path, suffix, content, reason):
+    (tmp_path / f"x{suffix}").write_bytes(content)
     assert listings(tmp_path) == [[f"x{suffix}"]] * 2
-    with pytest.raises(UnusableClipError, match=r"not readable as audio.*convert it to wav or FLAC"):
+    with pytest.raises(UnusableClipError, match=f"not readable as audio: .*{reason}"):
         read_mono(tmp_path / f"x{suffix}", 16000)
 
 

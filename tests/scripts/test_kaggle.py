@@ -101,7 +101,7 @@ def test_it_needs_no_network_and_no_inputs_that_can_be_written_to(kaggle):
 def test_it_installs_the_packed_wheels(kaggle, packed):
     if not packed["requirements"]:
         pytest.skip("there is no package index here to have wheels from")
-    assert [line.split("==")[0] for line in packed["requirements"]] == ["soundfile", "soxr"]
+    assert [line.split("==")[0] for line in packed["requirements"]] == ["soundfile", "av", "soxr"]
     assert (kaggle[0] / "working/packages/soxr/__init__.py").exists()
 
 

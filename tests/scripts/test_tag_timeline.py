@@ -8,6 +8,11 @@ import pytest
 import soundfile as sf
 
 
+def read_timeline(path: Path) -> pd.DataFrame:
+    """A timeline without the name of its file, by seconds."""
+    return pd.read_csv(path, index_col=["fname", "second"]).droplevel("fname")
+
+
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory, sound) -> Path:
     """65.3 s at another rate: 20 s of rain, 10 s of nothing, then a hum."""
@@ -21,7 +26,7 @@ def recording(tmp_path_factory, sound) -> Path:
 def test_a_timeline_has_a_row_per_second_and_is_empty_where_it_is_silent(run_tag, recording, sounds):
     done = run_tag(recording, "--timeline", sounds / "times", "--csv", sounds / "tags.csv")
     assert done.code == 0, done.err
-    table = pd.read_csv(sounds / "times" / "long.wav.csv", index_col="second")
+    table = read_timeline(sounds / "times" / "long.wav.csv")
     assert list(table.index) == list(range(66))
     silent = set(np.flatnonzero(table.isna().all(axis=1)))
     assert set(range(21, 29)) <= silent <= set(range(20, 30))  # resampling rings a little
@@ -38,7 +43,7 @@ def test_the_middle_of_a_long_recording_scores_as_its_own_crops_do(tag, recordin
     samples, rate = sf.read(recording)
     sf.write(sounds / "cut.wav", samples[40 * rate : 50 * rate], rate)
     assert run_tag(recording, "--timeline", sounds / "t.png").code == 0
-    passing = pd.read_csv(sounds / "t.csv", index_col="second").loc[42:48].mean()
+    passing = read_timeline(sounds / "t.csv").loc[42:48].mean()
     np.testing.assert_allclose(tag(sounds / "cut.wav").iloc[0], passing, atol=0.05)
 
 
@@ -47,7 +52,7 @@ def test_steady_noise_scores_the_same_at_the_start_of_a_recording_as_later(run_t
     steady = np.random.default_rng(0).normal(0, 1e-4, 65 * 16000)
     sf.write(sounds / "steady.wav", steady, 16000, subtype="FLOAT")
     assert run_tag(sounds / "steady.wav", "--timeline", sounds / "t.png").code == 0
-    scores = pd.read_csv(sounds / "t.csv", index_col="second")
+    scores = read_timeline(sounds / "t.csv")
     later = scores.loc[10:]
     assert (scores.loc[:4] - later.mean()).abs().max(axis=None) < 1.5 * (later - later.mean()).abs().max(axis=None)
 
@@ -59,12 +64,23 @@ def test_short_files_have_timelines_of_their_own_length_too(run_tag, sounds, sec
     assert len(pd.read_csv(sounds / "t.csv")) == np.ceil(seconds)
 
 
-def test_files_of_one_name_in_two_folders_get_two_timelines(run_tag, sounds, beep):
+def test_timelines_keep_the_folders_below_the_argument_and_say_their_file(run_tag, sounds, beep):
+    for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
+        (sounds / name).parent.mkdir(exist_ok=True)
+        beep(sounds / name)
+    assert run_tag(sounds, "--timeline", sounds / "times").code == 0
+    for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
+        assert (sounds / "times" / f"{name}.png").exists()
+        assert set(pd.read_csv(sounds / "times" / f"{name}.csv")["fname"]) == {str(sounds / name)}
+
+
+def test_files_of_one_name_that_were_named_themselves_get_two_timelines(run_tag, sounds, beep):
     for name in "ab":
         (sounds / name).mkdir()
         beep(sounds / name / "x.wav")
-    assert run_tag(sounds, "--timeline", sounds / "times").code == 0
-    assert sorted(path.name for path in (sounds / "times").glob("*.png")) == ["x.wav (2).png", "x.wav.png"]
+    assert run_tag(sounds / "a/x.wav", sounds / "b/x.wav", "--timeline", sounds / "times").code == 0
+    named = {path.name: set(pd.read_csv(path)["fname"]) for path in (sounds / "times").glob("*.csv")}
+    assert named == {"x.wav.csv": {str(sounds / "a/x.wav")}, "x.wav (2).csv": {str(sounds / "b/x.wav")}}
 
 
 @pytest.mark.parametrize(

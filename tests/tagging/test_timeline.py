@@ -77,7 +77,7 @@ def test_the_table_beside_holds_every_second_and_class(tmp_path):
     made = timeline(6, 3)
     write_timeline(tmp_path / "x.png", made, ["a", 'b "c", d', "e"], "x")
     lines = (tmp_path / "x.csv").read_text().splitlines()
-    assert lines[0] == 'second,a,"b ""c"", d",e'
+    assert lines[0] == 'fname,second,a,"b ""c"", d",e'
     assert len(lines) == 7
-    assert lines[3] == "2,,,"
-    np.testing.assert_allclose([float(x) for x in lines[1].split(",")[1:]], made.scores[0], rtol=1e-6)
+    assert lines[3] == "x,2,,,"
+    np.testing.assert_allclose([float(x) for x in lines[1].split(",")[2:]], made.scores[0], rtol=1e-6)
