@@ -46,7 +46,7 @@ test: .venv/installed-dev ## all tests
 bench: .venv/installed ## measure the speed, in about ten minutes; writes benchmarks/results.md
 	PYTHON="$(CURDIR)/$(BIN)/python" benchmarks/all.sh
 
-robustness: .venv/installed ## the attacks in full, which make test runs small, in half an hour; writes docs/robustness.md
+robustness: .venv/installed-dev ## the attacks in full, which make test runs small, in half an hour; writes docs/robustness.md
 	PYTHON="$(CURDIR)/$(BIN)/python" tests/robustness/all.sh
 
 kaggle: .venv/installed ## pack the run of DATASET=freesound K=5 for a Kaggle notebook, and write the notebook
