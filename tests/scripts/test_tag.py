@@ -88,7 +88,7 @@ def test_checkpoints_that_hear_differently_are_refused(run_tag, tagger, template
 def test_checkpoints_of_other_classes_are_refused(run_tag, tagger, template, tmp_path):
     state = load_checkpoint(tagger / BEST.format(1))
     state["class_names"][0] = "Yap"
-    torch.save(state, tmp_path / "other.pth")
+    torch.save(state | {"log": [], "best_step": 0}, tmp_path / "other.pth")  # a log names its classes, too
     refused = run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth")
     assert refused.code == 1
     assert "Yap" in refused.error or "Bark" in refused.error
