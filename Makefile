@@ -43,7 +43,7 @@ plan_of_demo:
 test: .venv/installed-dev ## all tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-bench: .venv/installed ## measure the speed, in about ten minutes; writes benchmarks/results.md
+bench: .venv/installed ## measure the speed, in ten to twenty minutes; writes benchmarks/results.md
 	PYTHON="$(CURDIR)/$(BIN)/python" benchmarks/all.sh
 
 robustness: .venv/installed-dev ## the attacks in full, which make test runs small, in half an hour; writes docs/robustness.md

@@ -88,7 +88,7 @@ def test_checkpoints_that_do_not_go_together_are_refused(run_tag, tagger, templa
     state = load_checkpoint(tagger / BEST.format(1))
     state["args"] |= changes
     state["class_names"][: len(classes)] = classes
-    torch.save(state, tmp_path / "other.pth")
+    torch.save(state | {"log": [], "best_step": 0}, tmp_path / "other.pth")  # a log names its classes, too
     refused = run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth")
     assert refused.code == 1
     assert words in refused.error
