@@ -87,7 +87,9 @@ def test_classes_in_another_order_are_aligned_by_name(tag, tagger, template, tmp
 def test_checkpoints_that_do_not_go_together_are_refused(run_tag, tagger, template, tmp_path, changes, classes, words):
     state = load_checkpoint(tagger / BEST.format(1))
     state["args"] |= changes
-    state["class_names"][: len(classes)] = classes
+    for name in classes:
+        state["class_names"][0] = name
+        state["log"] = [record | {"per_class": {}} for record in state["log"]]
     torch.save(state, tmp_path / "other.pth")
     refused = run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth")
     assert refused.code == 1
