@@ -66,7 +66,7 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if (args.backend == "dask") != bool(args.scheduler):
         raise MisuseError("--backend dask and --scheduler ADDRESS go together; give both or neither")
-    return with_training_flags(args)
+    return with_training_flags(args) if args.for_training else args
 
 
 def with_training_flags(args: argparse.Namespace) -> argparse.Namespace:
@@ -78,7 +78,7 @@ def with_training_flags(args: argparse.Namespace) -> argparse.Namespace:
     given = vars(trained.parse_known_args(args.for_training)[0])
     recipe = read_recipe(given.pop("recipe"))
     fitting = {name: recipe[name] for name in ("sampling_rate", "img_rows") if name in recipe} | given
-    return argparse.Namespace(**vars(args) | (fitting if args.for_training else {}))
+    return argparse.Namespace(**vars(args) | fitting)
 
 
 if __name__ == "__main__":
