@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from loaders.listing import SUFFIXES
-from predicting.device_flags import add_device_flags, choose_device
+from predicting.device_flags import USE_CUDA, add_device_flags, choose_device
 from tagging.ensemble import build_ensemble, read_checkpoints
 from tagging.onnx_export import export_onnx
 from tagging.outputs import check_outputs, describe, name_pictures, write_csv, write_json
@@ -28,18 +28,20 @@ def tag(
     model_paths: str | Path | Sequence[str | Path] | None = None,
     tta: int = 8,
     batch_size: int = 32,
-    device: str = "auto",
+    use_cuda: bool | None = None,
     precision: str = "auto",
+    device: str = "auto",
 ) -> pd.DataFrame:
     """A table with a row per file (by path) and a column per class: probabilities, NaN where a file is silent.
 
     paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
-    ones of the one run in `checkpoints/`.  device: auto, cpu or cuda.  A file that cannot be used has no row; it is
-    warned of with the reason, and so is one that is used though something is odd about it.
+    ones of the one run in `checkpoints/`.  device: auto, cpu or cuda; use_cuda: as the flag, in its place.  A file that
+    cannot be used has no row; it is warned of with the reason, and so is one that is used though something is odd.
     """
     paths = [paths] if isinstance(paths, str | Path) else paths
     model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
-    ensemble = build_ensemble(read_checkpoints(model_paths), choose_device(device), precision)
+    name = device if use_cuda is None else USE_CUDA if use_cuda else "cpu"
+    ensemble = build_ensemble(read_checkpoints(model_paths), choose_device(name), precision)
     tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
     for file in tagged:
         if file.reason or file.remark:

@@ -26,13 +26,6 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def choose_device(use_cuda: bool | None) -> torch.device:
-    """The device for --use_cuda, --no-use_cuda or neither; without a GPU the CPU, and a line that says so."""
-    if use_cuda and not torch.cuda.is_available():
-        print("--use_cuda: there is no usable GPU here; using the CPU", file=sys.stderr)
-    return pick_device("cpu" if use_cuda is False else "auto")
-
-
 def pick_precision(
     name: str, device: torch.device, *archs: str, resumed: dict[str, Any] | None = None
 ) -> tuple[torch.dtype, str]:

@@ -20,7 +20,7 @@ def state() -> dict:
                  "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False, "loss": "bce+lovasz", "shift_share": 0.0},
         "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
         "model": {"weight": torch.ones(2, 2)}, "optimizer": {},
-        "precision": "fp16", "scaler": {"scale": 512.0, "growth": 7, "skipped": 2},
+        "precision": "fp16", "scaler": {"scale": 512.0, "_growth_tracker": 7}, "skipped_steps": 2,
         "generators": {"cpu": torch.get_rng_state()},
         "losses": torch.zeros(4), "log": [{"step": 2, "per_class": {"A": 1.0}}], "held_out": ["a.wav"],
         "made_from": {"the training clips": "3f"}, "prior": torch.ones(2) / 2, "versions": {"torch": "2"},
