@@ -143,7 +143,7 @@ def main() -> int:
     row, features, name, *flags = sys.argv[sys.argv.index("--changed") + 1 :]
     CHANGES[row]()
     folders = loaders._folders
-    loaders._folders = lambda dataset, entry: (folders(dataset, entry)[0], Path(features, dataset))
+    loaders._folders = lambda config, dataset: (folders(config, dataset)[0], Path(features, dataset))
     if name == "train.py":
         dataset = flags[flags.index("--dataset") + 1]
         run_here("loaders/freesound_loader.py", "--dataset", dataset, "--jobs", "1", "--for_training", *flags)
