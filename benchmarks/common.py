@@ -10,11 +10,11 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from utils.digests import versions
-from utils.errors import UserError, one_line
+from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 REST = 1.0  # seconds between rounds, until threads that wait actively are idle
@@ -41,29 +41,41 @@ class Contender:
     rounds: list[float] = field(default_factory=list)  # seconds a unit of work took in each later round
     result: Any = None  # of the last round
 
-    def start(self) -> ProcessPoolExecutor:
-        """Its process, which ends with the block of this context manager."""
-        self.process = ProcessPoolExecutor(1, get_context("spawn"), os.chdir, (Path.cwd(),))
-        return self.process
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Within the block its process waits for work."""
+        spawn = get_context("spawn")
+        self.pipe, theirs = spawn.Pipe()
+        process = spawn.Process(target=_serve, args=(theirs, Path.cwd(), self.build, self.args))
+        process.start()
+        theirs.close()
+        with self.pipe:
+            yield
+        process.join()
 
     def work(self, amount: int) -> float:
-        """Seconds that `amount` units took.  Raises UserError if they fail or the process ends."""
+        """Seconds that `amount` units took.  Raises UserError if the process ended instead."""
         try:
-            seconds, self.result = self.process.submit(_work, self.build, self.args, amount).result()
+            self.pipe.send(amount)
+            seconds, self.result = self.pipe.recv()
             return seconds
-        except (RuntimeError, UserError) as error:
-            raise UserError(f"{self.title}: {one_line(str(error))}") from None
+        except (EOFError, OSError):
+            raise UserError(f"{self.title}: its process ended; what it said stands above") from None
 
 
-_built: list[Work] = []  # in a contender's process, from its first round on
-
-
-def _work(build: Callable[..., Work], args: tuple, amount: int) -> tuple[float, Any]:
-    began = time.perf_counter()
-    if not _built:
-        _built.append(build(*args))
-    result = _built[0](amount)
-    return time.perf_counter() - began, result
+def _serve(pipe: Connection, folder: Path, build: Callable[..., Work], args: tuple) -> None:
+    """A contender's process: for each number do so many units of work, answer with seconds and result."""
+    os.chdir(folder)
+    work = None
+    while True:
+        try:
+            amount = pipe.recv()
+        except EOFError:
+            return
+        began = time.perf_counter()
+        work = work or build(*args)
+        result = work(amount)
+        pipe.send((time.perf_counter() - began, result))
 
 
 def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None:
@@ -71,7 +83,7 @@ def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None
     with ExitStack() as stack:
         for contender in contenders:
             began = time.monotonic()
-            stack.enter_context(contender.start())
+            stack.enter_context(contender.running())
             contender.work(amount)
             contender.cold = time.monotonic() - began
         for number in range(repeats):

@@ -45,26 +45,26 @@ def main() -> int:
     with TemporaryDirectory() as name, contextlib.chdir(name):
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
         write_dataset(Path(), args.clips)
-        contender = Contender("checks", checks, (args,))
-        with contender.start():  # since what is set for a check stays set
-            contender.work(1)
-        rows = contender.result
-        publish("Whether it computes the same", f"{args.arch}, random features", rows, args)
+        checked = Contender("checks", checks, (args,))
+        with checked.running():  # what is set for a check stays set
+            checked.work(1)
+        publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
         for mode in args.modes:
             try:
                 speed.measure_steps(args, mode, speed.STEPS)
             except UserError as error:
                 publish("Training step", mode, [{"not measured": str(error)}], args)
         speed.measure_predictions(args, speed.PREDICTIONS)
-    return int(any(row["passed"] == "NO" for row in rows))
+    return int(any(row["passed"] == "NO" for row in checked.result))
 
 
 def checks(args: argparse.Namespace) -> Work:
-    """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
+    """In a process of its own, since what is set for a check stays set."""
     return lambda _: check(args)
 
 
 def check(args: argparse.Namespace) -> list[Row]:
+    """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
     device = pick_device(args.device)
     set_up_device(device, deterministic=True)
     (on_cpu, _), (there, training) = losses(args, "cpu"), losses(args, args.device)
