@@ -77,7 +77,7 @@ def main() -> int:
         scored.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
         if pictures:
-            write_timeline(pictures[file.path], file.timeline, ensemble.class_names, file.path.name)
+            write_timeline(pictures[file.path], file.timeline, ensemble.class_names, str(file.path))
     for output, write in (args.csv, write_csv), (args.json, write_json):
         if output is not None:
             write(output, scored, ensemble.class_names)

@@ -155,7 +155,7 @@ def test_make_demo_says_what_it_will_do_and_what_to_do_next(process, tmp_path):
     for name in ("Makefile", "run.sh", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "stub").mkdir()
-    plan = "#!/bin/sh\ncase $* in *plan) printf '%s\\n' '2 val test' a b run 'val test train_noisy' ;; esac\n"
+    plan = "#!/bin/sh\ncase $* in *--plan*) printf '%s\\n' 'val test' a b ;; esac\n"
     (tmp_path / "stub/python").write_text(plan)
     (tmp_path / "stub/python").chmod(0o755)
     (tmp_path / ".venv").mkdir()

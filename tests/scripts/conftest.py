@@ -143,7 +143,7 @@ def make_repository(tmp_path_factory, template, request):
 
     def make(dataset: str = "tiny") -> Path:
         root = tmp_path_factory.mktemp("repository")
-        rooms = ("loaders", "losses", "models", "predicting", "training", "utils")
+        rooms = ("loaders", "losses", "models", "predicting", "recipes", "training", "utils")
         for name in (*rooms, "train.py", "test.py", "merge.py", "run.sh"):
             source = request.config.rootpath / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)

@@ -142,13 +142,16 @@ def test_a_run_whose_data_have_changed_is_named_and_not_gone_on_with(train, plac
     assert "resuming" not in anew.out
 
 
-@pytest.mark.parametrize("flags", [["--seed", 9], ["--recipe", "improved"], ["--n_iter", 3]])
-def test_another_run_is_not_overwritten(train, place, flags):
+@pytest.mark.parametrize(
+    ("flags", "differs"),
+    [(["--seed", 9], "--seed "), (["--recipe", "improved"], "--use_mix_up "), (["--n_iter", 3], "--n_iter ")],
+)
+def test_another_run_is_not_overwritten(train, place, flags, differs):
     before = (place / LAST).read_bytes()
     for more in ([], ["--resume", "auto"]):
         refused = train(*flags, *more)
         assert refused.code == 2
-        assert all(text in refused.error for text in (LAST, f"{flags[0]} ", "--overwrite", "--checkpoint_dir"))
+        assert all(text in refused.error for text in (LAST, differs, "--overwrite", "--checkpoint_dir"))
     assert (place / LAST).read_bytes() == before
 
 
