@@ -20,6 +20,7 @@ while (($#)); do
     *) flags+=("$1"); shift ;;
   esac
 done
+[[ $only =~ ^(all|features|merge|(train|test):(0|[1-9][0-9]{0,8}))$ ]] || misuse "--only '$only' is no stage"
 [[ ${TTA:-8} =~ ^([0-9]+|shared)$ ]] || misuse "TTA='$TTA' is neither a number of crops nor 'shared'"
 plan=$("$python" train.py "${flags[@]}" --plan ${SPLITS:-})  # splits, then a path a fold; wrong flags end the loop here
 [[ ! $select ]] || "$python" train.py "${flags[@]}" --plan $select >/dev/null
@@ -38,7 +39,6 @@ test() { predict "$tables" "$(best "$1")" $splits; }
 merge() (set -f; for split in $splits; do IFS=$'\n'
   "$python" merge.py --dataset "$dataset" --split "$split" --prediction_dir "$tables" --model_path $paths
 done)
-[[ $only =~ ^(all|features|merge|(train|test):(0|[1-9][0-9]{0,8}))$ ]] || misuse "--only '$only' is no stage"
 case $only in
   all) features; for ((i = 0; i < k; i++)); do echo "== fold $i of $k"; train "$i"; test "$i"; done; merge ;;
   *:*) ((${only#*:} < k)) || misuse "--only $only: the folds are 0 to $((k - 1))"; "${only%:*}" "${only#*:}" ;;
