@@ -57,11 +57,11 @@ ROWS = {  # name -> flags of train.py, and --select_noisy of run.sh
 CODE = ["train.py", "test.py", "loaders", "losses", "models", "predicting", "recipes", "training", "utils"]
 CODE += ["benchmarks/recipe.py", "benchmarks/differences.py"]
 Scores = dict[str, float]
-Script = Callable[..., None]  # (row, folder, name of a script, *flags): what runs it
+Prefix = Callable[[str, Path], tuple[object, ...]]  # (row, folder): what stands before a script's name
 
 
-def main(rows: dict[str, str] = ROWS, flags: str = SIZES, run_script: Script | None = None) -> None:
-    """rows: name -> flags, beside those for all rows.  run_script: differences.py has its own."""
+def main(rows: dict[str, str] = ROWS, flags: str = SIZES, prefix: Prefix = lambda row, folder: ()) -> None:
+    """rows: name -> flags, beside those for all rows.  prefix: differences.py runs each script through itself."""
     args = parse_args(rows, flags)
     os.environ["OMP_NUM_THREADS"] = str(max(os.cpu_count() // args.jobs, 1))
     if read_corpus(get_data_path(args.dataset)).subset("test").truth is None:
@@ -73,7 +73,7 @@ def main(rows: dict[str, str] = ROWS, flags: str = SIZES, run_script: Script | N
 
     def scored(name: str, seed: int, folder: Path) -> Scores:
         flags = ["--dataset", args.dataset, "--seed", str(seed), *shlex.split(f"{args.flags} {rows[name]}")]
-        return train_and_score(flags, folder, partial(run_script, name, folder) if run_script else script)
+        return train_and_score(flags, folder, partial(script, *prefix(name, folder)))
 
     scores = finish(keys, args, scored)
     facts = f"`{args.flags}`; n = {len(args.seeds)} seeds, {args.jobs} runs at a time"
@@ -118,7 +118,7 @@ def finish(keys: dict[str, str], args: argparse.Namespace, scored: Callable[...,
     return {name: [done[key, seed]["scores"] for seed in args.seeds] for name, key in keys.items()}
 
 
-def train_and_score(flags: list[str], folder: Path, run_script: Script) -> Scores:
+def train_and_score(flags: list[str], folder: Path, run_script: Callable[..., None]) -> Scores:
     """One training; lwlrap of its last weights on the test clips and on the held-out ones."""
     trained = build_parser().parse_args([flag for flag in flags if flag != "--select_noisy"])
 

@@ -50,6 +50,8 @@ def main(output: str) -> None:
         state = {"model": model.state_dict(), "losses": torch.stack(losses), "scores": torch.from_numpy(scores)}
         torch.save(state | {"stop": stop, "size": team.size, "meetings": sum(meetings), "aligned": aligned}, output)
 
+    team.leave(0)
+
 
 if __name__ == "__main__":
     main(sys.argv[1])
