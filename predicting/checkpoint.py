@@ -51,6 +51,7 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "num_folds": range(1, 10_001),  # 1: a published validation split
     "seed": SEEDS,
     "use_cbam": bool,
+    "published_mobilenet": bool,
     "loss": str,
     "shift_share": float,
 }
@@ -159,7 +160,8 @@ def build_network(path: str | Path, state: dict[str, Any]) -> nn.Module:
     """The network that a checkpoint describes, with its weights, ready to predict.  Raises UserError."""
     args = state["args"]
     try:
-        model = get_model(args["arch"], len(state["class_names"]), use_cbam=args["use_cbam"])
+        how = {"use_cbam": args["use_cbam"], "published": args["published_mobilenet"]}
+        model = get_model(args["arch"], len(state["class_names"]), **how)
     except ValueError as error:
         raise damaged(path, error) from None
     load_weights(model, state, path)

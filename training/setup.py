@@ -95,6 +95,7 @@ def audio_settings(args: argparse.Namespace) -> AudioSettings:
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
     """The network that the arguments describe, its weights random."""
     try:
-        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate)
+        how = {"dropout_rate": args.dropout_rate, "published": args.published_mobilenet}
+        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, **how)
     except ValueError as error:
         raise MisuseError(str(error)) from None
