@@ -3,7 +3,7 @@
 from torch import nn
 
 from models.initialization import initialize
-from models.mobilenetv3 import MobileNetV3, make_published, mobilenet_v3_large, mobilenet_v3_small
+from models.mobilenetv3 import mobilenet_v3_large, mobilenet_v3_small
 from models.resnet import resnet18, resnet34, resnet50
 
 ARCHS = {
@@ -16,18 +16,12 @@ ARCHS = {
 
 
 def get_model(
-    arch: str,
-    n_classes: int,
-    in_channels: int = 1,
-    use_cbam: bool = False,
-    dropout_rate: float = 0.5,
-    published: bool = True,
+    arch: str, n_classes: int, in_channels: int = 1, use_cbam: bool = False, dropout_rate: float = 0.5
 ) -> nn.Module:
     """A fresh network with random weights, which gives each class a probability near 1 / n_classes.
 
-    dropout_rate: in [0, 1], before the last linear layer.  published: MobileNetV3 as in the original solution (see
-    make_published), else as torchvision has it; other networks are the same in both cases.  Raises ValueError on an
-    unknown arch, on fewer than two classes, and on use_cbam for a MobileNet.
+    dropout_rate: in [0, 1], before the last linear layer.  Raises ValueError on an unknown arch, on fewer than two
+    classes, and on use_cbam for a MobileNet.
     """
     if arch not in ARCHS:
         raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(ARCHS)}")
@@ -35,6 +29,4 @@ def get_model(
         raise ValueError(f"a tagger needs at least 2 classes, not {n_classes}")
     model = ARCHS[arch](n_classes, in_channels, use_cbam, dropout_rate)
     initialize(model)
-    if published and isinstance(model, MobileNetV3):
-        make_published(model)
     return model

@@ -3,6 +3,9 @@
 import math
 
 from torch import nn
+from torchvision.models.mobilenetv3 import MobileNetV3
+
+from models.mobilenetv3 import start_as_published
 
 
 def initialize(model: nn.Module) -> None:
@@ -19,4 +22,6 @@ def initialize(model: nn.Module) -> None:
             last = module
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
+    if isinstance(model, MobileNetV3):
+        start_as_published(model)
     nn.init.constant_(last.bias, -math.log(last.out_features - 1))

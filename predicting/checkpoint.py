@@ -51,7 +51,6 @@ ARGS = {  # what the network, its input and the names of its outputs are rebuilt
     "num_folds": range(1, 10_001),  # 1: a published validation split
     "seed": SEEDS,
     "use_cbam": bool,
-    "published_mobilenet": bool,
     "loss": str,
     "shift_share": float,
 }
@@ -160,8 +159,7 @@ def build_network(path: str | Path, state: dict[str, Any]) -> nn.Module:
     """The network that a checkpoint describes, with its weights, ready to predict.  Raises UserError."""
     args = state["args"]
     try:
-        how = {"use_cbam": args["use_cbam"], "published": args["published_mobilenet"]}
-        model = get_model(args["arch"], len(state["class_names"]), **how)
+        model = get_model(args["arch"], len(state["class_names"]), use_cbam=args["use_cbam"])
     except ValueError as error:
         raise damaged(path, error) from None
     load_weights(model, state, path)

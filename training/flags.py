@@ -153,9 +153,6 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--gamma_fl", type=natural_float, help="focal exponent of the BCE; 0: plain BCE")
     recipe.add_argument("--mask_share", type=share, help="limit of a mask's width, as a share of the axis")
     recipe.add_argument("--shift_share", type=share, help="limit of a shift in frequency, as a share of the bands")
-    recipe.add_argument(
-        "--published_mobilenet", **ON_OFF, help="MobileNetV3 with the original's start, eps and ReLU6, or torchvision's"
-    )
     recipe.add_argument("--fold_seeds", **ON_OFF, help="each fold but 0 draws by a seed of its own, made from --seed")
 
 

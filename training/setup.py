@@ -95,7 +95,6 @@ def audio_settings(args: argparse.Namespace) -> AudioSettings:
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:
     """The network that the arguments describe, its weights random."""
     try:
-        how = {"dropout_rate": args.dropout_rate, "published": args.published_mobilenet}
-        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, **how)
+        return get_model(args.arch, n_classes, use_cbam=args.use_cbam, dropout_rate=args.dropout_rate)
     except ValueError as error:
         raise MisuseError(str(error)) from None

@@ -17,8 +17,7 @@ from utils.errors import UserError
 def state() -> dict:
     return {
         "args": {"arch": "resnet18", "dataset": "tiny", "img_rows": 32, "img_cols": 64, "sampling_rate": 16000,
-                 "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False, "published_mobilenet": True,
-                 "loss": "bce+lovasz", "shift_share": 0.0},
+                 "fold_num": 0, "num_folds": 2, "seed": 1, "use_cbam": False, "loss": "bce+lovasz", "shift_share": 0.0},
         "class_names": ["A", "B"], "step": 3, "best_score": 0.5, "best_step": 2,
         "model": {"weight": torch.ones(2, 2)}, "optimizer": {},
         "precision": "fp16", "scaler": {"scale": 512.0, "_growth_tracker": 7}, "skipped_steps": 2,

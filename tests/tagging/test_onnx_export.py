@@ -27,7 +27,7 @@ def checkpoint(arch: str, use_cbam: bool, loss: str = "bce+lovasz") -> tuple[tor
     model.train()
     for _ in range(4):
         model(torch.rand(8, 1, 32, 64))
-    args = {"arch": arch, "use_cbam": use_cbam, "published_mobilenet": True, "loss": loss}
+    args = {"arch": arch, "use_cbam": use_cbam, "loss": loss}
     args |= {"img_rows": 32, "img_cols": 64, "sampling_rate": 16000}
     return model.eval(), {"args": args, "class_names": CLASSES, "model": model.state_dict()}
 
