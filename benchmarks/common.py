@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from utils.digests import versions
-from utils.errors import UserError
+from utils.errors import UserError, exit_at_once
 
 ROOT = Path(__file__).resolve().parents[1]
 REST = 1.0  # seconds between rounds, until threads that wait actively are idle
@@ -71,7 +71,7 @@ def _serve(pipe: Connection, folder: Path, build: Callable[..., Work], args: tup
         try:
             amount = pipe.recv()
         except EOFError:
-            return
+            exit_at_once(0)  # joblib's idle workers would hold it for minutes
         began = time.perf_counter()
         work = work or build(*args)
         result = work(amount)
