@@ -22,7 +22,7 @@ from typing import Any
 import torch
 
 from utils.digests import versions
-from utils.errors import UserError, exit_at_once
+from utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 REST = 1.0  # seconds between rounds, until threads that wait actively are idle
@@ -71,7 +71,11 @@ def _serve(pipe: Connection, folder: Path, build: Callable[..., Work], args: tup
         try:
             amount = pipe.recv()
         except EOFError:
-            exit_at_once(0)  # joblib's idle workers would hold it for minutes
+            if "joblib" in sys.modules:  # whose idle workers would live on for minutes
+                from joblib.externals.loky import get_reusable_executor
+
+                get_reusable_executor().shutdown(kill_workers=True)
+            return
         began = time.perf_counter()
         work = work or build(*args)
         result = work(amount)
