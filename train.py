@@ -6,7 +6,7 @@ from torch import Tensor
 from tqdm import trange
 
 from predicting.tta import predict, shift_of
-from training.augment import mixup, shift_bands, spec_augment
+from training.augment import mixup, random_level, shift_bands, spec_augment
 from training.flags import describe_recipe
 from training.interrupts import Interrupts
 from training.progress import Progress
@@ -69,6 +69,8 @@ def train_step(training: Training, step: int) -> Tensor:
     for number in range(step * args.iter_size, (step + 1) * args.iter_size):
         rng = streams.generator(setup.seed, streams.AUGMENTATION, number)
         inputs, targets = training.batches(number)
+        if args.level_range:
+            inputs = random_level(inputs, rng, args.level_range)
         if args.shift_share and not fine_tuning:
             inputs = shift_bands(inputs, rng, args.shift_share)
         if args.use_mix_up and not fine_tuning:

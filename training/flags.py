@@ -152,6 +152,9 @@ def _add_recipe(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--loss", help="terms to add up, joined by +: bce, lovasz, ce")
     recipe.add_argument("--gamma_fl", type=natural_float, help="focal exponent of the BCE; 0: plain BCE")
     recipe.add_argument("--mask_share", type=share, help="limit of a mask's width, as a share of the axis")
+    recipe.add_argument(
+        "--level_range", type=natural_float, help="dB by which crops are made quieter, at random; 0: their own level"
+    )
     recipe.add_argument("--shift_share", type=share, help="limit of a shift in frequency, as a share of the bands")
     recipe.add_argument("--fold_seeds", **ON_OFF, help="each fold but 0 draws by a seed of its own, made from --seed")
 
