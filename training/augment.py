@@ -14,6 +14,7 @@ from utils.devices import send
 
 MIXUP_ALPHA = 0.4
 MASKS = 2  # per axis and sample
+PCEN = AudioSettings()  # its gain, bias and power are the same at every rate
 LOUDER = 6.0  # dB by which a random level may be above a clip's own
 
 
@@ -26,7 +27,7 @@ def random_level(inputs: Tensor, rng: np.random.Generator, quieter: float) -> Te
     return change_level(inputs, send(torch.from_numpy(gains.astype(np.float32)), inputs.device))
 
 
-def change_level(inputs: Tensor, gains: Tensor, settings: AudioSettings = AudioSettings()) -> Tensor:
+def change_level(inputs: Tensor, gains: Tensor, settings: AudioSettings = PCEN) -> Tensor:
     """PCEN (B, 1, n_mels, T) of the samples times `gains` (B,), from PCEN of the samples.
 
     PCEN is (u + bias)^power - bias^power with u = E / (eps + M)^gain, where E and its smoothed M are proportional to
