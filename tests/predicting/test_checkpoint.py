@@ -111,21 +111,16 @@ def test_values_that_no_run_can_have_are_refused(tmp_path, key):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"0.weight": None}, "Missing.*0.weight"),
         ({"1.running_mean": None}, "Missing.*1.running_mean"),
         ({"2.weight": torch.ones(2)}, "Unexpected.*2.weight"),
         ({"0.weight": torch.ones(2, 4)}, "size mismatch for 0.weight"),
-        ({"0.bias": "text"}, "0.bias"),
         ({"0.bias": torch.full((2,), torch.nan)}, "0.bias has values that are not finite"),
-        ({}, ""),
     ],
 )
 def test_weights_fit_or_are_named(change, said):
     model, other = (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)) for _ in range(2))
+    load_weights(model, {"model": other.state_dict()}, "x.pth")
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
     weights = {name: value for name, value in (other.state_dict() | change).items() if value is not None}
-    if said:
-        with pytest.raises(UserError, match=f"^x.pth is damaged or not a checkpoint of train.py: .*{said}"):
-            load_weights(model, {"model": weights}, "x.pth")
-    else:
+    with pytest.raises(UserError, match=f"^x.pth is damaged or not a checkpoint of train.py: .*{said}"):
         load_weights(model, {"model": weights}, "x.pth")
-        assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
