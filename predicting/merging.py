@@ -99,15 +99,15 @@ def _is_of(checkpoint: str, fold: Predictions) -> bool:
 
 
 def merge_folds(runs: Runs, corpus: Corpus, split: str) -> tuple[list[str], np.ndarray]:
-    """The clips of a split in the order of the data set, and their probabilities (N, C): the mean over the folds (of
-    val: those of the fold that held the clip out), then over the runs.  Raises UserError where they are none."""
+    """The clips of a split in the order of the data set, and their probabilities (N, C), float64.
+
+    The mean over the folds (of val: those of the fold that held the clip out), then over the runs.  Raises UserError
+    where a fold is of other clips.
+    """
     fnames = corpus.subset(SPLITS[split]).fnames
-    tables = np.mean([_mean_of_folds(folds, fnames, corpus, split) for folds in runs.values()], axis=0)
-    predicted = ~np.isnan(tables).any(axis=1)
-    probabilities = tables[predicted]
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise UserError(f"the probabilities of {split} are not all within 0 and 1; predict the folds again")
-    return list(compress(fnames, predicted)), probabilities
+    means = np.mean([_mean_of_folds(folds, fnames, corpus, split) for folds in runs.values()], axis=0)
+    predicted = ~np.isnan(means).any(axis=1)
+    return list(compress(fnames, predicted)), means[predicted]
 
 
 def _mean_of_folds(folds: Folds, fnames: list[str], corpus: Corpus, split: str) -> np.ndarray:

@@ -49,7 +49,7 @@ def mean_average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
 
 
 def d_prime(truth: np.ndarray, scores: np.ndarray) -> float:
-    """How far apart two normal distributions of variance 1 lie whose area under the ROC curve is the classes' mean.
+    """The distance of two normal distributions of variance 1 whose area under the ROC curve is the classes' mean.
 
     As reported with AudioSet (Hershey et al., ICASSP 2017): sqrt(2) times the normal quantile of the mean area.
     0 is chance; infinite where each class is told apart without a mistake.

@@ -15,7 +15,7 @@ from utils.errors import UserError
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities (N, C) float32 of N clips, with everything that tells what they are."""
+    """Probabilities (N, C) float32 of N clips, and what they are of."""
 
     probabilities: np.ndarray
     fnames: list[str]
@@ -35,7 +35,7 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
     with atomic_write(path.with_suffix(".csv"), "w") as file:
         write_table(file, fnames, class_names, predictions.probabilities)
     names = {"fnames": np.array(fnames, dtype=str), "class_names": np.array(class_names, dtype=str)}
-    with atomic_write(path) as file:  # last: who finds it finds both
+    with atomic_write(path) as file:  # last, so that the CSV is there when this one is
         np.savez(file, probabilities=predictions.probabilities, args=np.array(json.dumps(predictions.args)), **names)
 
 
@@ -48,7 +48,7 @@ def load_predictions(path: Path) -> Predictions:
         "".join(held.fnames + held.class_names)  # TypeError on a name that is no string
         whole = (
             held.probabilities.shape == tuple(map(len, names)) == tuple(len(set(each)) for each in names)
-            and np.isfinite(held.probabilities).all()
+            and ((held.probabilities >= 0) & (held.probabilities <= 1)).all()  # NaN is neither
             and all(isinstance(held.args[key], kind) for key, kind in FOLD_KEYS.items())
         )
     except Exception:  # a broken or hostile file can fail in any way

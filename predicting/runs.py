@@ -19,9 +19,9 @@ def run_name(args: Args) -> str:
 
 
 def choose_runs(found: Iterable[str], names: list[str] | None, purpose: str) -> list[str]:
-    """The names of the runs that the user names, or of the only one of each folder.  purpose: such as "average".
+    """The runs to use: those that the user names, else the only one of each folder.  purpose: such as "average".
 
-    Raises MisuseError where a folder, which is what a name begins with, holds several, and on an unknown name.
+    Raises MisuseError if a folder (the start of a name) holds several runs, and on an unknown name.
     """
     found = list(found)
     if names is None and len({name.rpartition("/")[0] for name in found}) < len(found):

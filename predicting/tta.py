@@ -21,12 +21,12 @@ TURNS = np.array([0, -1, 1])  # how the crops of a clip are shifted along freque
 
 
 def prepare(model: nn.Module, tta: int | str | None, n_mels: int, width: int) -> fx.GraphModule:
-    """A copy for predict, its norms folded; whoever predicts more than once does this once."""
+    """A copy of a network with folded norms; predict makes one of a network that is not prepared."""
     return windowed(model, n_mels, width) if tta == SHARED else fold_norms(model)
 
 
 def shift_of(args: dict[str, Any]) -> float:
-    """By which share of the bands a network's crops are shifted in prediction: half the limit of its training."""
+    """The share of the bands by which crops are shifted in prediction: half the limit of the training."""
     return args["shift_share"] / 2
 
 
@@ -85,7 +85,7 @@ def predict(
 
 
 def move_bands(inputs: torch.Tensor, shifts: np.ndarray) -> torch.Tensor:
-    """Band i of sample b becomes its band i + shifts[b], or the band at the edge where there is no such.
+    """Shift along frequency: band i of sample b becomes its band i + shifts[b], beyond the edge the band at the edge.
 
     inputs (B, 1, n_mels, T), shifts (B,) whole numbers.
     """

@@ -68,8 +68,8 @@ def test_a_file_that_is_none_of_ours_is_refused(tmp_path, content):
 
 
 ODD = {
-    "probabilities": [TABLE[:1], TABLE.T, np.where(TABLE == 1, np.nan, TABLE), np.array([["a", "b", "c"]] * 2),
-                      np.array([[{}] * 3] * 2)],
+    "probabilities": [TABLE[:1], TABLE.T, TABLE - 1, TABLE * 1.5, np.where(TABLE == 1, np.nan, TABLE),
+                      np.array([["a", "b", "c"]] * 2), np.array([[{}] * 3] * 2)],
     "fnames": [np.array("ab"), np.array(["b.wav", "b.wav"]), np.array([1.5, 2.5])],
     "class_names": [np.array(["Bark", "Hum"]), np.array(["Bark", "Hum", "Hum"])],
     "args": [np.array("[]"), np.array("{"), None, *(np.array(json.dumps(ARGS | odd)) for odd in (

@@ -65,10 +65,9 @@ class Network(nn.Module):
 def clips(lengths: list[int]) -> tuple[Clips, list[np.ndarray]]:
     rng = np.random.default_rng(0)
     parts = [rng.normal(size=(n, 6)).astype(np.float16) for n in lengths]
-    starts = np.cumsum([0, *lengths])[:-1]
-    table = torch.from_numpy(np.concatenate(parts))
+    places = np.zeros(len(lengths), int), np.cumsum([0, *lengths])[:-1], np.array(lengths)
     names = [f"{i}.wav" for i in range(len(lengths))]
-    return Clips(names, (table,), np.zeros(len(lengths), int), starts, np.array(lengths), np.array(names)), parts
+    return Clips(names, (torch.from_numpy(np.concatenate(parts)),), *places, np.array(names)), parts
 
 
 @pytest.mark.parametrize("tta", [None, 0, 1, 3])
@@ -79,15 +78,12 @@ def test_equals_a_plain_loop_over_clips_and_crops(tta, batch_size, shift):
     held, parts = clips([20, 53, 7, 22, 100, 53])
     model = Network().eval()
     expected = []
+    moved = ([0, 1, 2, 3, 4, 5], [0, 0, 0, 1, 2, 3], [2, 3, 4, 5, 5, 5])  # as it is, up, down
     for part in parts:
-        if tta == 0:
-            crops = [part]
-        else:
-            wrapped = np.resize(part, (20, 6)) if len(part) < 20 else part
-            crops = [wrapped[start : start + 20] for start in crop_starts(len(part), 20, tta)]
-        if shift:
-            moved = ([0, 1, 2, 3, 4, 5], [0, 0, 0, 1, 2, 3], [2, 3, 4, 5, 5, 5])  # as it is, up, down
-            crops = [crop[:, moved[number % 3]] for number, crop in enumerate(crops)]
+        wrapped = np.resize(part, (max(len(part), 20), 6))
+        starts = crop_starts(len(part), 20, tta)
+        crops = [part] if tta == 0 else [wrapped[start : start + 20] for start in starts]
+        crops = [crop[:, moved[number % 3 if shift else 0]] for number, crop in enumerate(crops)]
         with torch.inference_mode():
             said = [model(torch.from_numpy(crop.T[None, None].astype(np.float32))).sigmoid()[0] for crop in crops]
         expected.append(torch.stack(said).mean(dim=0).numpy())

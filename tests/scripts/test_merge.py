@@ -184,9 +184,6 @@ REFUSED = {  # what is wrong: flags, what differs in fold 0 and in fold 1, and w
     "an unknown held-out clip": ("--split val", VAL | {"fnames": CURATED[:10]},
                                  VAL | {"fnames": [*CURATED[10:], "other.wav"]}, "other.wav"),
     "no arch": ("", {}, ODD | {"arch": None}, "x_tiny_test_y.npz is damaged or not a prediction file of test.py"),
-    "below 0": ("", {"table": np.full((6, 4), -0.1, np.float32)}, {"table": np.full((6, 4), -0.1, np.float32)},
-                "not all within 0 and 1"),
-    "above 1": ("", {"table": np.full((6, 4), 1.5, np.float32)}, {}, "not all within 0 and 1"),
 }  # fmt: skip
 
 
