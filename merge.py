@@ -3,15 +3,16 @@
 import argparse
 import io
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+import pandas as pd
 
 from loaders import get_data_path
 from loaders.layouts import Corpus, read_corpus
 from predicting.merging import Runs, add_run_flags, align, balance, guess_by_frequency, merge_folds, read_runs
-from predicting.metrics import lwlrap, per_class_lwlrap
-from predicting.prediction_file import write_labels, write_table
-from predicting.scores import describe_test, further
+from predicting.metrics import describe_test, lwlrap, metric_values, per_class_lwlrap
+from predicting.prediction_file import write_table
 from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser
 from utils.errors import UserError, run
@@ -32,10 +33,9 @@ def main() -> int:
         print_test_scores(runs, corpus, probabilities)
     if args.balance:
         probabilities = balance(probabilities)
-        print_balanced(args.split, corpus, fnames, probabilities)
+        print_merged(args.split, corpus, fnames, probabilities, ", balanced")
     text = io.StringIO()
     if args.split == "test" and corpus.labels_in_submission:
-        refuse_blanks(corpus.class_names)
         write_labels(text, fnames, corpus.class_names, probabilities, corpus.labels_in_submission)
     else:
         write_table(text, fnames, corpus.class_names, probabilities)
@@ -45,11 +45,13 @@ def main() -> int:
     return 0
 
 
-def refuse_blanks(class_names: list[str]) -> None:
-    """Refuse class names that a list of labels separated by blanks would tear apart."""
-    for name in class_names:
-        if " " in name:
-            raise UserError(f"{name!r} cannot be in a submission of labels, which blanks separate; rename the class")
+def print_merged(split: str, corpus: Corpus, fnames: list[str], scores: np.ndarray, how: str = "") -> None:
+    """The merged score, where the answers are known and were not trained on."""
+    if split == "val":
+        truth = corpus.subset("train_curated").truth_of(fnames)
+        print(f"CV lwlrap{how} {lwlrap(truth, scores):.4f} over {len(fnames)} clips")
+    elif split == "test" and (line := describe_test(corpus.subset("test"), scores, corpus.metrics)):
+        print(f"merged{how}: {line}")
 
 
 def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> None:
@@ -57,41 +59,41 @@ def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> 
     for name, folds in runs.items():
         for path, fold in folds.items():
             aligned = align(path, fold, test.fnames, corpus)
-            singles.append(further(test.truth, aligned, ["lwlrap", *corpus.metrics]))
+            singles.append(metric_values(test.truth, aligned, ["lwlrap", *corpus.metrics]))
             print(f"{name} fold {fold.args['fold_num']}: {describe_test(test, aligned, corpus.metrics)}")
     guess = np.tile(guess_by_frequency(corpus), (len(test.fnames), 1))
     print(f"guess by label frequency: {describe_test(test, guess, corpus.metrics)}")
     means = {metric: np.mean([scores[metric] for scores in singles]) for metric in singles[0]}
-    told = " | ".join(f"{metric} overall {value:.4f}" for metric, value in means.items())
-    print(f"mean of {len(singles)} folds: {told}")
-    print(f"merged: {describe_test(test, probabilities, corpus.metrics)}")
-
-
-def print_balanced(split: str, corpus: Corpus, fnames: list[str], scores: np.ndarray) -> None:
-    if split == "val":
-        truth = corpus.subset("train_curated").truth_of(fnames)
-        print(f"CV lwlrap, balanced {lwlrap(truth, scores):.4f} over {len(fnames)} clips")
-    elif split == "test" and corpus.subset("test").truth is not None:
-        print(f"merged, balanced: {describe_test(corpus.subset('test'), scores, corpus.metrics)}")
+    overall = " | ".join(f"{metric} overall {value:.4f}" for metric, value in means.items())
+    print(f"mean of {len(singles)} folds: {overall}")
+    print_merged("test", corpus, test.fnames, probabilities)
 
 
 def print_cv(runs: Runs, corpus: Corpus, fnames: list[str], probabilities: np.ndarray) -> None:
-    curated = corpus.subset("train_curated")
+    curated, names = corpus.subset("train_curated"), corpus.class_names
     truth = curated.truth_of(fnames)
     values, _ = per_class_lwlrap(truth, probabilities)
     print("CV lwlrap per class, weakest first:")
     for i in np.argsort(values):
         if truth[:, i].any():
-            print(f"  {values[i]:.3f}  {corpus.class_names[i]} ({truth[:, i].sum()} clips)")
-    print(f"CV lwlrap {lwlrap(truth, probabilities):.4f} over {len(fnames)} clips")
+            print(f"  {values[i]:.3f}  {names[i]} ({truth[:, i].sum()} clips)")
+    print_merged("val", corpus, fnames, probabilities)
+    folds = [fold for folds in runs.values() for fold in folds.values()]
     singles = [
-        further(curated.truth_of(fold.fnames), fold.aligned(fold.fnames, corpus.class_names), corpus.metrics)
-        for folds in runs.values()
-        for fold in folds.values()
+        metric_values(curated.truth_of(fold.fnames), fold.aligned(fold.fnames, names), corpus.metrics) for fold in folds
     ]
-    for metric, value in further(truth, probabilities, corpus.metrics).items():
+    for metric, value in metric_values(truth, probabilities, corpus.metrics).items():
         mean = np.mean([scores[metric] for scores in singles if metric in scores])
-        print(f"CV {metric} {value:.4f}, mean of {len(singles)} folds {mean:.4f}")
+        print(f"CV {metric} {value:.4f}, mean of {len(folds)} folds {mean:.4f}")
+
+
+def write_labels(file: IO, fnames: list[str], class_names: list[str], probabilities: np.ndarray, most: int) -> None:
+    """CSV of fname and label, which names the `most` most probable classes, best first, separated by blanks."""
+    if torn := [name for name in class_names if " " in name]:
+        raise UserError(f"{torn[0]!r} cannot be in a submission of labels, which blanks separate; rename the class")
+    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
+    labels = [" ".join(class_names[i] for i in row) for row in best]
+    pd.DataFrame({"fname": fnames, "label": labels}).to_csv(file, index=False)
 
 
 def parse_args() -> argparse.Namespace:
@@ -99,14 +101,10 @@ def parse_args() -> argparse.Namespace:
     what = add_run_flags(parser)
     what.add_argument("--split", default="test", choices=list(OUTPUTS), help="val: out-of-fold predictions")
     how = parser.add_argument_group("how")
-    how.add_argument(
-        "--output", help="the table to write; without the flag: submission.csv, oof.csv or noisy.csv, by --split"
-    )
-    how.add_argument(
-        "--balance",
-        action="store_true",
-        help="lower the classes that are high in all clips; for a set whose classes are about equally frequent",
-    )
+    output = "the table to write; without the flag: submission.csv, oof.csv or noisy.csv, by --split"
+    how.add_argument("--output", help=output)
+    balanced = "lower the classes that are high in all clips; for a set whose classes are about equally frequent"
+    how.add_argument("--balance", action="store_true", help=balanced)
     return parser.parse_args()
 
 

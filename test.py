@@ -10,12 +10,12 @@ from loaders import get_data_path
 from loaders.clips import usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
-from predicting.checkpoint import build_network, checkpoint_args, find_checkpoint, load_checkpoint
+from predicting.checkpoint import build_network, find_checkpoint, load_checkpoint
 from predicting.device_flags import add_device_flags, choose_device
 from predicting.paths import prediction_path
 from predicting.prediction_file import Predictions, save_predictions
 from predicting.splits import SPLITS, check_classes, clips_of, describe, fill_in, is_up_to_date, print_score
-from predicting.tta import ONE_PASS, SHARED, Prepared, predict, prepare, shift_of
+from predicting.tta import ONE_PASS, SHARED, predict, prepare, shift_of
 from utils.atomic import try_outputs
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
 from utils.devices import PRECISIONS, gpu_errors_in_one_line, pick_precision, set_up_device
@@ -29,7 +29,7 @@ def main() -> int:
     args = parse_args()
     args.model_path = find_checkpoint(args.model_path)
     state = load_checkpoint(args.model_path)
-    trained = checkpoint_args(state)
+    trained = argparse.Namespace(**state["args"])
     refuse_contradictions(args, trained)
     paths = {split: prediction_path(trained, args.prediction_dir, split) for split in args.split}
     for path in paths.values():
@@ -41,14 +41,15 @@ def main() -> int:
     shift = shift_of(state["args"]) if args.tta_shift is None else args.tta_shift
     shift = 0.0 if args.tta in ONE_PASS else shift
     settings = AudioSettings(trained.sampling_rate, trained.img_rows)
-    network: Prepared | None = None
+    network: torch.nn.Module | None = None
     for split, path in paths.items():
-        subset, fnames = clips_of(split, corpus, state)
-        clips = usable_clips(trained.dataset, subset, fnames, settings)
-        about = describe(args, state, split, fnames, clips.digests, tta_shift=shift, precision=str(precision))
+        fnames = clips_of(split, corpus, state)
+        how = {"tta": args.tta, "tta_shift": shift, "precision": str(precision)}
+        about = describe(args.model_path, state, split, fnames, **how)  # first, so that what changes meanwhile is seen
         if args.if_needed and is_up_to_date(path, about):
             print(f"{path} is up to date")
             continue
+        clips = usable_clips(trained.dataset, SPLITS[split], fnames, settings)
         if network is None:
             print(f"{device}, {why_precision}", flush=True)
             set_up_device(device, same_shapes=args.tta not in ONE_PASS)
@@ -59,9 +60,9 @@ def main() -> int:
             tta=args.tta, precision=precision, shift=shift, loss=trained.loss,
             label=f"fold {trained.fold_num}, {split}",
         )  # fmt: skip
-        if not np.isfinite(scored).all():
-            raise UserError(f"{args.model_path}: its outputs are not finite; train that fold with a smaller --l_rate")
         probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
+        if not np.isfinite(probabilities).all():
+            raise UserError(f"{args.model_path}: its outputs are not finite; train that fold with a smaller --l_rate")
         predictions = Predictions(probabilities, fnames, state["class_names"], about)
         save_predictions(path, predictions)
         print_score(split, corpus, predictions)
@@ -90,26 +91,14 @@ def parse_args() -> argparse.Namespace:
     )
     what = parser.add_argument_group("what")
     what.add_argument("--model_path", required=True, help="checkpoint of one fold")
-    what.add_argument(
-        "--split",
-        nargs="+",
-        default=["test"],
-        choices=list(SPLITS),
-        help="one or more; val: the clips that the fold held out",
-    )
-    what.add_argument(
-        "--if_needed",
-        action="store_true",
-        help="do nothing if the predictions of this checkpoint, these clips and settings are already there",
-    )
+    splits = "one or more; val: the clips that the fold held out"
+    what.add_argument("--split", nargs="+", default=["test"], choices=list(SPLITS), help=splits)
+    needed = "do nothing if the predictions of this checkpoint, these clips and settings are already there"
+    what.add_argument("--if_needed", action="store_true", help=needed)
     what.add_argument("--prediction_dir", default="predictions", help="where the probabilities go")
     how = parser.add_argument_group("how")
-    how.add_argument(
-        "--tta",
-        type=tta,
-        default=8,
-        help="crops per clip; shared: all crops that a clip has, in one pass; 0: the whole clip as one crop",
-    )
+    crops = "crops per clip; shared: all crops that a clip has, in one pass; 0: the whole clip as one crop"
+    how.add_argument("--tta", type=tta, default=8, help=crops)
     how.add_argument(
         "--tta_shift",
         type=share,
@@ -119,10 +108,7 @@ def parse_args() -> argparse.Namespace:
     how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
     add_device_flags(how)
     how.add_argument(
-        "--precision",
-        default="auto",
-        choices=PRECISIONS,
-        help="auto: as in the training where the device can",
+        "--precision", default="auto", choices=PRECISIONS, help="auto: as in the training where the device can"
     )
     known = parser.add_argument_group("known from the checkpoint (a flag that contradicts it is an error)")
     known.add_argument("--dataset", help="a name in config.json")

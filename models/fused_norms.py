@@ -6,13 +6,8 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
-def fold_norms(model: nn.Module) -> nn.Module:
-    """A copy in evaluation mode of a network that torch.fx can trace; a norm that follows no convolution stays.
-
-    A network that is folded already is returned as it is.
-    """
-    if isinstance(model, fx.GraphModule):
-        return model
+def fold_norms(model: nn.Module) -> fx.GraphModule:
+    """A copy in evaluation mode of a network that torch.fx can trace; a norm that follows no convolution stays."""
     folded = fx.symbolic_trace(deepcopy(model).eval())
     for norm in list(folded.graph.nodes):
         conv = norm.args[0] if norm.args else None

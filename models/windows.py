@@ -17,7 +17,7 @@ from models.cbam import ChannelGate
 from models.fused_norms import fold_norms
 
 
-def windowed(model: nn.Module, n_mels: int, width: int) -> nn.Module:
+def windowed(model: nn.Module, n_mels: int, width: int) -> fx.GraphModule:
     """A copy in evaluation mode: (B, in_channels, n_mels, T) -> logits (B * windows, n_classes), T >= width.
 
     The windows of one recording follow each other.  width: frames of a crop.

@@ -20,8 +20,6 @@ def add_device_flags(group: argparse._ArgumentGroup) -> None:
 
 def choose_device(name: str) -> torch.device:
     """The device that a value of --device stands for; --use_cuda without a GPU prints a line and takes the CPU."""
-    if name != USE_CUDA:
-        return pick_device(name)
-    if not torch.cuda.is_available():
+    if name == USE_CUDA and not torch.cuda.is_available():
         print("--use_cuda: there is no usable GPU here; using the CPU", file=sys.stderr)
-    return pick_device("auto")
+    return pick_device("auto" if name == USE_CUDA else name)

@@ -5,20 +5,16 @@ import glob
 import os
 import sys
 from collections.abc import Iterable
+from itertools import compress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from loaders import get_features_path
-from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus
-from loaders.pcen import AudioSettings
 from predicting.prediction_file import Predictions, load_predictions
-from predicting.runs import FOLD_KEYS, check_folds, choose_runs, run_name
-from predicting.splits import SPLITS, check_classes
+from predicting.runs import check_folds, choose_runs, run_name
+from predicting.splits import SPLITS, changed_since, check_classes
 from utils.cli import positive_int, seed
-from utils.digests import MadeFrom, changes, digest, tensors_digest
 from utils.errors import UserError
 
 Folds = dict[Path, Predictions]  # the folds of one training in their order, by file
@@ -34,17 +30,10 @@ def add_run_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     what.add_argument("--img_cols", type=positive_int, default=197, help="frames of a crop")
     what.add_argument("--seed", type=seed, help="seed of the training; without the flag: any")
     what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
-    what.add_argument(
-        "--model_path",
-        nargs="+",
-        help="checkpoints, to take their predictions; without the flag: those that the four flags above describe",
-    )
-    what.add_argument(
-        "--prediction_dir",
-        nargs="+",
-        default=["predictions"],
-        help="where test.py wrote them; several are averaged",
-    )
+    paths = "checkpoints, to take their predictions; without the flag: those that the four flags above describe"
+    what.add_argument("--model_path", nargs="+", help=paths)
+    folders = "where test.py wrote them; several are averaged"
+    what.add_argument("--prediction_dir", nargs="+", default=["predictions"], help=folders)
     what.add_argument("--allow_missing", action="store_true", help="continue even if a fold is missing")
     return what
 
@@ -55,144 +44,88 @@ def read_runs(args: argparse.Namespace, splits: Iterable[str], corpus: Corpus, p
     purpose: such as "average".  Raises MisuseError where a run must be chosen, UserError where there are no such
     predictions, where they do not belong together, and where they are out of date.
     """
-    found = {split: _find(args, split) for split in splits}
-    names = list(dict.fromkeys(name for runs in found.values() for name in runs))
-    if not names:
-        flags = " ".join(f"--{name} {value}" for name, value in _wanted(args, next(iter(found))).items())
-        flags += f" --model_path {' '.join(args.model_path)}" if args.model_path else ""
-        raise UserError(f"{' and '.join(args.prediction_dir)}: no predictions of {flags}; make them with test.py")
-    for folder in args.prediction_dir if len(args.prediction_dir) > 1 else []:
-        if folder not in [name.rpartition("/")[0] for name in names]:
-            raise UserError(
-                f"--prediction_dir {folder}: there are no such predictions in it; leave it out, or make them"
-            )
-    chosen = choose_runs(names, args.run or (names if args.model_path else None), purpose)
+    found = _find(args, list(splits))
+    names = dict.fromkeys(name for runs in found.values() for name in runs)
+    chosen = choose_runs(names, args.run or (list(names) if args.model_path else None), purpose)
     if others := [name for name in names if name not in chosen]:
         print(f"not averaged: {', '.join(others)}; --run takes several runs")
-    found = {split: {name: runs[name] for name in chosen if name in runs} for split, runs in found.items()}
-    found = {split: runs for split, runs in found.items() if len(runs) == len(chosen)}
+    found = {split: {name: runs[name] for name in chosen} for split, runs in found.items() if {*chosen} <= {*runs}}
     if not found:
         raise UserError(f"no split was predicted with all of {', '.join(chosen)}; predict one with test.py")
     for runs in found.values():
         for name, folds in runs.items():
-            _check_run(name, folds, corpus, args.allow_missing)
-        _check_checkpoints(args, runs)
+            check_folds(name, {path: fold.args for path, fold in folds.items()}, REMEDY, args.allow_missing)
+        made = {path: fold for folds in runs.values() for path, fold in folds.items()}
+        for path, fold in made.items():
+            check_classes(path, fold.class_names, corpus)
+            if changed := changed_since(fold):
+                again = f"python test.py --model_path {fold.args['model_path']} --split {fold.args['split']}"
+                raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
+        listed = [] if args.allow_missing else args.model_path or []
+        if without := [path for path in listed if not any(_is_of(path, fold) for fold in made.values())]:
+            raise UserError(f"there are no predictions of {', '.join(without)}; {REMEDY}")
     return found
 
 
-def _find(args: argparse.Namespace, split: str) -> Runs:
-    """All predictions of the split that the flags describe, by what is inside the files."""
-    wanted, runs = _wanted(args, split), {}
-    for folder in args.prediction_dir:
-        for path in sorted(Path(folder).glob(f"*_{glob.escape(args.dataset)}_{split}_*.npz")):
-            predictions = load_predictions(path)
-            made = predictions.args
-            if args.model_path and not any(_is_same(checkpoint, made) for checkpoint in args.model_path):
-                continue
-            if other := [name for name, value in wanted.items() if made.get(name) != value]:
-                print(f"leaving out {path}: made with {other[0]} {made.get(other[0])}", file=sys.stderr)
-                continue
-            if wrong := [key for key, kind in FOLD_KEYS.items() if type(made.get(key)) is not kind]:
-                raise UserError(f"{path} holds no valid {wrong[0]}; predict that fold again")
-            prefix = f"{folder}/" if len(args.prediction_dir) > 1 else ""
-            runs.setdefault(prefix + run_name(made), {})[path] = predictions
-    return {name: dict(sorted(folds.items(), key=_fold_num)) for name, folds in runs.items()}
-
-
-def _fold_num(item: tuple[Path, Predictions]) -> int:
-    return item[1].args["fold_num"]
-
-
-def _wanted(args: argparse.Namespace, split: str) -> dict[str, object]:
-    """The arguments that predictions must have been made with."""
+def _find(args: argparse.Namespace, splits: list[str]) -> dict[str, Runs]:
+    """All predictions that the flags describe, by what is inside the files.  Raises UserError on a folder without."""
     names = ["dataset"] if args.model_path else ["dataset", "img_rows", "img_cols", "seed"]
-    wanted = {name: getattr(args, name) for name in names} | {"split": split}
-    return {name: value for name, value in wanted.items() if value is not None}
+    wanted = {name: value for name in names if (value := getattr(args, name)) is not None}
+    found: dict[str, Runs] = {split: {} for split in splits}
+    for folder in args.prediction_dir:
+        prefix = f"{folder}/" if len(args.prediction_dir) > 1 else ""
+        for split in splits:
+            paths = Path(folder).glob(f"*_{glob.escape(args.dataset)}_{split}_*.npz")
+            loaded = [(path, load_predictions(path)) for path in sorted(paths)]
+            for path, fold in sorted(loaded, key=lambda item: item[1].args["fold_num"]):
+                if args.model_path and not any(_is_of(checkpoint, fold) for checkpoint in args.model_path):
+                    continue
+                if other := [key for key, value in (wanted | {"split": split}).items() if fold.args.get(key) != value]:
+                    print(f"leaving out {path}: made with {other[0]} {fold.args.get(other[0])}", file=sys.stderr)
+                    continue
+                found[split].setdefault(prefix + run_name(fold.args), {})[path] = fold
+        if not any(path.parent == Path(folder) for runs in found.values() for folds in runs.values() for path in folds):
+            flags = "".join(f" --{name} {value}" for name, value in (wanted | {"split": " ".join(splits)}).items())
+            flags += f" --model_path {' '.join(args.model_path)}" if args.model_path else ""
+            raise UserError(f"{folder}: no predictions of{flags}; make them with test.py")
+    return found
 
 
-def _is_same(checkpoint: str, made: dict[str, Any]) -> bool:
-    """Whether predictions with these arguments are of that checkpoint; by its name where one of the files is gone."""
-    other = str(made.get("model_path", ""))
-    if os.path.exists(checkpoint) and os.path.exists(other):
-        return os.path.realpath(checkpoint) == os.path.realpath(other)
-    return os.path.basename(checkpoint) == os.path.basename(other)
-
-
-def _check_run(name: str, folds: Folds, corpus: Corpus, allow_missing: bool) -> None:
-    """Folds 0..k-1 once each, of the same training and prediction settings and the same classes."""
-    check_folds(name, {path: fold.args for path, fold in folds.items()}, REMEDY, allow_missing)
-    for path, fold in folds.items():
-        check_classes(path, fold.class_names, corpus)
-        if changed := changed_since(fold):
-            again = f"python test.py --model_path {fold.args['model_path']} --split {fold.args['split']}"
-            raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
-
-
-def _check_checkpoints(args: argparse.Namespace, runs: Runs) -> None:
-    """Raises UserError on a checkpoint of --model_path without predictions: the only one of its run that is listed."""
-    made = [fold.args for folds in runs.values() for fold in folds.values()]
-    without = [path for path in args.model_path or [] if not any(_is_same(path, each) for each in made)]
-    if without and not args.allow_missing:
-        raise UserError(f"there are no predictions of {', '.join(without)}; {REMEDY}")
-
-
-def changed_since(fold: Predictions) -> list[str]:
-    """What has changed since the predictions were made, as far as it can be seen here."""
-    args, before = fold.args, fold.args.get("made_from", {})
-    now: MadeFrom = {}
-    if before and Path(args["model_path"]).exists():
-        now["the checkpoint"] = tensors_digest(args["model_path"])
-    if before:
-        settings = AudioSettings(args["sampling_rate"], args["img_rows"])
-        folder = features_dir(get_features_path(args["dataset"]), settings)
-        index = read_index(folder / f"{SPLITS[args['split']]}.json")
-        if index is not None:
-            digests = {clip[0]: clip[3] for clip in index["clips"]}
-            now["the features of the clips"] = digest(digests[fname] for fname in fold.fnames if fname in digests)
-    return changes(before, now)
+def _is_of(checkpoint: str, fold: Predictions) -> bool:
+    """Whether predictions are of that checkpoint; by its name where one of the files is gone."""
+    other = str(fold.args.get("model_path", ""))
+    name = os.path.realpath if os.path.exists(checkpoint) and os.path.exists(other) else os.path.basename
+    return name(checkpoint) == name(other)
 
 
 def merge_folds(runs: Runs, corpus: Corpus, split: str) -> tuple[list[str], np.ndarray]:
-    """The clips of a split in the order of the data set, and their probabilities (N, C): the mean over the folds (of
-    val: those of the fold that held the clip out), then over the runs.  Raises UserError where they are none."""
-    fnames, probabilities = _join(runs, corpus) if split == "val" else _average(runs, corpus, split)
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():  # NaN is neither
-        raise UserError(f"the probabilities of {split} are not all within 0 and 1; predict the folds again")
-    return fnames, probabilities
+    """The clips of a split in the order of the data set, and their probabilities (N, C), float64.
+
+    The mean over the folds (of val: those of the fold that held the clip out), then over the runs.  Raises UserError
+    where a fold is of other clips.
+    """
+    fnames = corpus.subset(SPLITS[split]).fnames
+    means = np.mean([_mean_of_folds(folds, fnames, corpus, split) for folds in runs.values()], axis=0)
+    predicted = ~np.isnan(means).any(axis=1)
+    return list(compress(fnames, predicted)), means[predicted]
 
 
-def _average(runs: Runs, corpus: Corpus, split: str) -> tuple[list[str], np.ndarray]:
-    fnames = corpus.subset(split).fnames
-    tables = [
-        np.mean([align(path, fold, fnames, corpus, split) for path, fold in folds.items()], axis=0, dtype=np.float64)
-        for folds in runs.values()
-    ]
-    return fnames, np.mean(tables, axis=0)
-
-
-def _join(runs: Runs, corpus: Corpus) -> tuple[list[str], np.ndarray]:
-    tables = [_held_out_rows(folds, corpus) for folds in runs.values()]
-    fnames = [f for f in corpus.subset("train_curated").fnames if all(f in rows for rows in tables)]
-    return fnames, np.mean([[rows[f] for f in fnames] for rows in tables], axis=0, dtype=np.float64)
-
-
-def _held_out_rows(folds: Folds, corpus: Corpus) -> dict[str, np.ndarray]:
-    rows: dict[str, np.ndarray] = {}
-    curated = set(corpus.subset("train_curated").fnames)
+def _mean_of_folds(folds: Folds, fnames: list[str], corpus: Corpus, split: str) -> np.ndarray:
+    """A run's probabilities (N, C), float64; NaN where val lacks the fold that held a clip out."""
+    total, count = np.zeros((len(fnames), len(corpus.class_names))), np.zeros((len(fnames), 1))
     for path, fold in folds.items():
-        if unknown := [fname for fname in fold.fnames if fname not in curated]:
-            raise UserError(f"{path} holds {unknown[0]}, which is no curated clip; train that fold again")
-        if twice := [fname for fname in fold.fnames if fname in rows]:
-            raise UserError(f"{path} and another fold both held out {twice[0]}; they are of different splits")
-        rows |= dict(zip(fold.fnames, fold.aligned(fold.fnames, corpus.class_names), strict=True))
-    return rows
+        rows = np.isin(fnames, fold.fnames) if split == "val" else np.ones(len(fnames), bool)
+        total[rows] += align(path, fold, list(compress(fnames, rows)), corpus, split)
+        count[rows] += 1
+        if split == "val" and count.max() > 1:
+            raise UserError(f"{path} and another fold both held out {fnames[count.argmax()]}; they are of other splits")
+    return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
 def align(path: Path, predictions: Predictions, fnames: list[str], corpus: Corpus, split: str = "test") -> np.ndarray:
     """A fold's probabilities (N, C) of exactly these clips, by name.  Raises UserError if it holds others."""
-    surplus = sorted(set(predictions.fnames) ^ set(fnames))
-    if surplus:
-        raise UserError(f"{path} was made for other clips than the data set's {split} clips: see {surplus[0]}")
+    if odd := sorted(set(predictions.fnames) ^ set(fnames)):
+        raise UserError(f"{path} was made for other clips than the data set's {split} clips: see {odd[0]}")
     return predictions.aligned(fnames, corpus.class_names)
 
 

@@ -1,9 +1,11 @@
-"""lwlrap, the score of the competition, and the metrics that are reported beside it."""
+"""lwlrap, the score of the competition, the metrics that are reported beside it, and the line that says them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from scipy.stats import norm, rankdata
+
+from loaders.layouts import Subset
 
 
 def lwlrap(truth: np.ndarray, scores: np.ndarray) -> float:
@@ -26,46 +28,35 @@ def per_class_lwlrap(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray,
     The prior-weighted mean of the classes that occur is `lwlrap`.
     """
     precisions, truth = _precisions(truth, scores)
-    counts = truth.sum(axis=0)
-    means = np.divide(precisions.sum(axis=0), counts, out=np.full(len(counts), np.nan), where=counts > 0)
-    return means, counts / counts.sum()
+    return _label_means(precisions, truth, axis=0), truth.sum(axis=0) / truth.sum()
 
 
 def clip_lwlrap(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Each clip's own lwlrap (N,), NaN for a clip without labels."""
-    precisions, truth = _precisions(truth, scores)
-    counts = truth.sum(axis=1)
-    return np.divide(precisions.sum(axis=1), counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return _label_means(*_precisions(truth, scores), axis=1)
 
 
 def accuracy(truth: np.ndarray, scores: np.ndarray) -> float:
     """Share of the clips whose one label has the highest score, in [0, 1]; of equal scores the first class counts."""
-    from sklearn.metrics import accuracy_score  # slow to import, and not every script comes here
-
-    return float(accuracy_score(truth.argmax(axis=1), scores.argmax(axis=1)))
+    return float((truth.argmax(axis=1) == scores.argmax(axis=1)).mean())
 
 
 def mean_average_precision(truth: np.ndarray, scores: np.ndarray) -> float:
     """mAP, in [0, 1]: average precision over the clips of each class, mean over the classes that occur."""
-    from sklearn.metrics import average_precision_score
+    from sklearn.metrics import average_precision_score  # slow to import, and not every script comes here
 
-    classes = _told_apart(truth)
-    return float(average_precision_score(truth[:, classes], scores[:, classes])) if classes.any() else np.nan
+    return _over_classes(average_precision_score, truth, scores)
 
 
 def d_prime(truth: np.ndarray, scores: np.ndarray) -> float:
-    """How far apart two normal distributions of variance 1 lie whose area under the ROC curve is the classes' mean.
+    """The distance of two normal distributions of variance 1 whose area under the ROC curve is the classes' mean.
 
     As reported with AudioSet (Hershey et al., ICASSP 2017): sqrt(2) times the normal quantile of the mean area.
     0 is chance; infinite where each class is told apart without a mistake.
     """
     from sklearn.metrics import roc_auc_score
 
-    classes = _told_apart(truth)
-    if not classes.any():
-        return np.nan
-    area = roc_auc_score(truth[:, classes], scores[:, classes])
-    return float(np.sqrt(2) * norm.ppf(area))
+    return float(np.sqrt(2) * norm.ppf(_over_classes(roc_auc_score, truth, scores)))
 
 
 def map_at_3(truth: np.ndarray, scores: np.ndarray) -> float:
@@ -88,9 +79,43 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def _told_apart(truth: np.ndarray) -> np.ndarray:
-    """Classes (C,) that some clips have and some have not; others have no ranking that could be right or wrong."""
-    return truth.any(axis=0) & ~truth.all(axis=0)
+def metric_values(truth: np.ndarray, scores: np.ndarray, metrics: Iterable[str]) -> dict[str, float]:
+    """Of the metrics of these names, the values of those that are defined for labels (N, C) bool and scores (N, C)."""
+    values = {name: METRICS[name](truth, scores) for name in metrics}
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def score_parts(subset: Subset, scores: np.ndarray, metric: str = "lwlrap") -> dict[str, float]:
+    """A test set's score: public and private, where the usage of the clips is known, and overall.
+
+    scores: (N, C) in the order of subset.fnames and its labels' columns.  metric: a key of METRICS.  Empty without
+    answers; parts for which the metric is not defined are left out.
+    """
+    if subset.truth is None:
+        return {}
+    parts = {} if subset.usage is None else {name.lower(): subset.usage == name for name in ("Public", "Private")}
+    parts["overall"] = np.ones(len(subset.fnames), bool)
+    parts = {name: rows for name, rows in parts.items() if subset.truth[rows].any()}
+    values = {name: metric_values(subset.truth[rows], scores[rows], [metric]) for name, rows in parts.items()}
+    return {name: value[metric] for name, value in values.items() if value}
+
+
+def describe_test(subset: Subset, scores: np.ndarray, metrics: Iterable[str]) -> str:
+    """One line, lwlrap first: "lwlrap public 0.9280  private 0.9320  overall 0.9310 | accuracy overall 0.8800"."""
+    by_metric = {metric: score_parts(subset, scores, metric) for metric in ("lwlrap", *metrics)}
+    lines = {metric: "  ".join(f"{name} {p:.4f}" for name, p in parts.items()) for metric, parts in by_metric.items()}
+    return " | ".join(f"{metric} {line}" for metric, line in lines.items() if line)
+
+
+def _over_classes(metric: Metric, truth: np.ndarray, scores: np.ndarray) -> float:
+    """A metric's mean over the classes that some clips have and some have not; NaN where there is no such class."""
+    classes = truth.any(axis=0) & ~truth.all(axis=0)
+    return float(metric(truth[:, classes], scores[:, classes])) if classes.any() else np.nan
+
+
+def _label_means(precisions: np.ndarray, truth: np.ndarray, axis: int) -> np.ndarray:
+    counts = truth.sum(axis=axis)
+    return np.divide(precisions.sum(axis=axis), counts, out=np.full(len(counts), np.nan), where=counts > 0)
 
 
 def _precisions(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """Probabilities of one fold on disk: written by test.py, read by merge.py, self-describing, never unpickled."""
 
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from predicting.runs import FOLD_KEYS
 from utils.atomic import atomic_write
 from utils.errors import UserError
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities (N, C) float32 of N clips, with everything that tells what they are."""
+    """Probabilities (N, C) float32 of N clips, and what they are of."""
 
     probabilities: np.ndarray
     fnames: list[str]
@@ -31,37 +31,27 @@ class Predictions:
 
 def save_predictions(path: Path, predictions: Predictions) -> None:
     """Write the .npz, and beside it the same table as CSV."""
+    fnames, class_names = predictions.fnames, predictions.class_names
     with atomic_write(path.with_suffix(".csv"), "w") as file:
-        write_table(file, predictions.fnames, predictions.class_names, predictions.probabilities)
-    with atomic_write(path) as file:  # last: who finds it finds both
-        np.savez(
-            file,
-            probabilities=predictions.probabilities,
-            fnames=np.array(predictions.fnames, dtype=str),
-            class_names=np.array(predictions.class_names, dtype=str),
-            args=np.array(json.dumps(predictions.args)),
-        )
+        write_table(file, fnames, class_names, predictions.probabilities)
+    names = {"fnames": np.array(fnames, dtype=str), "class_names": np.array(class_names, dtype=str)}
+    with atomic_write(path) as file:  # last, so that the CSV is there when this one is
+        np.savez(file, probabilities=predictions.probabilities, args=np.array(json.dumps(predictions.args)), **names)
 
 
 def load_predictions(path: Path) -> Predictions:
     """Read and check a file of save_predictions.  Raises UserError that names it."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            held = Predictions(
-                file["probabilities"],
-                file["fnames"].tolist(),
-                file["class_names"].tolist(),
-                json.loads(str(file["args"])),
-            )
-        table, names = held.probabilities, [held.fnames, held.class_names]
+            names = [file[key].tolist() for key in ("fnames", "class_names")]
+            held = Predictions(file["probabilities"], *names, json.loads(str(file["args"])))
+        "".join(held.fnames + held.class_names)  # TypeError on a name that is no string
         whole = (
-            isinstance(held.args, dict)
-            and all(isinstance(name, str) for name in held.fnames + held.class_names)
-            and table.dtype.kind == "f"
-            and table.shape == tuple(map(len, names)) == tuple(len(set(each)) for each in names)
-            and np.isfinite(table).all()
+            held.probabilities.shape == tuple(map(len, names)) == tuple(len(set(each)) for each in names)
+            and ((held.probabilities >= 0) & (held.probabilities <= 1)).all()  # NaN is neither
+            and all(isinstance(held.args[key], kind) for key, kind in FOLD_KEYS.items())
         )
-    except (KeyError, ValueError, TypeError, OSError, EOFError, RuntimeError, zipfile.BadZipFile):
+    except Exception:  # a broken or hostile file can fail in any way
         whole = False
     if not whole:
         raise UserError(f"{path} is damaged or not a prediction file of test.py; delete it or predict that fold again")
@@ -72,10 +62,3 @@ def write_table(file: Any, fnames: list[str], class_names: list[str], probabilit
     """CSV in the layout of a submission: fname and one column per class."""
     table = pd.DataFrame(probabilities, index=pd.Index(fnames, name="fname"), columns=class_names)
     table.to_csv(file, float_format="%.7g")
-
-
-def write_labels(file: Any, fnames: list[str], class_names: list[str], probabilities: np.ndarray, most: int) -> None:
-    """CSV of fname and label, which names the `most` most probable classes, best first, separated by blanks."""
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :most]
-    labels = [" ".join(class_names[i] for i in row) for row in best]
-    pd.DataFrame({"fname": fnames, "label": labels}).to_csv(file, index=False)

@@ -19,9 +19,9 @@ def run_name(args: Args) -> str:
 
 
 def choose_runs(found: Iterable[str], names: list[str] | None, purpose: str) -> list[str]:
-    """The names of the runs that the user names, or of the only one of each folder.  purpose: such as "average".
+    """The runs to use: those that the user names, else the only one of each folder.  purpose: such as "average".
 
-    Raises MisuseError where a folder, which is what a name begins with, holds several, and on an unknown name.
+    Raises MisuseError if a folder (the start of a name) holds several runs, and on an unknown name.
     """
     found = list(found)
     if names is None and len({name.rpartition("/")[0] for name in found}) < len(found):
@@ -31,30 +31,24 @@ def choose_runs(found: Iterable[str], names: list[str] | None, purpose: str) -> 
     return names or found
 
 
-def check_alike(args_of: dict[Path, Args]) -> None:
-    """Raises UserError where one file's arguments differ from the first one's, but for PER_FOLD."""
+def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing: bool = False) -> None:
+    """Raises UserError unless folds 0..k-1 are there once each, and alike but for PER_FOLD.
+
+    remedy: what to do about a missing fold.  allow_missing: a missing fold is only named, on stderr.
+    """
     (first_path, first), *others = args_of.items()
     for path, args in others:
-        for key in [key for key in {**first, **args} if key not in PER_FOLD]:
-            here, there = args.get(key), first.get(key)
-            if here == there:
-                continue
-            if key == "labels":
-                raise UserError(f"{path} was trained on other labels than {first_path}; train both on the same ones")
-            raise UserError(f"{path} was made with {key} {here}, {first_path} with {there}; make them alike")
-
-
-def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing: bool = False) -> None:
-    """Raises UserError unless folds 0..k-1 are there once each, and alike.
-
-    remedy: what to do about a missing fold.  allow_missing: only a line on stderr tells of folds that are not.
-    """
-    check_alike(args_of)
+        differing = [key for key in first | args if key not in PER_FOLD and args.get(key) != first.get(key)]
+        if "labels" in differing:
+            raise UserError(f"{path} was trained on other labels than {first_path}; train both on the same ones")
+        if differing:
+            here, there = (f"{differing[0]} {held.get(differing[0])}" for held in (args, first))
+            raise UserError(f"{path} was made with {here}, {first_path} with {there}; make them alike")
     numbers = [args["fold_num"] for args in args_of.values()]
     if doubled := [number for number in numbers if numbers.count(number) > 1]:
         paths = [str(path) for path, args in args_of.items() if args["fold_num"] == doubled[0]]
         raise UserError(f"fold {doubled[0]} is there more than once: {', '.join(paths)}; delete all but one")
-    if missing := sorted(set(range(next(iter(args_of.values()))["num_folds"])) - set(numbers)):
+    if missing := sorted(set(range(first["num_folds"])) - set(numbers)):
         text = f"{name} lacks fold {', '.join(map(str, missing))}"
         if not allow_missing:
             raise UserError(f"{text}; {remedy}")

@@ -1,36 +1,35 @@
 """One split of a checkpoint: which clips it is, what its predictions are made from, and what they score."""
 
-import argparse
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from loaders import get_features_path
+from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus
-from predicting.metrics import lwlrap
+from loaders.pcen import AudioSettings
+from predicting.metrics import describe_test, lwlrap, metric_values
 from predicting.prediction_file import Predictions, load_predictions
-from predicting.scores import describe_test, further
-from utils.digests import ALL_LABELS, digest, tensors_digest
+from utils.digests import ALL_LABELS, MadeFrom, changes, digest, tensors_digest
 from utils.errors import UserError
 
 SPLITS = {"val": "train_curated", "test": "test", "train_noisy": "train_noisy"}  # and the subset that each is of
 
 
-def clips_of(split: str, corpus: Corpus, state: dict[str, Any]) -> tuple[str, list[str]]:
-    """The subset that a split of a checkpoint is of, and the names of its clips; val: those that the fold held out."""
-    subset = SPLITS[split]
-    fnames = corpus.subset(subset).fnames
+def clips_of(split: str, corpus: Corpus, state: dict[str, Any]) -> list[str]:
+    """The names of the clips of a split of a checkpoint; val: those that the fold held out."""
+    fnames = corpus.subset(SPLITS[split]).fnames
     if split != "val":
-        return subset, fnames
+        return fnames
     if gone := sorted(set(state["held_out"]) - set(fnames)):
         raise UserError(
             f"fold {state['args']['fold_num']} held out {gone[0]}, which is no curated clip any more; put it back, or "
             "train that fold again with --overwrite"
         )
-    return subset, state["held_out"]
+    return state["held_out"]
 
 
 def check_classes(path: str | Path, class_names: list[str], corpus: Corpus) -> None:
@@ -39,35 +38,38 @@ def check_classes(path: str | Path, class_names: list[str], corpus: Corpus) -> N
         raise UserError(f"{path} has another class list than the data set: {odd[0]} is in one only")
 
 
-def describe(
-    args: argparse.Namespace, state: dict[str, Any], split: str, fnames: list[str], digests: Iterable[str], **how: Any
-) -> dict[str, Any]:
+def describe(path: str, state: dict[str, Any], split: str, fnames: list[str], **how: Any) -> dict[str, Any]:
     """The arguments of predictions: of the training, of test.py, and what the predictions are made from.
 
-    digests: of the features of the clips that can be used.  how: further settings of the prediction.
+    path: of the checkpoint.  how: settings of the prediction.
     """
-    return state["args"] | {
-        "train_split": state["args"].get("split"),
-        "checkpoint_step": state["step"],
-        "tta": args.tta,
-        "split": split,
-        "model_path": args.model_path,
-        "labels": state["made_from"].get(ALL_LABELS, ""),
-        "made_from": {
-            "the checkpoint": tensors_digest(args.model_path),
-            "the clips": digest(fnames),
-            "the features of the clips": digest(digests),
-        },
-        **how,
-    }
+    trained = {"train_split": state["args"].get("split"), "labels": state["made_from"].get(ALL_LABELS, "")}
+    args = state["args"] | trained | {"split": split, "model_path": path, "checkpoint_step": state["step"], **how}
+    return args | {"made_from": made_from(args, fnames)}
+
+
+def made_from(args: dict[str, Any], fnames: list[str]) -> MadeFrom:
+    """Digests of what predictions with these arguments are made from, as far as it is here."""
+    found = {"the clips": digest(fnames)}
+    if Path(args["model_path"]).exists():
+        found["the checkpoint"] = tensors_digest(args["model_path"])
+    folder = features_dir(get_features_path(args["dataset"]), AudioSettings(args["sampling_rate"], args["img_rows"]))
+    if index := read_index(folder / f"{SPLITS[args['split']]}.json"):
+        digests = {clip[0]: clip[3] for clip in index["clips"]}
+        found["the features of the clips"] = digest(digests[fname] for fname in fnames if fname in digests)
+    return found
+
+
+def changed_since(fold: Predictions) -> list[str]:
+    """What has changed since the predictions were made, as far as it can be seen here."""
+    before = fold.args.get("made_from")
+    return changes(before, made_from(fold.args, fold.fnames)) if before else []
 
 
 def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:
     """Whether there are predictions with these arguments, made from the present files."""
-    if not path.exists() or not path.with_suffix(".csv").exists():
-        return False
     try:
-        return load_predictions(path).args == json.loads(json.dumps(args))
+        return path.with_suffix(".csv").exists() and load_predictions(path).args == json.loads(json.dumps(args))
     except UserError:
         return False
 
@@ -87,8 +89,8 @@ def print_score(split: str, corpus: Corpus, predictions: Predictions) -> None:
     subset = corpus.subset(SPLITS[split])
     if split == "val":
         truth = subset.truth_of(predictions.fnames)
-        others = further(truth, scores, corpus.metrics)
-        more = "".join(f"  {metric} {value:.4f}" for metric, value in others.items())
+        others = metric_values(truth, scores, corpus.metrics).items()
+        more = "".join(f"  {metric} {value:.4f}" for metric, value in others)
         print(f"lwlrap of the held-out clips: {lwlrap(truth, scores):.4f}{more}")
     elif split == "test" and (line := describe_test(subset, scores, corpus.metrics)):
         print(line)

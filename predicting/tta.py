@@ -1,11 +1,11 @@
 """Probabilities of clips from overlapping crops: what validation measures and what test.py writes."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import fx, nn
 from tqdm import tqdm
 
 from loaders.clips import Clips
@@ -20,21 +20,13 @@ LONGEST_PASS = 6000  # frames, a minute: longer clips pass in several parts, whi
 TURNS = np.array([0, -1, 1])  # how the crops of a clip are shifted along frequency, one after another
 
 
-class Prepared(NamedTuple):
-    """A network for predictions, its norms folded."""
-
-    crops: nn.Module  # for what is as wide as a crop
-    others: nn.Module  # for what is wider
-
-
-def prepare(model: nn.Module, tta: int | str | None, n_mels: int, width: int) -> Prepared:
-    """What predict makes of a network first; whoever calls it more than once hands it the outcome."""
-    crops = fold_norms(model.eval())
-    return Prepared(crops, windowed(model, n_mels, width) if tta == SHARED else crops)
+def prepare(model: nn.Module, tta: int | str | None, n_mels: int, width: int) -> fx.GraphModule:
+    """A copy of a network with folded norms; predict makes one of a network that is not prepared."""
+    return windowed(model, n_mels, width) if tta == SHARED else fold_norms(model)
 
 
 def shift_of(args: dict[str, Any]) -> float:
-    """By which share of the bands a network's crops are shifted in prediction: half the limit of its training."""
+    """The share of the bands by which crops are shifted in prediction: half the limit of the training."""
     return args["shift_share"] / 2
 
 
@@ -54,7 +46,7 @@ def crop_starts(length: int, width: int, tta: int | None) -> np.ndarray:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module | Prepared,
+    model: nn.Module,
     clips: Clips,
     width: int,
     batch_size: int,
@@ -71,7 +63,7 @@ def predict(
     are batched across clips.  label: of the progress bar.  shift: by this share of the bands, rounded, a clip's second
     crop is shifted up, its third down, its fourth not, and so on; 0 with SHARED.  loss: what the network learned by.
     """
-    if not isinstance(model, Prepared):
+    if not isinstance(model, fx.GraphModule):  # not prepared yet
         model = prepare(model, tta, clips.packs[0].shape[1], width)
     parts = [_parts(int(length), width, tta) for length in clips.lengths]
     counts = np.array([len(first) for first, _ in parts])
@@ -86,14 +78,14 @@ def predict(
         inputs = move_bands(clips.crops(owner[batch], first[batch], wide, device), shifts[batch])
         inputs = inputs.contiguous(memory_format=torch.channels_last)
         with autocast(device, precision):
-            logits = model.crops(inputs) if wide == width else model.others(inputs)
+            logits = model(inputs)
         probabilities.append(activation(logits.float()).unflatten(0, (len(batch), -1)).mean(dim=1))
     crops = torch.cat(probabilities).cpu().numpy()[np.argsort(np.concatenate(batches))]  # (crops, C)
     return np.add.reduceat(crops, starts, axis=0) / counts[:, None].astype(np.float32)
 
 
 def move_bands(inputs: torch.Tensor, shifts: np.ndarray) -> torch.Tensor:
-    """Band i of sample b becomes its band i + shifts[b], or the band at the edge where there is no such.
+    """Shift along frequency: band i of sample b becomes its band i + shifts[b], beyond the edge the band at the edge.
 
     inputs (B, 1, n_mels, T), shifts (B,) whole numbers.
     """

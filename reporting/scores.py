@@ -3,8 +3,7 @@
 import numpy as np
 
 from predicting.merging import align, guess_by_frequency
-from predicting.metrics import METRICS
-from predicting.scores import score_parts
+from predicting.metrics import METRICS, score_parts
 from reporting.markup import Section, blank, card, number, table, text
 from reporting.results import Results
 

@@ -13,9 +13,8 @@ from tqdm import tqdm
 
 from loaders.pool import Pool, made_from
 from predicting.checkpoint import load_weights, save_checkpoint
-from predicting.metrics import lwlrap, per_class_lwlrap
+from predicting.metrics import lwlrap, metric_values, per_class_lwlrap
 from predicting.paths import checkpoint_path, log_path
-from predicting.scores import further
 from training.resume import HERE_ONLY
 from training.schedule import learning_rate
 from training.setup import Training
@@ -121,7 +120,7 @@ class Progress:
     def _validate(self, scores: np.ndarray) -> None:
         truth, names = self.pool.held_out_truth, self.pool.corpus.class_names
         score, (per_class, _) = lwlrap(truth, scores), per_class_lwlrap(truth, scores)
-        others = further(truth, scores, self.pool.corpus.metrics)
+        others = metric_values(truth, scores, self.pool.corpus.metrics)
         since = self.log[-1]["step"] if self.log else 0
         if score > self.best_score:
             self.best_score, self.best_step = score, self.step

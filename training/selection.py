@@ -6,10 +6,10 @@ import numpy as np
 
 from loaders import get_data_path
 from loaders.layouts import read_corpus
-from predicting.merging import changed_since
 from predicting.metrics import clip_lwlrap
 from predicting.paths import prediction_path
 from predicting.prediction_file import Predictions, load_predictions
+from predicting.splits import changed_since
 from utils.errors import UserError
 
 FOLD_SETTINGS = ("dataset", "fold_num", "num_folds", "fold_split", "seed")  # if they differ, so do the held-out clips

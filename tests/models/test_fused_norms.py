@@ -51,8 +51,3 @@ def test_a_norm_that_follows_no_convolution_or_shares_it_stays():
     folded = fold_norms(model)
     torch.testing.assert_close(folded(inputs), model.eval()(inputs))
     assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == 2
-
-
-def test_a_folded_network_is_not_folded_again():
-    folded = fold_norms(get_model("mobilenet_v3_small", 5))
-    assert fold_norms(folded) is folded

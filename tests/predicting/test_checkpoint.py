@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from predicting.checkpoint import ARGS, FORMAT, KEYS, checkpoint_args, load_checkpoint, load_weights, save_checkpoint
+from predicting.checkpoint import FORMAT, KEYS, load_checkpoint, load_weights, save_checkpoint
 from utils.errors import UserError
 
 
@@ -43,9 +43,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     loaded = load_checkpoint(tmp_path / "x.pth")
     assert set(loaded) == {"format", *KEYS} == {"format", *state()}
     assert torch.equal(loaded["model"]["weight"], torch.ones(2, 2))
-    plain = ("args", "step", "log", "held_out", "scaler", "made_from")
-    assert [loaded[key] for key in plain] == [state()[key] for key in plain]
-    assert checkpoint_args(loaded).img_cols == 64
+    assert all(loaded[key] == state()[key] for key in ("args", "step", "log", "held_out", "scaler", "made_from"))
 
 
 def test_a_failing_save_leaves_the_checkpoint_before(tmp_path):
@@ -63,29 +61,14 @@ def test_what_is_not_there_or_no_file_is_named(tmp_path):
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(pickle.dumps({"format": FORMAT, "bomb": print}))
+@example(b"PK\3\4")
+@example(b"PK\5\6" + bytes(18))
+@example(bytes(5000))
 @given(st.binary(max_size=40))
 def test_any_bytes_are_refused_without_a_crash(tmp_path, content):
     (tmp_path / "x.pth").write_bytes(content)
-    refusal(tmp_path / "x.pth")
-
-
-CODE = pickle.dumps({"format": FORMAT, "bomb": print})
-
-
-@pytest.mark.parametrize(
-    "content", [b"fname,labels\n", b"PK\3\4", b"PK\5\6" + bytes(18), b"\x80\x04N.", bytes(5000), CODE]
-)
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path, content):
-    (tmp_path / "x.pth").write_bytes(content)
     assert "damaged or not a checkpoint of train.py" in refusal(tmp_path / "x.pth")
-
-
-@pytest.mark.parametrize(
-    "content", [[1], {"a": 1}, torch.ones(2), *({"format": x} for x in (4, 6, "5", torch.ones(2)))]
-)
-def test_another_content_or_format_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "x.pth")
-    assert "not a checkpoint of train.py" in refusal(tmp_path / "x.pth")
 
 
 @pytest.mark.parametrize("key", state())
@@ -97,62 +80,47 @@ def test_a_part_that_is_missing_or_of_another_kind_is_named(tmp_path, key, value
 
 
 ODD_ARGS = {
-    "arch": [5],
-    "dataset": [7, [], {}],
-    "img_rows": [0, -1, "32", 32.0, 2**70],
-    "img_cols": [0, -64, 10**12],
-    "sampling_rate": [0, "16000", 10**9],
-    "fold_num": [-1, 2, "0"],
-    "num_folds": [0, "2", 10**6],
-    "seed": [-1, "1234"],
-    "use_cbam": ["yes", 1],
-    "loss": [5],
-    "shift_share": [2.0, 1, float("nan")],
-}
+    "arch": [5], "dataset": [7, []], "loss": [5], "seed": [-1, "1234"], "shift_share": [2.0, "0.1"],
+    "img_rows": [0, "32", 32.0, 2**70], "img_cols": [-64, 10**12], "sampling_rate": [0, 10**9],
+    "fold_num": [-1, 2], "num_folds": [0, 10**6], "x": [torch.ones(2)],
+}  # fmt: skip
+ARGS = state()["args"]
 ODD = {
-    "class_names": [[], ["A"], ["A", "A"], ["A", 2], [[], []], ["A", "B", "C"]],
+    "class_names": [["A"], ["A", "A"], ["A", 2], [[], []], ["A", "B", "C"]],
     "step": [-1, 5, 10**9],
-    "best_score": [float("nan"), 2.0],
-    "best_step": [-5, 1, 77],
-    "precision": ["", "fp7"],
-    "losses": [torch.zeros(2), torch.full((4,), torch.nan), torch.tensor(0.0)],
-    "log": [[], [7], [{}], [{"step": 2}], [{"step": 2, "per_class": 1}], [{"step": "2", "per_class": {}}],
-            [{"step": 2, "per_class": {"C": 1.0}}], [{"step": 4, "per_class": {}}], 2 * state()["log"],
+    "best_step": [-5, 1],
+    "losses": [torch.zeros(2), torch.tensor(0.0)],
+    "log": [[], [7], [{"step": 2}], [{"step": 4, "per_class": {}}], [{"step": 2, "per_class": {"C": 1.0}}],
             [{"step": 2, "per_class": {}, "loss": torch.ones(2)}]],
     "held_out": [[7], [[]]],
     "made_from": [{"x": torch.ones(2)}],
-    "prior": [torch.zeros(3), torch.zeros(2, 2), torch.full((2,), torch.nan)],
-    "args": [{**state()["args"], name: value} for name, values in ODD_ARGS.items() for value in [*values, None]]
-            + [{**state()["args"], "further": torch.ones(2)}, {**state()["args"], 5: 5}]
-            + [{name: value for name, value in state()["args"].items() if name != left_out} for left_out in ARGS],
+    "prior": [torch.zeros(3), torch.zeros(2, 2)],
+    "format": [4, "5", torch.ones(2)],
+    "args": [ARGS | {name: value} for name, values in ODD_ARGS.items() for value in values] + [ARGS | {5: 5}]
+            + [{name: value for name, value in ARGS.items() if name != missing} for missing in ARGS],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("key", ODD)
 def test_values_that_no_run_can_have_are_refused(tmp_path, key):
     for value in ODD[key]:
-        save_checkpoint(tmp_path / "x.pth", state() | {key: value})
+        torch.save({"format": FORMAT, **state(), key: value}, tmp_path / "x.pth")
         assert "damaged or not a checkpoint of train.py" in refusal(tmp_path / "x.pth"), value
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"0.weight": None}, "Missing.*0.weight"),
         ({"1.running_mean": None}, "Missing.*1.running_mean"),
         ({"2.weight": torch.ones(2)}, "Unexpected.*2.weight"),
         ({"0.weight": torch.ones(2, 4)}, "size mismatch for 0.weight"),
-        ({"0.bias": "text"}, "0.bias"),
         ({"0.bias": torch.full((2,), torch.nan)}, "0.bias has values that are not finite"),
-        ({}, ""),
     ],
 )
 def test_weights_fit_or_are_named(change, said):
     model, other = (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)) for _ in range(2))
+    load_weights(model, {"model": other.state_dict()}, "x.pth")
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in model.state_dict().items())
     weights = {name: value for name, value in (other.state_dict() | change).items() if value is not None}
-    if said:
-        with pytest.raises(UserError, match=f"^x.pth is damaged or not a checkpoint of train.py: .*{said}"):
-            load_weights(model, {"model": weights}, "x.pth")
-    else:
+    with pytest.raises(UserError, match=f"^x.pth is damaged or not a checkpoint of train.py: .*{said}"):
         load_weights(model, {"model": weights}, "x.pth")
-        assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())

@@ -1,4 +1,6 @@
-"""Accuracy, mAP, d-prime and mAP@3, by hand and against scikit-learn's parts."""
+"""Accuracy, mAP, d-prime and mAP@3, by hand and against scikit-learn's parts; public and private scores."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,11 +9,11 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from predicting.metrics import METRICS, lwlrap
-from predicting.scores import further
+from loaders.layouts import Subset
+from predicting.metrics import METRICS, describe_test, lwlrap, metric_values, score_parts
 
 ONE = np.eye(4, dtype=bool)[[0, 1, 2, 3]]
-RANKED = np.array([[4, 3, 2, 1], [4, 3, 2, 1], [4, 3, 2, 1], [4, 3, 2, 1]]) / 4
+RANKED = np.array([[4, 3, 2, 1]] * 4) / 4
 
 
 @pytest.mark.parametrize(
@@ -45,5 +47,32 @@ def test_map_and_d_prime_are_means_over_the_classes_that_occur(seed):
 def test_what_is_not_defined_is_left_out():
     truth, scores = np.ones((2, 3), bool), np.random.default_rng(0).random((2, 3))
     assert lwlrap(truth, scores) == 1
-    assert further(truth, scores, ["mAP", "d-prime"]) == {}
-    assert list(further(ONE, RANKED, ["accuracy", "mAP@3"])) == ["accuracy", "mAP@3"]
+    assert metric_values(truth, scores, ["mAP", "d-prime"]) == {}
+    assert list(metric_values(ONE, RANKED, ["accuracy", "mAP@3"])) == ["accuracy", "mAP@3"]
+
+
+TRUTH = np.array([[1, 0], [1, 0], [0, 1]], bool)
+SCORES = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9]])
+NAMES, HALVES = ["a", "b", "c"], np.array(["Public", "Private", "Private"])
+
+
+@pytest.mark.parametrize(
+    ("truth", "usage", "parts"),
+    [
+        (None, None, {}),
+        (TRUTH, None, {"overall": 2.5 / 3}),
+        (TRUTH, HALVES, {"overall": 2.5 / 3, "public": 1.0, "private": 0.75}),
+        (TRUTH, np.array(["Private"] * 3), {"overall": 2.5 / 3, "private": 2.5 / 3}),
+    ],
+)
+def test_public_and_private_clips_are_scored_apart_as_far_as_they_are_known(truth, usage, parts):
+    assert score_parts(Subset(Path(), NAMES, truth, usage), SCORES) == parts
+
+
+def test_every_metric_is_told_part_by_part():
+    subset = Subset(Path(), NAMES, TRUTH, HALVES)
+    assert describe_test(subset, SCORES, ["accuracy"]) == (
+        "lwlrap public 1.0000  private 0.7500  overall 0.8333 | accuracy public 1.0000  private 0.5000  overall 0.6667"
+    )
+    assert describe_test(Subset(Path(), NAMES), SCORES, ["accuracy"]) == ""
+    assert "mAP private" in describe_test(subset, SCORES, ["mAP"])  # which the one public clip does not define

@@ -238,7 +238,7 @@ def test_a_held_out_clip_that_is_gone_is_named_with_what_to_do(place, predict):
 def test_one_of_several_folders_without_predictions_is_an_error(place, script, name):
     refused = script(place, name, *RUN, "--prediction_dir", "predictions", "predictoins")
     assert refused.code == 1
-    assert "--prediction_dir predictoins: there are no such predictions in it" in refused.error
+    assert "predictoins: no predictions of --dataset tiny" in refused.error
 
 
 def test_two_seeds_of_one_network_can_be_merged(train, place, merge, script):
