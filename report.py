@@ -4,16 +4,13 @@ import argparse
 
 from loaders import get_data_path
 from loaders.layouts import read_corpus
-from loaders.pcen import AudioSettings
 from predicting.merging import add_run_flags
-from reporting.calibration import calibration_section
-from reporting.classes import classes_section, confusion_section
+from reporting.classes import calibration_section, classes_section, confusion_section
 from reporting.clips import doubtful_section, hardest_section
 from reporting.markup import Section, document
 from reporting.results import Results, read_results
 from reporting.scores import scores_section
-from reporting.settings import settings_section
-from reporting.training import training_section
+from reporting.training import settings_section, training_section
 from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser, natural_int, positive_float
 from utils.errors import run
@@ -32,14 +29,13 @@ def main() -> int:
 
 def sections(results: Results, args: argparse.Namespace) -> list[Section]:
     """The parts of the page for which there are data."""
-    audio = AudioSettings(results.settings["sampling_rate"], results.settings["img_rows"])
     parts = [scores_section(results), training_section(results)]
     if "val" in results.tables:
         parts += [classes_section(results), confusion_section(results), calibration_section(results)]
         if args.clips:
-            parts.append(hardest_section(results, audio, args.clips, args.seconds))
+            parts.append(hardest_section(results, args.clips, args.seconds))
     if args.noisy_clips:
-        parts.append(doubtful_section(results, audio, args.noisy_clips, args.seconds))
+        parts.append(doubtful_section(results, args.noisy_clips, args.seconds))
     return [part for part in [*parts, settings_section(results)] if part]
 
 

@@ -10,16 +10,14 @@ The default 640 clips are 175 MB and take 15 to 30 s on two cores.  Tagging the 
 lwlrap 0.22 by label frequency, 0.83 by logistic regression on log-mel statistics (n = 1, seed 0).
 """
 
-import argparse
 import csv
-import hashlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -32,17 +30,18 @@ from scipy.io import wavfile
 from scipy.signal import fftconvolve
 from tqdm import tqdm
 
-from demo.sounds import RECIPES
+from demo.sounds import MODELS, play
 from demo.synthesis import RATE, band, decaying_noise, log_uniform, low_pass
 from utils import cli
 from utils.atomic import atomic_write
 from utils.errors import MisuseError, run
 
-CLASSES = sorted(RECIPES)
+CLASSES = sorted(MODELS)
 FOLDERS = {"curated": "train_curated", "noisy": "train_noisy", "test": "test"}
 TABLES = ["train_curated.csv", "train_noisy.csv", "sample_submission.csv", "test_post_competition.csv"]
 WAVS = "[0-9a-f]" * 8 + ".wav"
 RECORD = "demo.json"  # whose folder this is, of which arguments, and whether it is complete
+VERSION = "b364e98a5e66"  # of the sounds; another one, of 12 hexadecimal digits, for every change that can be heard
 
 STREAMS = [*FOLDERS, "usage"]
 LENGTHS = (0.4, 8.0)  # seconds, of curated and test clips
@@ -73,29 +72,20 @@ def stream(seed: int, purpose: str, *index: int) -> Generator:
 def plan(seed: int, counts: dict[str, int]) -> list[Clip]:
     """All clips of the corpus, before any is heard.  counts: clips per subset.
 
-    Another seed, size or code gives other names, so features of an older demo can never pass for this one's.
+    Another seed, size or VERSION gives other names, so features of an older demo can never pass for this one's.
     """
-    names_rng = default_rng([seed, *counts.values(), int(code_digest(), 16)])
+    names_rng = default_rng([seed, *counts.values(), int(VERSION, 16)])
     names = names_rng.choice(1 << 32, sum(counts.values()), replace=False)
     clips = []
     for subset, share in zip(counts, np.split(names, np.cumsum([*counts.values()])[:-1]), strict=True):
-        fnames = [f"{name:08x}.wav" for name in sorted(share)]
-        clips += _plan_subset(stream(seed, subset), subset, fnames)
+        rng = stream(seed, subset)
+        balanced = rng.permutation(np.resize(rng.permutation(CLASSES), len(share))).tolist()
+        for index, (name, first) in enumerate(zip(sorted(share), balanced, strict=True)):
+            sounds = (first, _another(rng, first)) if rng.random() < MIXED[subset] else (first,)
+            wrong = subset == "noisy" and rng.random() < MISLABELLED
+            labels = mislabel(rng, sounds) if wrong else sounds
+            clips.append(Clip(subset, index, f"{name:08x}.wav", sounds, labels))
     return clips
-
-
-def code_digest() -> str:
-    """Changes whenever the code does that the clips come from."""
-    sources = [Path(__file__).with_name(f"{name}.py").read_bytes() for name in ("corpus", "sounds", "synthesis")]
-    return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
-
-
-def _plan_subset(rng: Generator, subset: str, fnames: list[str]) -> Iterator[Clip]:
-    balanced = rng.permutation(np.resize(rng.permutation(CLASSES), len(fnames))).tolist()
-    for index, (fname, first) in enumerate(zip(fnames, balanced, strict=True)):
-        sounds = (first, _another(rng, first)) if rng.random() < MIXED[subset] else (first,)
-        wrong = subset == "noisy" and rng.random() < MISLABELLED
-        yield Clip(subset, index, fname, sounds, mislabel(rng, sounds) if wrong else sounds)
 
 
 def mislabel(rng: Generator, sounds: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,28 +109,27 @@ def render(clip: Clip, seed: int) -> np.ndarray:
     else:
         n = int(RATE * np.clip(rng.lognormal(np.log(2.5), 0.6), *LENGTHS))
         head, tail = (0, 0) if rng.random() < 0.5 else (n * rng.uniform(0, 0.2, 2)).astype(int)  # digital silence
-        sound = perform(rng, clip.sounds, n - head - tail)
-        recording = np.pad(record_well(rng, sound), (head, tail))
+        recording = np.pad(record_well(rng, perform(rng, clip.sounds, n - head - tail)), (head, tail))
     return recording * log_uniform(rng, 0.15, 0.95) / np.abs(recording).max()
 
 
 def perform(rng: Generator, sounds: tuple[str, ...], n: int) -> np.ndarray:
     """One sound, or two at once or in sequence, within 6 dB of one another: (n,)."""
     if len(sounds) == 1:
-        return RECIPES[sounds[0]](rng, n).astype(np.float64)
+        return play(sounds[0], rng, n).astype(np.float64)
     levels = 10 ** (rng.uniform(-6, 0, 2) / 20)
     if rng.random() < 0.5:
-        return sum(level * RECIPES[name](rng, n) for level, name in zip(levels, sounds, strict=True))
+        return sum(level * play(name, rng, n) for level, name in zip(levels, sounds, strict=True))
     cut = int(n * rng.uniform(0.35, 0.65))
     parts = zip(levels, sounds, [cut, n - cut], strict=True)
-    return np.concatenate([level * RECIPES[name](rng, length) for level, name, length in parts])
+    return np.concatenate([level * play(name, rng, length) for level, name, length in parts])
 
 
 def record_well(rng: Generator, sound: np.ndarray) -> np.ndarray:
     """A near microphone with a slightly tilted spectrum and 20 to 50 dB between sound and background."""
     tilt = rng.uniform(-0.5, 0.5)
     tilted = sound - tilt * low_pass(sound, 1000)
-    return tilted + background(rng, tilted, snr=rng.uniform(20, 50))
+    return with_background(rng, tilted, snr=rng.uniform(20, 50))
 
 
 def record_badly(rng: Generator, sound: np.ndarray) -> np.ndarray:
@@ -148,15 +137,15 @@ def record_badly(rng: Generator, sound: np.ndarray) -> np.ndarray:
     room = decaying_noise(rng, log_uniform(rng, 0.04, 0.25), 1.0)
     wet = fftconvolve(sound, room)[: len(sound)]
     heard = sound / sound.std() + rng.uniform(0.3, 1.5) * wet / wet.std()
-    heard += background(rng, heard, snr=rng.uniform(3, 20))
+    heard = with_background(rng, heard, snr=rng.uniform(3, 20))
     return band(heard, log_uniform(rng, 60, 350), log_uniform(rng, 3500, 12000))
 
 
-def background(rng: Generator, sound: np.ndarray, snr: float) -> np.ndarray:
-    """Noise between white and brown, `snr` dB below the sound's mean power."""
+def with_background(rng: Generator, sound: np.ndarray, snr: float) -> np.ndarray:
+    """The sound and noise between white and brown, `snr` dB below the sound's mean power."""
     noise = rng.standard_normal(len(sound))
     noise = low_pass(noise, log_uniform(rng, 100, 15000)) + rng.uniform(0, 0.1) * noise
-    return noise * np.sqrt(np.mean(sound**2) / np.mean(noise**2)) * 10 ** (-snr / 20)
+    return sound + noise * np.sqrt(np.mean(sound**2) / np.mean(noise**2)) * 10 ** (-snr / 20)
 
 
 def write_wav(clip: Clip, out: Path, seed: int) -> None:
@@ -167,21 +156,18 @@ def write_wav(clip: Clip, out: Path, seed: int) -> None:
 
 def write_tables(clips: list[Clip], out: Path, seed: int) -> None:
     """The four CSVs: labels of the two training sets, the empty submission, and the answers."""
-    of = {subset: [clip for clip in clips if clip.subset == subset] for subset in FOLDERS}
-    for subset in ("curated", "noisy"):
-        rows = [(clip.fname, ",".join(clip.labels)) for clip in of[subset]]
-        _write_csv(out / f"train_{subset}.csv", ["fname", "labels"], rows)
-    zeros = [(clip.fname, *[0] * len(CLASSES)) for clip in of["test"]]
-    _write_csv(out / "sample_submission.csv", ["fname", *CLASSES], zeros)
-    order = stream(seed, "usage").permutation(len(of["test"]))
+    labels = {subset: [(c.fname, ",".join(c.labels)) for c in clips if c.subset == subset] for subset in FOLDERS}
+    order = stream(seed, "usage").permutation(len(labels["test"]))
     usages = np.where(order < round(len(order) / 4), "Public", "Private")
-    answers = [(clip.fname, ",".join(clip.labels), usage) for clip, usage in zip(of["test"], usages, strict=True)]
-    _write_csv(out / "test_post_competition.csv", ["fname", "labels", "usage"], answers)
-
-
-def _write_csv(path: Path, header: list[str], rows: Iterable[tuple]) -> None:
-    with atomic_write(path, "w") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+    tables = [
+        [("fname", "labels"), *labels["curated"]],
+        [("fname", "labels"), *labels["noisy"]],
+        [("fname", *CLASSES), *((fname, *[0] * len(CLASSES)) for fname, _ in labels["test"])],
+        [("fname", "labels", "usage"), *((*row, usage) for row, usage in zip(labels["test"], usages, strict=True))],
+    ]
+    for name, rows in zip(TABLES, tables, strict=True):
+        with atomic_write(out / name, "w") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def generate(out: Path, seed: int, counts: dict[str, int], jobs: int = 1) -> bool:
@@ -190,43 +176,34 @@ def generate(out: Path, seed: int, counts: dict[str, int], jobs: int = 1) -> boo
     Raises MisuseError if the folder holds data that this script did not write.
     """
     clips = plan(seed, counts)
-    record = {"seed": seed, **counts, "code": code_digest(), "complete": True}
+    record = {"seed": seed, **counts, "code": VERSION, "complete": True}
     files = [*(clip.path(out) for clip in clips), *(out / name for name in TABLES)]
     if _read_record(out) == record and all(path.exists() for path in files):
         return False
-    _claim(out, record)
-    written = _in_parallel(partial(write_wav, out=out, seed=seed), clips, jobs)
-    for _ in tqdm(written, total=len(clips), unit="clip", disable=None):
-        pass
+    _write_record(out, {**record, "complete": False})
+    remains = [(out / folder).glob(kind) for folder in FOLDERS.values() for kind in (WAVS, f".{WAVS}.*.tmp")]
+    for old in [*(out / name for name in TABLES), *chain(*remains)]:
+        old.unlink(missing_ok=True)
+    # Ctrl-C is for the parent to handle: a worker ends the clip it is at.
+    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
+        written = pool.map(partial(write_wav, out=out, seed=seed), clips, chunksize=4)
+        list(tqdm(written, total=len(clips), unit="clip", disable=None))
     write_tables(clips, out, seed)
     _write_record(out, record)
     return True
 
 
-def _claim(out: Path, record: dict) -> None:
-    """Mark the folder as a demo in the making, and remove what an earlier demo left there."""
-    taken = [name for name in (*TABLES, *FOLDERS.values()) if (out / name).exists()]
-    if taken and _read_record(out) is None:
-        raise MisuseError(f"{out} holds {taken[0]} but no {RECORD}, so it is not a demo; choose another --out")
-    _write_record(out, {**record, "complete": False})
-    for name in TABLES:
-        (out / name).unlink(missing_ok=True)
-    for folder in FOLDERS.values():
-        for pattern in (WAVS, f".{WAVS}.*.tmp"):  # the second is what a kill leaves
-            for old in (out / folder).glob(pattern):
-                old.unlink()
-
-
 def _read_record(out: Path) -> dict | None:
+    """Of the demo that is there, complete or not.  Raises MisuseError where there is something else."""
     try:
         record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        if isinstance(record, dict) and "complete" in record:
-            return record
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        pass
-    raise MisuseError(f"{out / RECORD} is not this script's; choose another --out")
+    except (FileNotFoundError, ValueError):
+        record = None
+    if isinstance(record, dict) and "complete" in record:
+        return record
+    if taken := [name for name in (RECORD, *TABLES, *FOLDERS.values()) if (out / name).exists()]:
+        raise MisuseError(f"{out} holds a {taken[0]} that is not of a demo; choose another --out")
+    return None
 
 
 def _write_record(out: Path, record: dict) -> None:
@@ -234,35 +211,15 @@ def _write_record(out: Path, record: dict) -> None:
         file.write(json.dumps(record, indent=2) + "\n")
 
 
-def _in_parallel(task: Callable[[Clip], None], clips: list[Clip], jobs: int) -> Iterator[None]:
-    if jobs == 1:
-        yield from map(task, clips)
-        return
-    # Ctrl-C is for the parent to handle: a worker ends the clip it is at.
-    with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
-        yield from pool.map(task, clips, chunksize=4)
-
-
-def parse_args() -> argparse.Namespace:
-    """The command line."""
-    parser = cli.make_parser(
-        "Synthesise a small corpus in the layout of FSDKaggle2019.",
-        "python demo/corpus.py --out datasets/demo --seed 0",
-    )
-    where = parser.add_argument_group("where")
-    where.add_argument("--out", type=Path, default=Path("datasets/demo"), help="folder to fill")
-    what = parser.add_argument_group("what")
-    what.add_argument("--seed", type=cli.seed, default=0, help="another seed, other clips")
-    for subset, count in {"curated": 240, "noisy": 240, "test": 160}.items():
-        what.add_argument(f"--{subset}", type=cli.positive_int, default=count, help=f"{subset} clips")
-    how = parser.add_argument_group("how")
-    how.add_argument("--jobs", type=cli.positive_int, default=min(2, cpu_count()), help="processes")
-    return parser.parse_args()
-
-
 def main() -> None:
-    """Make the corpus and say where it is."""
-    args = parse_args()
+    """Make the corpus of the command line and say where it is."""
+    parser = cli.make_parser(__doc__, "python demo/corpus.py --out datasets/demo --seed 0")
+    parser.add_argument("--out", type=Path, default=Path("datasets/demo"), help="folder to fill")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other clips")
+    for subset, count in {"curated": 240, "noisy": 240, "test": 160}.items():
+        parser.add_argument(f"--{subset}", type=cli.positive_int, default=count, help=f"{subset} clips")
+    parser.add_argument("--jobs", type=cli.positive_int, default=min(2, cpu_count()), help="processes")
+    args = parser.parse_args()
     counts = {subset: getattr(args, subset) for subset in FOLDERS}
     made = generate(args.out, args.seed, counts, args.jobs)
     print(f"{args.out}: {sum(counts.values())} clips of {len(CLASSES)} classes" + ("" if made else ", already there"))

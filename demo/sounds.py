@@ -1,12 +1,11 @@
-"""Fourteen small physical models of everyday sounds: RECIPES maps a class to its (rng, n_samples) -> samples.
+"""Fourteen small physical models of everyday sounds: MODELS maps a class to its (rng, n_samples) -> samples.
 
 Every call builds its own instrument (pitch, size, material, damping) and its own performance (rhythm, loudness), so
-two clips of a class differ as two recordings do.  Times are in seconds, frequencies in Hz, samples at RATE; what a
-recipe returns is (n_samples,) float32 with a peak of 1, for any n_samples from some 20 ms up.
+two clips of a class differ as two recordings do.  Times are in seconds, frequencies in Hz, samples at RATE, n_samples
+anything from some 20 ms up.
 """
 
 from collections.abc import Callable
-from functools import wraps
 
 import numpy as np
 from numpy.random import Generator
@@ -29,26 +28,13 @@ from demo.synthesis import (
     wander,
 )
 
-Recipe = Callable[[Generator, int], np.ndarray]
-RECIPES: dict[str, Recipe] = {}
+
+def play(name: str, rng: Generator, n: int) -> np.ndarray:
+    """A sound of that class, faded at both ends and brought to a peak of 1: (n,) float32."""
+    sound = fade(MODELS[name](rng, n))
+    return (sound / max(np.abs(sound).max(), 1e-9)).astype(np.float32)
 
 
-def sound_of(name: str) -> Callable[[Recipe], Recipe]:
-    """Enter a recipe in RECIPES; its sound is faded at both ends and brought to a peak of 1."""
-
-    def register(model: Recipe) -> Recipe:
-        @wraps(model)
-        def finished(rng: Generator, n: int) -> np.ndarray:
-            sound = fade(model(rng, n))
-            return (sound / max(np.abs(sound).max(), 1e-9)).astype(np.float32)
-
-        RECIPES[name] = finished
-        return finished
-
-    return register
-
-
-@sound_of("Acoustic_guitar")
 def acoustic_guitar(rng: Generator, n: int) -> np.ndarray:
     """Plucked strings on a wooden body: Karplus & Strong, "Digital synthesis of plucked-string timbres", 1983."""
     key, softness = log_uniform(rng, 80, 260), rng.uniform(0.1, 0.9)
@@ -72,7 +58,6 @@ def _pluck(rng: Generator, pitch: float, softness: float, n: int) -> np.ndarray:
     return fade(string[1 : n + 1])
 
 
-@sound_of("Applause")
 def applause(rng: Generator, n: int) -> np.ndarray:
     """A crowd of random claps; each pair of hands resonates somewhere in 0.6 to 2.8 kHz (Peltola et al. 2007)."""
     hands = int(rng.integers(4, 9))
@@ -85,7 +70,6 @@ def applause(rng: Generator, n: int) -> np.ndarray:
     return crowd * wander(rng, n, 0.5, 1.0, turns=0.7)
 
 
-@sound_of("Bass_drum")
 def bass_drum(rng: Generator, n: int) -> np.ndarray:
     """A membrane whose pitch falls as the stroke's tension relaxes, and the beater's click."""
     t = seconds(int(0.9 * RATE))
@@ -98,7 +82,6 @@ def bass_drum(rng: Generator, n: int) -> np.ndarray:
     return overlay(n, onsets, [loudness * stroke for loudness in rng.uniform(0.4, 1, len(onsets))])
 
 
-@sound_of("Chirp_and_tweet")
 def chirp_and_tweet(rng: Generator, n: int) -> np.ndarray:
     """A bird repeats a motif of whistled glides, some of them trilled."""
     register = log_uniform(rng, 1800, 6000)
@@ -115,7 +98,6 @@ def _syllable(rng: Generator, register: float) -> np.ndarray:
     return np.concatenate([whistle, np.zeros(int(rng.uniform(0.01, 0.08) * RATE))])
 
 
-@sound_of("Church_bell")
 def church_bell(rng: Generator, n: int) -> np.ndarray:
     """Hum, prime, minor third, fifth, nominal and above, each a beating doublet with its own decay (Rossing 2000)."""
     ratios = np.array([0.5, 1.0, 1.19, 1.5, 2.0, 2.51, 2.66, 3.01, 4.16, 5.43]) * rng.normal(1, 0.01, 10)
@@ -126,7 +108,6 @@ def church_bell(rng: Generator, n: int) -> np.ndarray:
     return overlay(n, onsets, [loudness * bell for loudness in rng.uniform(0.5, 1, len(onsets))])
 
 
-@sound_of("Engine")
 def engine(rng: Generator, n: int) -> np.ndarray:
     """Unevenly firing cylinders ring the exhaust and the casing; the driver plays with the throttle."""
     speed = log_uniform(rng, 14, 60) * wander(rng, n, 1, rng.uniform(1.05, 2.5), turns=0.8)
@@ -141,7 +122,6 @@ def engine(rng: Generator, n: int) -> np.ndarray:
     return resonate(driven, low, 40) + rng.uniform(0.3, 1) * resonate(driven, mid, 90) + rattle
 
 
-@sound_of("Gurgling")
 def gurgling(rng: Generator, n: int) -> np.ndarray:
     """Rising bubbles: resonance by Minnaert 1933, damping and pitch rise by van den Doel 2005."""
     count = 1 + rng.poisson(log_uniform(rng, 5, 50) * n / RATE)
@@ -159,7 +139,6 @@ def _bubble(rng: Generator, radius: float) -> np.ndarray:
     return rng.uniform(0.1, 1) * np.sin(phase(pitch)) * np.exp(-damping * t)
 
 
-@sound_of("Hi-hat")
 def hi_hat(rng: Generator, n: int) -> np.ndarray:
     """Six inharmonic square waves as in analogue drum machines, high-passed; closed and open strokes."""
     tones = rng.uniform(200, 420) * np.array([1.0, 1.48, 1.8, 2.55, 2.63, 3.9]) * rng.normal(1, 0.05, 6)
@@ -173,7 +152,6 @@ def hi_hat(rng: Generator, n: int) -> np.ndarray:
     return brass * overlay(n, onsets, strokes)
 
 
-@sound_of("Knock")
 def knock(rng: Generator, n: int) -> np.ndarray:
     """Knuckles on wood: a few short modes of a panel (van den Doel & Pai 1998), in irregular groups."""
     pitches = log_uniform(rng, 110, 500) * np.cumprod(rng.uniform(1.15, 1.9, 6))
@@ -185,7 +163,6 @@ def knock(rng: Generator, n: int) -> np.ndarray:
     return overlay(n, onsets, [loudness * blow for loudness in rng.uniform(0.3, 1, len(onsets))])
 
 
-@sound_of("Pipe_organ")
 def pipe_organ(rng: Generator, n: int) -> np.ndarray:
     """Chords of pipes with the harmonics of one stop, slow speech and the wind's breath."""
     root, breath = log_uniform(rng, 65, 400), rng.uniform(0.02, 0.4)
@@ -209,7 +186,6 @@ def _pipe(rng: Generator, pitch: float, stop: np.ndarray, breath: float, n: int)
     return tone + breath * resonate(rng.standard_normal(n), 2 * pitch, pitch)
 
 
-@sound_of("Rain")
 def rain(rng: Generator, n: int) -> np.ndarray:
     """Drops on a hard surface as dense random impacts, a distant hiss, and some drops that ring in puddles."""
     impact = band(decaying_noise(rng, log_uniform(rng, 0.0005, 0.004), 0.03), rng.uniform(500, 2500), 14000)
@@ -221,7 +197,6 @@ def rain(rng: Generator, n: int) -> np.ndarray:
     return wet * wander(rng, n, 0.6, 1, turns=0.5)
 
 
-@sound_of("Singing")
 def singing(rng: Generator, n: int) -> np.ndarray:
     """Sung vowels by source and filter: a glottal buzz with vibrato through formants (Peterson & Barney 1952)."""
     size, note_length = rng.uniform(0.9, 1.25), int(log_uniform(rng, 0.25, 1.5) * RATE)
@@ -244,7 +219,6 @@ def _vowel(rng: Generator, pitch: float, formants: np.ndarray, breath: float, n:
     return fade(voice, 0.05)
 
 
-@sound_of("Siren")
 def siren(rng: Generator, n: int) -> np.ndarray:
     """A horn whose pitch wails slowly, yelps fast or alternates between two tones."""
     low, spread, cycle = log_uniform(rng, 350, 900), rng.uniform(1.25, 2.2), log_uniform(rng, 0.2, 4)
@@ -256,7 +230,6 @@ def siren(rng: Generator, n: int) -> np.ndarray:
     return band(horn, 200, rng.uniform(2500, 9000)) * wander(rng, n, 0.4, 1, turns=0.6)
 
 
-@sound_of("Snare_drum")
 def snare_drum(rng: Generator, n: int) -> np.ndarray:
     """The modes of a small drum head and the wires that rattle under it; single strokes or a roll."""
     head = log_uniform(rng, 140, 280) * np.array([1, 1.59, 2.14, 2.3])  # circular membrane, Rayleigh 1877
@@ -267,3 +240,21 @@ def snare_drum(rng: Generator, n: int) -> np.ndarray:
     gap = log_uniform(rng, 0.05, 0.1) if rng.random() < 0.25 else log_uniform(rng, 0.2, 0.9)
     onsets = rhythm(rng, n, gap, jitter=0.1)
     return overlay(n, onsets, [loudness * stroke for loudness in rng.uniform(0.3, 1, len(onsets))])
+
+
+MODELS: dict[str, Callable[[Generator, int], np.ndarray]] = {
+    "Acoustic_guitar": acoustic_guitar,
+    "Applause": applause,
+    "Bass_drum": bass_drum,
+    "Chirp_and_tweet": chirp_and_tweet,
+    "Church_bell": church_bell,
+    "Engine": engine,
+    "Gurgling": gurgling,
+    "Hi-hat": hi_hat,
+    "Knock": knock,
+    "Pipe_organ": pipe_organ,
+    "Rain": rain,
+    "Singing": singing,
+    "Siren": siren,
+    "Snare_drum": snare_drum,
+}

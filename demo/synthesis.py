@@ -10,7 +10,6 @@ from numpy.random import Generator
 from scipy.signal import butter, lfilter, sosfilt
 
 RATE = 44100
-CLICK_FREE = 0.001
 
 
 def seconds(n: int) -> np.ndarray:
@@ -93,7 +92,7 @@ def low_pass(sound: np.ndarray, cutoff: float) -> np.ndarray:
     return lfilter([1 - pole], [1, -pole], sound)
 
 
-def fade(sound: np.ndarray, length: float = CLICK_FREE) -> np.ndarray:
+def fade(sound: np.ndarray, length: float = 0.001) -> np.ndarray:
     """Raise and lower the ends over `length` seconds, so that a cut makes no click."""
     n = min(int(length * RATE), len(sound) // 2)
     ramp = np.ones(len(sound))

@@ -30,15 +30,13 @@ def main() -> int:
     args = parse_args()
     runs = chosen_runs(args)
     checkpoints = {path: trained for folds in runs.values() for path, trained in folds.items()}
-    requirements = pins() if args.wheels else []
     begin(DATASET, "pack.json")
     begin(NOTEBOOK, "kernel-metadata.json")
     for source in [path for name in CODE for path in [ROOT / name, *(ROOT / name).rglob("*.py")] if path.is_file()]:
         copy(source, DATASET / "code" / source.relative_to(ROOT))
     for path in checkpoints:
         copy(path, DATASET / "checkpoints" / path.name)
-    if requirements:
-        download(requirements, args.python)
+    requirements = download(args.python) if args.wheels else []
     pack = {
         "dataset": args.dataset,
         "checkpoints": [path.name for path in checkpoints],
@@ -68,14 +66,10 @@ def chosen_runs(args: argparse.Namespace) -> dict[str, dict[Path, dict[str, Any]
     return runs
 
 
-def pins() -> list[str]:
-    """The lines of requirements.txt on the packages that are packed as wheels."""
+def download(versions: list[str]) -> list[str]:
+    """Wheels for these versions of Python on Kaggle's platform, whatever this machine is; what pip is to install."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return [line for line in lines if line.split("==")[0] in WHEELS]
-
-
-def download(requirements: list[str], versions: list[str]) -> None:
-    """Wheels for these versions of Python on Kaggle's platform, whatever this machine is."""
+    requirements = [line for line in lines if line.split("==")[0] in WHEELS]
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps"]
     pip += ["--only-binary", ":all:", "--platform", PLATFORM, "--dest", str(DATASET / "wheels")]
     for version in versions:
@@ -83,9 +77,8 @@ def download(requirements: list[str], versions: list[str]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = one_line((done.stderr.strip().splitlines() or ["pip failed"])[-1], 200)
-            raise UserError(
-                f"the wheels for Python {version} cannot be downloaded: {reason}; --no-wheels leaves them out"
-            )
+            raise UserError(f"wheels for Python {version} cannot be downloaded: {reason}; --no-wheels leaves them out")
+    return requirements
 
 
 def begin(folder: Path, mark: str) -> None:
@@ -117,7 +110,6 @@ def write_metadata(args: argparse.Namespace) -> None:
         "enable_internet": False,
         "dataset_sources": [about["id"]],
         "competition_sources": [args.competition],
-        "kernel_sources": [],
     }
     write_json(NOTEBOOK / "kernel-metadata.json", kernel)
     source = (ROOT / "on_kaggle/notebook.py").read_text(encoding="utf-8")
@@ -126,16 +118,12 @@ def write_metadata(args: argparse.Namespace) -> None:
 
 
 def as_notebook(source: str) -> dict[str, Any]:
-    """Python with a line `# %%` before each cell, or `# %% [markdown]` before comments -> a notebook's JSON."""
-    cells = []
-    for number, part in enumerate(source.split("# %%")[1:]):
-        kind, text = part.split("\n", 1)
-        cell: dict[str, Any] = {"id": f"cell-{number}", "metadata": {}}
-        if "markdown" in kind:
-            cell |= {"cell_type": "markdown", "source": "\n".join(line[2:] for line in text.strip().splitlines())}
-        else:
-            cell |= {"cell_type": "code", "source": text.strip(), "outputs": [], "execution_count": None}
-        cells.append(cell)
+    """Python with a line `# %%` before each cell -> a notebook's JSON."""
+    cells = [
+        {"cell_type": "code", "id": f"cell-{number}", "metadata": {}, "source": text.strip(), "outputs": [],
+         "execution_count": None}
+        for number, text in enumerate(source.split("# %%\n")[1:])
+    ]  # fmt: skip
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
 
@@ -153,9 +141,7 @@ def parse_args() -> argparse.Namespace:
     what.add_argument("--run", nargs="+", help="runs to average, as ARCH_RATE_FOLDS; needed if there are several")
     what.add_argument("--checkpoint_dir", default="checkpoints", help="where train.py wrote them")
     what.add_argument("--tta", type=natural_int, default=8, help="crops per clip; 0: the whole clip in one pass")
-    what.add_argument(
-        "--wheels", action=argparse.BooleanOptionalAction, default=True, help="add wheels, which pip downloads"
-    )
+    what.add_argument("--wheels", action=argparse.BooleanOptionalAction, default=True, help="add wheels, by pip")
     what.add_argument("--python", nargs="+", default=["3.11", "3.12"], help="versions that Kaggle may run")
     there = parser.add_argument_group("names on Kaggle")
     there.add_argument("--user", default="YOUR-NAME", help="who uploads it")

@@ -1,54 +1,26 @@
 """Small charts as inline SVG whose colours are CSS variables of the page, so that they follow light and dark."""
 
-import io
-import logging
-import re
+from collections.abc import Callable
+from html import escape
 
 import numpy as np
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of its caches it tells on stderr
-import matplotlib  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
-
-SIZE = (4.2, 2.7)  # inches; the page shows 72 of its pixels for one, or more
+WIDTH, LETTER = 302, 6  # pixels of a chart, which the page enlarges, and of a digit
 HUES = 8  # of folds, --hue-0 and so on in page.css
-STYLES = ("-", (0, (4, 2)), (0, (1, 1.5)))  # of the first folds, of those after HUES, after twice as many
-INK, RULE = "#010101", "#010102"  # stand-ins until the page's own are put in
-RC = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "page",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": RULE,
-    "grid.linewidth": 0.8,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "axes.axisbelow": True,
-}
+DASHES = ((6, 0), (4, 2), (2, 2))  # pixels on and off: of the first folds, of those after HUES, after twice as many
+CELL, SLANT, LONGEST = 20, 55, 22  # of the map: pixels of a cell; degrees of the names on top, and their letters
+
+Limits = tuple[float, float]
 
 
 def curves(lines: list[tuple[list[float], list[float]]], title: str, floor: bool = False) -> str:
     """A line per fold over the steps; with a floor the axis starts at zero."""
-    with matplotlib.rc_context(RC):
-        figure, axes = _blank()
-        for number, (steps, values) in enumerate(lines):
-            look = {"color": _stand_in(number), "linestyle": STYLES[number // HUES % len(STYLES)], "linewidth": 1.6}
-            axes.plot(steps, values, marker="o" if len(steps) < 20 else None, markersize=3, clip_on=False, **look)
-        axes.set_xlabel("step")
-        if floor:
-            axes.set_ylim(bottom=0)
-        return _svg(figure, title)
+    steps, values = (_limits(np.concatenate([line[axis] for line in lines])) for axis in (0, 1))
+    svg, place = _axes(title, steps, (0.0, values[1]) if floor else values, "step", least=1)
+    for number, line in enumerate(lines):
+        dots = len(line[0]) if len(line[0]) < 20 else 0
+        svg += _line(place(*line), np.full(dots, 1.5), number)
+    return f"{svg}</svg>"
 
 
 def reliability_chart(mean: np.ndarray, share: np.ndarray, count: np.ndarray, title: str) -> str:
@@ -56,49 +28,104 @@ def reliability_chart(mean: np.ndarray, share: np.ndarray, count: np.ndarray, ti
 
     The area of a dot grows with the logarithm of how many (clip, class) pairs it stands for.
     """
-    with matplotlib.rc_context(RC | {"axes.grid.axis": "both"}):
-        figure, axes = _blank((4.2, 3.6))
-        full = count > 0
-        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (3, 3)), alpha=0.5)
-        axes.plot(mean[full], share[full], color=_stand_in(0), linewidth=1.6)
-        axes.scatter(mean[full], share[full], 14 * np.log10(1 + count[full]), color=_stand_in(0), zorder=3)
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="probability given", ylabel="share of true labels")
-        return _svg(figure, title)
+    svg, place = _axes(title, (-0.02, 1.02), (-0.02, 1.02), "probability given", "share of true labels", height=260)
+    (x1, y1), (x2, y2) = place([0, 1], [0, 1])
+    svg += f'<path d="M{x1} {y1}L{x2} {y2}" stroke="currentColor" stroke-dasharray="3" opacity="0.5"/>'
+    full = count > 0
+    return svg + _line(place(mean[full], share[full]), np.sqrt(3.5 * np.log10(1 + count[full])), 0) + "</svg>"
 
 
-def hue(number: int) -> str:
-    """The CSS colour of the fold of that number."""
-    return f"var(--hue-{number % HUES})"
+def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str], said: str = "{} above it") -> str:
+    """SVG of counts (n, n) as shares of the clips (n,) of each row; the largest share has the full colour.
+
+    said: what a count tells of the column's class, {}.  Counts on the diagonal are drawn too.
+    """
+    shares = counts / np.maximum(clips, 1)[:, None]
+    short = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
+    longest = 7.2 * max(map(len, short))
+    left, top = round(longest) + 12, round(longest * np.sin(np.radians(SLANT))) + 16
+    side, overhang = CELL * len(names), round(longest * np.cos(np.radians(SLANT)))
+
+    def cell(row: int, column: int, kind: str) -> str:
+        x, y = left + column * CELL + 1, top + row * CELL + 1
+        return f'<rect class="{kind}" x="{x}" y="{y}" width="{CELL - 2}" height="{CELL - 2}"'
+
+    parts = [f'<rect class="field" x="{left}" y="{top}" width="{side}" height="{side}"/>']
+    for i, name in enumerate(short):
+        middle = i * CELL + CELL // 2 + 4
+        above = f"translate({left + middle} {top - 8}) rotate({-SLANT})"
+        parts.append(f'<text x="{left - 8}" y="{top + middle}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text transform="{above}">{escape(name)}</text>{cell(i, i, "self")}/>')
+    for t, w in zip(*np.nonzero(counts), strict=True):
+        title = f"{names[t]}: {said.format(names[w])} in {counts[t, w]} of {clips[t]} clips ({shares[t, w]:.0%})"
+        strength = f'fill-opacity="{shares[t, w] / shares.max():.3f}"'
+        parts.append(f"{cell(t, w, 'hit')} {strength}><title>{escape(title)}</title></rect>")
+    width, height = left + side + overhang, top + side + 4
+    return (
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
+        f'aria-label="Heat map of confusions">{"".join(parts)}</svg>'
+    )
 
 
 def swatch(number: int) -> str:
     """The CSS background of the legend's patch for the fold of that number: its colour, dashed as its line is."""
-    dash = ("", "4px, #0000 4px 6px", "2px, #0000 2px 4px")[number // HUES % len(STYLES)]
-    return f"repeating-linear-gradient(90deg, {hue(number)} 0 {dash})" if dash else hue(number)
+    hue, on, off = _look(number)
+    return f"repeating-linear-gradient(90deg, {hue} 0 {on}px, #0000 {on}px {on + off}px)"
 
 
-def _stand_in(number: int) -> str:
-    return f"#0203{number % HUES:02x}"
+def _look(number: int) -> tuple[str, int, int]:
+    return f"var(--hue-{number % HUES})", *DASHES[number // HUES % len(DASHES)]
 
 
-def _blank(size: tuple[float, float] = SIZE) -> tuple[Figure, Axes]:
-    figure = Figure(size, layout="constrained")
-    axes = figure.add_subplot()
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True) if size == SIZE else MaxNLocator(5))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    return figure, axes
+def _limits(values: np.ndarray) -> Limits:
+    low, high = values.min(), values.max()
+    margin = 0.05 * (high - low or abs(high) or 1)
+    return low - margin, high + margin
 
 
-def _svg(figure: Figure, title: str) -> str:
-    """The drawing alone: no style sheet, which would reach the whole page, no ids twice, no fonts of its own."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = file.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
-    svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)
-    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
-    svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{title}">', svg)
-    svg = svg.replace("xlink:href", "href").replace(INK, "currentColor").replace(RULE, "var(--rule)")
-    svg = re.sub(r"#0203([0-9a-f]{2})", lambda match: hue(int(match[1], 16)), svg)
-    return re.sub(r"\s*\n\s*", " ", svg)
+def _ticks(low: float, high: float, least: float = 0) -> dict[float, str]:
+    """Round numbers within the limits, up to seven, `least` or more apart, and how they are written."""
+    power = 10 ** np.floor(np.log10((high - low) / 6))
+    step = max(least, next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= 6))
+    ticks = step * np.arange(np.ceil(low / step), np.floor(high / step) + 1) + 0.0  # which makes -0 a 0
+    if abs(ticks).max() >= 1e-3:
+        return {tick: f"{tick:g}" for tick in ticks}
+    return {tick: f"{tick:.1e}".replace(".0e", "e").replace("e-0", "e-") if tick else "0" for tick in ticks}
+
+
+def _axes(
+    title: str, x: Limits, y: Limits, x_label: str, y_label: str = "", height: int = 194, least: float = 0
+) -> tuple[str, Callable[..., np.ndarray]]:
+    """The beginning of a chart, up to its ticks, and what turns x and y (n,) into places on it (n, 2).
+
+    least: the smallest step between ticks of x.  Without a label of y, there are no rules across x.
+    """
+    x_ticks, y_ticks = _ticks(*x, least), _ticks(*y)
+    left, right = LETTER * max(map(len, y_ticks.values())) + (26 if y_label else 8), WIDTH - 8
+    top, bottom = 8, height - 32
+
+    def place(xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+        return np.column_stack([np.interp(xs, x, (left, right)), np.interp(ys, y, (bottom, top))]).round(2)
+
+    rules = f"M{left} {bottom}H{right}"
+    texts = f'<text x="{(left + right) / 2}" y="{height - 6}" text-anchor="middle">{x_label}</text>'
+    texts += f'<text transform="translate(11 {(top + bottom) / 2})rotate(-90)" text-anchor="middle">{y_label}</text>'
+    for tick, label in x_ticks.items():
+        across = place(tick, 0)[0, 0]
+        texts += f'<text x="{across}" y="{bottom + 13}" text-anchor="middle">{label}</text>'
+        rules += f"M{across} {bottom}V{top}" if y_label else ""
+    for tick, label in y_ticks.items():
+        down = place(0, tick)[0, 1]
+        texts += f'<text x="{left - 4}" y="{down + 3.4:.2f}" text-anchor="end">{label}</text>'
+        rules += f"M{left} {down}H{right}"
+    look = f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}" font-size="9.5" fill="currentColor"'
+    return f'<svg {look}><path d="{rules}" style="stroke: var(--rule)" stroke-width="0.8"/>{texts}', place
+
+
+def _line(points: np.ndarray, radii: np.ndarray, number: int) -> str:
+    """The line of a fold through points (n, 2), with dots on the first of them."""
+    hue, on, off = _look(number)
+    path, marks = " ".join(f"{x},{y}" for x, y in points), np.column_stack([points[: len(radii)], radii])
+    dots = "".join(f'<circle cx="{x}" cy="{y}" r="{r:.2f}" stroke="none"/>' for x, y, r in marks)
+    line = f'<polyline points="{path}" fill="none" stroke-width="1.6" stroke-dasharray="{on} {off}"/>'
+    return f'<g style="stroke: {hue}; fill: {hue}" stroke-linejoin="round">{line}{dots}</g>'

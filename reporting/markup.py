@@ -7,7 +7,6 @@ from html import escape
 from pathlib import Path
 
 DASH = "\N{EN DASH}"  # where there is nothing to tell
-STYLE, SCRIPT = (Path(__file__).with_name(name) for name in ("page.css", "page.js"))
 
 
 @dataclass(frozen=True)
@@ -25,28 +24,24 @@ def text(value: object) -> str:
     return f"<td>{escape(str(value)).replace('_', '_<wbr>')}</td>"
 
 
-def number(value: float, spec: str, bar: bool = False) -> str:
-    """A table cell of a number, sorted by its value; with a bar as long as the value, which is then in [0, 1]."""
+def number(value: float | None, spec: str, bar: bool = False) -> str:
+    """A table cell of a number, None a dash, sorted by its value; with a bar as long as the value, then in [0, 1]."""
+    if value is None:
+        return f'<td class="n" data-v="-1">{DASH}</td>'
     style = f' style="--p:{value:.4f}"' if bar else ""
     return f'<td class="n{" bar" if bar else ""}" data-v="{value:.6g}"{style}>{value:{spec}}</td>'
 
 
-def blank() -> str:
-    """An empty table cell, where there is no number."""
-    return f'<td class="n" data-v="-1">{DASH}</td>'
-
-
-def table(name: str, heads: list[str], rows: list[list[str]], sortable: bool = True, hint: str = "") -> str:
-    """A table of cells made by the functions above; with a hint it can be filtered, which the hint invites to."""
-    head = ""
+def table(name: str, heads: list[str], rows: list[list[str]], long: bool = False) -> str:
+    """A table of cells made by the functions above; a long one can be sorted and filtered."""
+    head, search, kind, shown = "", "", "", "{}"
+    if long:
+        search = f'<label class="filter"><span>Show only</span><input type="search" data-for="{name}"></label>'
+        kind, shown = ' class="sortable"', '<button type="button">{}</button>'
     for i, title in enumerate(heads):
-        kind = ' class="n"' if rows and rows[0][i].startswith('<td class="n') else ""
-        shown = f'<button type="button">{escape(title)}</button>' if sortable else escape(title)
-        head += f'<th scope="col"{kind}>{shown}</th>'
+        of_numbers = ' class="n"' if rows and rows[0][i].startswith('<td class="n') else ""
+        head += f'<th scope="col"{of_numbers}>{shown.format(escape(title))}</th>'
     body = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    search, kind = "", ' class="sortable"' if sortable else ""
-    if hint:
-        search = f'<label class="filter"><span>{escape(hint)}</span><input type="search" data-for="{name}"></label>'
     return (
         f'{search}<div class="scroll" tabindex="0"><table id="{name}"{kind}><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
@@ -73,7 +68,7 @@ def data_uri(kind: str, content: bytes) -> str:
 
 def document(title: str, lead: str, sections: list[Section]) -> str:
     """The whole page.  Its policy lets nothing be loaded and no script run but ours, whatever a label may hold."""
-    style, script = STYLE.read_text(encoding="utf-8"), SCRIPT.read_text(encoding="utf-8")
+    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from loaders.layouts import Corpus
 from predicting.merging import Runs, merge_folds, read_runs
-from predicting.paths import checkpoint_path, log_path
+from predicting.paths import log_path
 from predicting.prediction_file import Predictions
 from predicting.splits import SPLITS
 from utils.digests import changes, tensors_digest
@@ -36,11 +37,6 @@ class Results:
     def any_runs(self) -> Runs:
         """The runs as one of the splits has them; their training is the same in all."""
         return next(iter(self.runs.values()))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Arguments of the first fold."""
-        return next(iter(next(iter(self.any_runs.values())).values())).args
 
     def folds(self, split: str) -> Iterator[tuple[str, Path, Predictions]]:
         """What the page calls a fold, its file, and its predictions of the split; none of a split that is absent."""
@@ -69,10 +65,9 @@ def _check_one_training(results: Results) -> None:
     """Refuse a fold whose splits were predicted with different checkpoints: the page would mix two networks."""
     seen: dict[str, tuple[Path, dict[str, Any]]] = {}
     for name, path, fold in (each for split in results.runs for each in results.folds(split)):
-        training = {key: value for key, value in fold.args.items() if key not in PER_SPLIT}
-        first, other = seen.setdefault(name, (path, training))
-        if wrong := [key for key in {**training, **other} if training.get(key) != other.get(key)]:
-            values = f"{wrong[0]} {training.get(wrong[0])}, {first} with {other.get(wrong[0])}"
+        args, (first, other) = fold.args, seen.setdefault(name, (path, fold.args))
+        if wrong := [key for key in {**args, **other} if args.get(key) != other.get(key) and key not in PER_SPLIT]:
+            values = f"{wrong[0]} {args.get(wrong[0])}, {first} with {other.get(wrong[0])}"
             raise UserError(f"{path} was made with {values}; predict both with the same checkpoint")
 
 
@@ -81,27 +76,22 @@ def _read_training(results: Results, checkpoint_dir: str | None) -> None:
         predicted_by = Path(str(fold.args.get("model_path", "")))
         folder = Path(checkpoint_dir or predicted_by.parent)
         checkpoint, made_from = folder / predicted_by.name, fold.args.get("made_from", {})
-        if made_from and checkpoint.exists() and changes(made_from, {"the checkpoint": tensors_digest(checkpoint)}):
+        if checkpoint.is_file() and changes(made_from, {"the checkpoint": tensors_digest(checkpoint)}):
             print(f"leaving out the log of {checkpoint}: it did not make these predictions")
             continue
-        names = argparse.Namespace(**(fold.args | {"checkpoint_dir": folder}))
-        if log := _read_log(log_path(names)):
+        if log := _read_log(log_path(argparse.Namespace(**(fold.args | {"checkpoint_dir": folder})))):
             results.logs[name] = log
-        if not results.trained_with and checkpoint_path(names, "best").exists():
+        if not results.trained_with and checkpoint.is_file():
             from predicting.checkpoint import load_checkpoint  # torch, two seconds that the rest does not need
 
-            results.trained_with.update(load_checkpoint(checkpoint_path(names, "best"))["versions"])
+            results.trained_with.update(load_checkpoint(checkpoint)["versions"])
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
     """The records of a fold's log, none where it is absent."""
-    if not path.exists():
-        return []
-    try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        whole = all(math.isfinite(record[key]) for record in records for key in LOGGED)
-    except (ValueError, TypeError, KeyError, OverflowError):
-        whole = False
-    if not whole:
-        raise UserError(f"{path} is not a log of train.py; delete it or train that fold again")
-    return records
+    with suppress(ValueError, TypeError, KeyError, OverflowError):
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        records = [json.loads(line) for line in lines]
+        if all(math.isfinite(record[key]) for record in records for key in LOGGED):
+            return records
+    raise UserError(f"{path} is not a log of train.py; delete it or train that fold again")

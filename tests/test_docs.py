@@ -36,12 +36,17 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_pages_are_short(page):
+@pytest.fixture(params=PAGES, ids=lambda page: page.name)
+def page(request) -> Path:
+    """Each page in turn."""
+    return request.param
+
+
+def test_pages_are_short_and_blocks_say_what_they_are(page):
     assert len(text_of(page).splitlines()) <= (160 if page.name == "README.md" else 150)
+    assert {language for language, _ in BLOCK.findall(text_of(page))} <= {"bash", "text", "json", "python", "diff"}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
     for link in LINK.findall(BLOCK.sub("", text_of(page))):
         if not link.startswith("https://"):
@@ -56,19 +61,12 @@ def test_every_page_can_be_found_from_the_readme():
     assert set(PAGES[1:]) <= linked
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_blocks_say_what_they_are(page):
-    assert {language for language, _ in BLOCK.findall(text_of(page))} <= {"bash", "text", "json", "python", "diff"}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page):
     named = re.findall(r"(?:[\w.]+/)*\w+\.(?:py|sh|md)\b", " ".join(CODE.findall(BLOCK.sub("", text_of(page)))))
     new = re.findall(r"^\+\+\+ b/(\S+)", text_of(page), re.MULTILINE)  # files that a diff of the page makes
     assert [name for name in named if not (ROOT / name).exists() and name not in new] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_flags_that_are_named_exist(page):
     """But for the trial of flags that are gone."""
     text = re.sub(r"^## Tried and removed\n.*?(?=^## |\Z)", "", BLOCK.sub("", text_of(page)), flags=re.M | re.S)
@@ -95,16 +93,13 @@ def check_python(script: str, *arguments: str) -> None:
 
 def check_pip(install: str, *words: str) -> None:
     assert install == "install"
-    for flag, value in pairwise(words):
-        assert flag != "-r" or (ROOT / value).exists()
-    for name, _, version in (word.partition("==") for word in words if "==" in word):
-        assert PINS[name] == version
+    assert all((ROOT / value).exists() for flag, value in pairwise(words) if flag == "-r")
+    assert all(PINS[name] == version for name, _, version in (word.partition("==") for word in words) if version)
 
 
 def check_make(*words: str) -> None:
     for word in words:
-        variable = word.partition("=")[0]
-        assert word in TARGETS or ("=" in word and f"$({variable})" in MAKEFILE), word
+        assert word in TARGETS or ("=" in word and f"$({word.partition('=')[0]})" in MAKEFILE), word
 
 
 def check_torchrun(*words: str) -> None:
@@ -114,20 +109,16 @@ def check_torchrun(*words: str) -> None:
 CHECKS = {"python": check_python, "pip": check_pip, "make": check_make, "torchrun": check_torchrun}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_are_accepted(page, tmp_path, capsys):
     """bash reads them; each script takes its flags, make has the targets, and pip's files and versions are ours."""
     calls = [tuple(call) for text in command_texts(page) for call in called(text, tmp_path)]
     for program, *words in dict.fromkeys(calls):
         if program in CHECKS:
             CHECKS[program](*words)
-
-
-def test_there_are_commands_to_check(tmp_path):
-    names = [call[1] for text in command_texts(PAGES[0]) for call in called(text, tmp_path) if call[0] == "python"]
-    scripts = {"loaders/freesound_loader.py", "train.py", "test.py", "merge.py", "report.py", "tag.py"}
-    assert scripts <= set(names)
-    assert names.count("train.py") > 10  # those of the loop and of run.sh, per fold
+    if page == PAGES[0]:
+        names = [call[1] for call in calls if call[0] == "python"]
+        assert {"loaders/freesound_loader.py", "train.py", "test.py", "merge.py", "report.py", "tag.py"} <= set(names)
+        assert names.count("train.py") > 10  # those of the loop and of run.sh, per fold
 
 
 def test_configurations_are_valid(tmp_path, monkeypatch):
@@ -143,21 +134,19 @@ def test_configurations_are_valid(tmp_path, monkeypatch):
 
 
 def test_make_alone_lists_every_target(process):
-    done = process(ROOT, "make", "--no-print-directory")
-    assert done.code == 0
-    listed = {line.split()[1] for line in done.out.splitlines()}
+    done, asked = (process(ROOT, "make", "--no-print-directory", *target) for target in ([], ["help"]))
+    assert (done.code, asked.out) == (0, done.out)
     phony = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[1].split())
-    assert listed == phony - {"plan_of_demo"}
-    assert process(ROOT, "make", "--no-print-directory", "help").out == done.out
+    assert {line.split()[1] for line in done.out.splitlines()} == phony - {"plan_of_demo"}
 
 
 def test_make_demo_says_what_it_will_do_and_what_to_do_next(process, tmp_path):
     for name in ("Makefile", "run.sh", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "stub").mkdir()
-    plan = "#!/bin/sh\ncase $* in *--plan*) printf '%s\\n' 'val test' a b ;; esac\n"
-    (tmp_path / "stub/python").write_text(plan)
-    (tmp_path / "stub/python").chmod(0o755)
+    python = tmp_path / "stub/python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\ncase $* in *--plan*) printf '%s\\n' 'val test' a b ;; esac\n")
+    python.chmod(0o755)
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv/installed").touch()
     done = process(tmp_path, "make", "--no-print-directory", "demo", "BIN=stub")

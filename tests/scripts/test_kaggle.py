@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 
+from on_kaggle.pack import CODE
 from predicting.checkpoint import load_checkpoint
 
 NAMES = ["--slug", "my-pack", "--competition", "tiny-tagging", "--user", "me"]
@@ -31,12 +32,6 @@ finally:
 """
 
 
-def can_seal(folder: Path) -> bool:
-    (folder / "probe/inside").mkdir(parents=True)
-    command = ["unshare", "-nm", "bash", "-ec", SEALED, "bash", folder / "probe", "true"]
-    return bool(shutil.which("unshare")) and subprocess.run(command, check=False, capture_output=True).returncode == 0
-
-
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory, tagger, script) -> Path:
     """A folder with the two trained folds, their predictions and the submission."""
@@ -56,39 +51,36 @@ def packed(outside, script) -> dict:
     flags = ["--dataset", "tiny", "--num_folds", 2, "--tta", 2, *NAMES]
     flags += ["--python", f"{sys.version_info.major}.{sys.version_info.minor}"]
     done = script(outside, "on_kaggle/pack.py", *flags)
-    if done.code and "cannot be downloaded" in done.error:
+    if "cannot be downloaded" in done.err:
         done = script(outside, "on_kaggle/pack.py", *flags, "--no-wheels")
     assert done.code == 0, done.err
     return json.loads((outside / "kaggle_dataset/pack.json").read_text())
 
 
-def snapshot(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*")}
-
-
 @pytest.fixture(scope="module")
 def kaggle(outside, packed, template, process, tmp_path_factory):
-    """Run the notebook where things lie as on Kaggle; returns the folder, how it ended and whether it was sealed."""
+    """Run the notebook where things lie as on Kaggle; returns the folder, what it printed and whether it was sealed."""
     root = tmp_path_factory.mktemp("kaggle")
-    (root / "working").mkdir()
+    for folder in ("working", "probe/inside"):
+        (root / folder).mkdir(parents=True)
     shutil.copytree(outside / "kaggle_dataset", root / "input/datasets/me/my-pack")
     shutil.copytree(template, root / "input/tiny-tagging", ignore=shutil.ignore_patterns("features"))
-    before, sealed = snapshot(root / "input"), can_seal(root)
+    before = {path: path.stat().st_mtime_ns for path in (root / "input").rglob("*")}
+    seal = ["unshare", "-nm", "bash", "-ec", SEALED, "bash"]
+    sealed = bool(shutil.which("unshare")) and process(root, *seal, root / "probe", "true").code == 0
     command = [sys.executable, "-c", RUN_NOTEBOOK, outside / "kaggle_notebook/notebook.ipynb"]
-    if sealed:
-        command = ["unshare", "-nm", "bash", "-ec", SEALED, "bash", root / "input", *command]
     folders = {"FAT_INPUT": root / "input", "FAT_WORK": root / "working"}
     folders |= dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), root / "jupyter")
-    done = process(root / "working", *command, **{name: str(folder) for name, folder in folders.items()})
+    done = process(root / "working", *([*seal, root / "input"] if sealed else []), *command, **folders)
     assert done.code == 0, done.err
-    assert snapshot(root / "input") == before
-    return root, done, sealed
+    assert {path: path.stat().st_mtime_ns for path in (root / "input").rglob("*")} == before
+    return root, done.out, sealed
 
 
 def test_the_notebook_makes_the_submission_that_the_loop_makes(kaggle, outside):
-    root, done, _ = kaggle
-    assert "test: 6 clips computed" in done.out
-    assert "merged: lwlrap" in done.out
+    root, out, _ = kaggle
+    assert "test: 6 clips computed" in out
+    assert "merged: lwlrap" in out
     assert (root / "working/submission.csv").read_bytes() == (outside / "submission.csv").read_bytes()
     assert not list((root / "working/features").rglob("train*"))
 
@@ -111,9 +103,7 @@ def test_the_pack_holds_the_checkpoints_and_the_code_of_inference(packed, outsid
     for name in CHECKPOINTS:
         assert (folder / "checkpoints" / name).read_bytes() == (outside / "checkpoints" / name).read_bytes()
     assert not list(folder.rglob("__pycache__"))
-    assert (folder / "code/LICENSE").exists()
-    assert not (folder / "code/train.py").exists()
-    assert not (folder / "code/training").exists()
+    assert {path.name for path in (folder / "code").iterdir()} == {*CODE}
     assert json.loads((folder / "dataset-metadata.json").read_text())["id"] == "me/my-pack"
 
 
@@ -154,8 +144,7 @@ def test_prediction_does_without_what_only_training_needs(outside, packed, proce
 @pytest.fixture
 def place(outside, tmp_path) -> Path:
     """A folder with the two checkpoints, for a test to spoil."""
-    shutil.copytree(outside / "checkpoints", tmp_path / "checkpoints")
-    return tmp_path
+    return shutil.copytree(outside / "checkpoints", tmp_path / "checkpoints").parent
 
 
 @pytest.fixture
@@ -163,27 +152,21 @@ def refuse(place, script):
     """pack.py's one line of refusal."""
 
     def call(*flags: object, code: int = 1) -> str:
-        refused = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, "--no-wheels", *flags)
+        refused = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, *flags)
         assert refused.code == code, refused
         return refused.error
 
     return call
 
 
-def copy_of(place: Path, name: str, **args: object) -> None:
-    import torch
-
-    state = load_checkpoint(place / "checkpoints" / CHECKPOINTS[1])
-    torch.save(state | {"args": state["args"] | args}, place / "checkpoints" / name)
-
-
 def test_folds_and_runs_that_are_missing_or_doubled_are_named(refuse, place):
-    copy_of(place, "copy_tiny_best_model.pth")
+    copy, fold = (place / "checkpoints" / name for name in ("copy_tiny_best_model.pth", CHECKPOINTS[1]))
+    shutil.copy(fold, copy)
     assert "fold 1 is there more than once: checkpoints/copy_tiny_best_model.pth" in refuse()
-    copy_of(place, "copy_tiny_best_model.pth", sampling_rate=8000)
+    state = load_checkpoint(copy)
+    torch.save(state | {"args": state["args"] | {"sampling_rate": 8000}}, copy)
     assert "--run mobilenet_v3_small_8000_2 mobilenet_v3_small_16000_2" in refuse(code=2)
-    (place / "checkpoints/copy_tiny_best_model.pth").unlink()
-    (place / "checkpoints" / CHECKPOINTS[1]).unlink()
+    copy.unlink(), fold.unlink()
     assert "mobilenet_v3_small_16000_2 lacks fold 1; train them first" in refuse()
     assert "train.py" in refuse("--num_folds", 3)
 
@@ -195,8 +178,6 @@ def test_a_folder_of_someone_elses_is_left_alone(refuse, place):
     assert os.listdir(place / "kaggle_dataset") == ["mine.txt"]
 
 
-def test_wheels_that_pip_cannot_have_are_one_line(place, script, monkeypatch):
+def test_wheels_that_pip_cannot_have_are_one_line(refuse, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    refused = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2)
-    assert refused.code == 1
-    assert "--no-wheels" in refused.error
+    assert "--no-wheels" in refuse()

@@ -1,13 +1,17 @@
-"""What the README shows, run small: the competition step by step, and the code to paste into Python."""
+"""What README.md, docs/tagging.md and CONTRIBUTING.md show, run small: the competition, Python to paste, the diffs."""
 
 import json
 import re
 import shutil
+import subprocess
+import sys
+from functools import reduce
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from loaders.layouts import read_corpus
 from tests.pages import ROOT, blocks, called
 
 README = ROOT / "README.md"
@@ -21,30 +25,22 @@ FURTHER = {  # flags that make a step small, by script
 
 
 def smaller(text: str) -> str:
-    for written, small in SMALLER.items():
-        text = text.replace(written, small)
-    return text
-
-
-def steps(folder: Path) -> list[list[str]]:
-    """The scripts that the steps call, in order, without run.sh, which would call them again."""
-    section = re.search(r"^## The competition.*?(?=^## )", README.read_text(encoding="utf-8"), re.M | re.S)[0]
-    texts = [text for text in blocks(README, "bash") if text in section and "run.sh" not in text]
-    return [call[1:] for text in texts for call in called(text, folder, smaller)]
+    return reduce(lambda text, pair: text.replace(*pair), SMALLER.items(), text)
 
 
 def test_the_competition_step_by_step_ends_in_a_submission_and_a_report(script, template, tmp_path):
-    (tmp_path / "stand_in").mkdir()
-    place = tmp_path / "place"
-    place.mkdir()
+    section = re.search(r"^## The competition.*?(?=^## )", README.read_text(encoding="utf-8"), re.M | re.S)[0]
+    # without run.sh, which would call the same scripts again
+    texts = [text for text in blocks(README, "bash") if text in section and "run.sh" not in text]
+    place, stand_in = tmp_path / "place", tmp_path / "stand_in"
     shutil.copytree(template, place / "data", ignore=shutil.ignore_patterns("features"))
     (place / "config.json").write_text(json.dumps({"freesound": {"data_path": "data"}}))
-    for name, *flags in steps(tmp_path / "stand_in"):
+    stand_in.mkdir()
+    for _, name, *flags in [call for text in texts for call in called(text, stand_in, smaller)]:
         done = script(place, name, *flags, *FURTHER.get(name, []))
         assert done.code == 0, done.err
     assert len(list((place / "checkpoints").glob("resnet18_freesound_*_128x197_44100_?-2_model.pth"))) == 4
-    assert len(pd.read_csv(place / "submission.csv")) == 6
-    assert len(pd.read_csv(place / "oof.csv")) == 20
+    assert [len(pd.read_csv(place / name)) for name in ("submission.csv", "oof.csv")] == [6, 20]
     assert "<html" in (place / "report.html").read_text()
 
 
@@ -76,3 +72,38 @@ def test_tagging_from_python_as_its_page_shows(trained, beep):
     exec(text, names)
     assert list(names["table"].index) == ["recordings/beep.wav"]
     assert names["table"].shape == (1, 4)
+
+
+DIFFS = blocks(ROOT / "CONTRIBUTING.md", "diff")
+TRAIN = """
+import runpy, sys
+for command in sys.argv[1:]:
+    sys.argv, sys.path[0] = command.split(), "."
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as stop:
+        if stop.code:
+            raise
+"""  # two scripts in one process, which imports torch once
+FLAGS = "--dataset named --sampling_rate 16000 --img_rows 32"
+COMMANDS = [
+    f"loaders/freesound_loader.py {FLAGS} --jobs 1",
+    f"train.py {FLAGS} --img_cols 64 --n_iter 1 --batch_size 4 --num_folds 2 --arch efficientnet_b0 --loss bce+squared",
+]
+
+
+def test_the_diffs_are_short_apply_and_train(make_repository, template, process):
+    root = make_repository("named")
+    for diff in DIFFS:
+        assert len(re.findall(r"^(?!\+\+\+|---)[-+]", diff, re.M)) <= 15
+        subprocess.run(["git", "apply"], input=diff, text=True, cwd=root, check=True)
+    curated = read_corpus(template).subset("train_curated")
+    (root / "named/sounds").mkdir(parents=True)
+    for fname, labels in zip(curated.fnames, curated.truth, strict=True):
+        shutil.copy(curated.folder / fname, root / f"named/sounds/Class{labels.argmax()}_{fname}")
+    (root / "config.json").write_text(json.dumps({"named": {"data_path": "named"}}))
+    done = process(root, sys.executable, "-c", TRAIN, *COMMANDS)
+    assert done.code == 0, done.err
+    assert "lwlrap per class" in done.out
+    assert all(f"Class{label}" in done.out for label in range(4))
+    assert (root / "checkpoints/efficientnet_b0_named_best_32x64_16000_0-2_model.pth").exists()

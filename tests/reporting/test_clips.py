@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from loaders.audio import UnusableClipError
 from loaders.pcen import AudioSettings
-from reporting.media import HEIGHT, PIXELS_PER_SECOND, clip_samples, picture, sound
+from reporting.clips import HEIGHT, PIXELS_PER_SECOND, clip_samples, picture, sound
 
 SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
 
@@ -23,17 +22,13 @@ def decoded(jpeg: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).mean(axis=2)
 
 
-@pytest.mark.parametrize(("hertz", "bottom"), [(200, True), (6000, False)])
-def test_low_tones_are_at_the_bottom_of_the_picture(hertz, bottom):
-    rows = decoded(picture(tone(hertz, 2), SETTINGS)).mean(axis=1)
-    assert (rows.argmax() > HEIGHT / 2) == bottom
-
-
-def test_time_runs_to_the_right_and_a_second_is_as_wide_as_it_says():
-    samples = np.concatenate([np.zeros(16000, np.float32), tone(1000, 2)])
+def test_time_runs_to_the_right_low_tones_are_at_the_bottom_and_a_second_is_as_wide_as_it_says():
+    samples = np.concatenate([np.zeros(16000, np.float32), tone(200, 2)])
     made = decoded(picture(samples, SETTINGS))
     assert made.shape == (HEIGHT, 3 * PIXELS_PER_SECOND)
     assert made[:, :80].mean() < made[:, 120:].mean() - 10
+    assert made.mean(axis=1).argmax() > HEIGHT / 2
+    assert decoded(picture(tone(6000, 2), SETTINGS)).mean(axis=1).argmax() < HEIGHT / 2
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
@@ -62,10 +57,3 @@ def test_the_silence_before_a_clip_is_cut_off_and_so_is_what_is_too_long(tmp_pat
     samples = clip_samples(tmp_path, "a.wav", SETTINGS, seconds=1.5)
     assert len(samples) == 24000
     assert np.abs(samples[:2048]).max() > 0.4
-
-
-def test_a_name_that_leads_out_of_the_folder_is_not_read(tmp_path):
-    sf.write(tmp_path / "a.wav", tone(500, 1), 16000)
-    (tmp_path / "in").mkdir()
-    with pytest.raises(UnusableClipError, match="outside"):
-        clip_samples(tmp_path / "in", "../a.wav", SETTINGS, 1)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from predicting.metrics import lwlrap
-from reporting.analysis import calibration_error, least_belief, outranked, reliability, worst_pairs
+from reporting.classes import calibration_error, outranked, reliability, worst_pairs
+from reporting.clips import least_belief
 
 
 def test_wrong_labels_at_or_above_a_true_one_are_counted_once_per_true_label():
@@ -43,13 +44,6 @@ def test_reliability_by_hand():
     np.testing.assert_allclose(mean, [0.15, np.nan, 0.65, 0.95])
     np.testing.assert_allclose(share, [0, np.nan, 0.5, 1])
     assert calibration_error(mean, share, count) == pytest.approx((0.15 * 2 + 0.15 * 2 + 0.05 * 2) / 6)
-
-
-def test_probabilities_that_are_what_they_claim_have_no_calibration_error():
-    probabilities = np.repeat([[0.25], [0.75]], 400, axis=0)
-    truth = np.tile([True, False, False, False], 100)[:, None], np.tile([True, True, True, False], 100)[:, None]
-    bins = reliability(np.concatenate(truth), probabilities)
-    assert calibration_error(*bins) == pytest.approx(0)
 
 
 def test_the_belief_in_a_clip_is_that_in_its_least_believed_label():
