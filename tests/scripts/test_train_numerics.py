@@ -135,7 +135,9 @@ def overflowing(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_steps_that_overflow_are_skipped_counted_and_logged(script, workplace, tiny_flags, overflowing, optimizer):
+def test_steps_that_overflow_are_skipped_counted_logged_and_known_on_resume(
+    script, workplace, tiny_flags, overflowing, optimizer
+):
     """The very first one overflows, as most first ones do, and it leaves the optimizer as it was."""
     overflowing(1)
     done = script(workplace, "train.py", *tiny_flags, "--n_iter", 3, "--optimizer", optimizer)
@@ -145,19 +147,13 @@ def test_steps_that_overflow_are_skipped_counted_and_logged(script, workplace, t
     assert (state["scaler"]["scale"], state["scaler"]["_growth_tracker"], state["skipped_steps"]) == (2.0**15, 2, 1)
     assert state["log"][-1]["skipped_steps"] == 1
     assert all(weight.isfinite().all() for weight in state["model"].values())
-
-
-def test_a_scale_is_taken_over_on_resume(script, workplace, tiny_flags, overflowing):
-    overflowing(1)
-    assert script(workplace, "train.py", *tiny_flags, "--n_iter", 2).code == 0
     path = workplace / "checkpoints" / LAST
-    state = load_checkpoint(path)
-    torch.save(state | {"step": 1, "log": [], "best_score": -1.0, "best_step": 0}, path)
+    torch.save(state | {"step": 2, "log": [], "best_score": -1.0, "best_step": 0}, path)
     overflowing()
-    done = script(workplace, "train.py", "--resume", path)
-    assert done.code == 0, done.err
-    assert load_checkpoint(path)["skipped_steps"] == 1
-    assert load_checkpoint(path)["scaler"]["scale"] == 2.0**15
+    resumed = script(workplace, "train.py", "--resume", path)  # with the scale and the count
+    assert resumed.code == 0, resumed.err
+    state = load_checkpoint(path)
+    assert (state["scaler"]["scale"], state["scaler"]["_growth_tracker"], state["skipped_steps"]) == (2.0**15, 3, 1)
 
 
 def test_gradients_that_overflow_at_any_scale_are_a_failure(script, workplace, tiny_flags, overflowing):

@@ -57,18 +57,19 @@ def test_processes_part_in_peace_at_the_end(monkeypatch):
     assert done == ["barrier", "destroy_process_group", 0]
 
 
-def test_an_error_of_the_training_itself_stays_what_it_is():
-    with pytest.raises(RuntimeError, match="shape"), type(ALONE)(0, 2).watched():
-        raise RuntimeError("shape mismatch")
+GLOO = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"
 
 
-def test_a_lost_process_is_told_whatever_the_network_library_calls_it():
-    with pytest.raises(UserError, match="another process"), type(ALONE)(1, 2).watched():
-        raise torch.distributed.DistBackendError("communicator was aborted")
-
-
-def test_other_errors_than_a_lost_process_are_left_alone():
-    with pytest.raises(RuntimeError, match="shape"), ALONE.watched():
-        raise RuntimeError("shape mismatch")
-    with pytest.raises(UserError, match="another process"), type(ALONE)(0, 2).watched():
-        raise RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+@pytest.mark.parametrize(
+    ("size", "error", "raised"),
+    [
+        (1, RuntimeError("shape mismatch"), RuntimeError),
+        (2, RuntimeError("shape mismatch"), RuntimeError),
+        (2, torch.distributed.DistBackendError("communicator was aborted"), UserError),
+        (2, RuntimeError(GLOO), UserError),
+    ],
+)
+def test_a_lost_process_is_named_and_any_other_error_left_alone(size, error, raised):
+    line = "another process" if raised is UserError else "shape"
+    with pytest.raises(raised, match=line), type(ALONE)(size - 1, size).watched():
+        raise error
