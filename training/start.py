@@ -83,13 +83,10 @@ def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> t
     args = argparse.Namespace(**vars(args) | {"resume": None if auto else args.resume})
     if args.resume:
         args, state = _as_trained(parser, args)
-    for path, (differing, found) in checkpoints_there(args).items():
-        if auto and not differing and state is None:  # `last` comes before `best`, which holds as much
-            args.resume, state = str(path), found
-        if not args.overwrite and (differing or state is None):
-            whose = (
-                differing or f"step {found['step']} of {len(found['losses'])} of the same run; go on with --resume auto"
-            )
+    for path, (whose, own) in checkpoints_there(args).items():
+        if auto and own and not state:  # `last` comes before `best`, which holds as much
+            args.resume, state = str(path), own
+        if not args.overwrite and not (own and state):
             raise MisuseError(f"{path} is there already, {whose}; {REMEDY}")
     return args, state
 
@@ -111,22 +108,25 @@ def _as_trained(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tu
     return argparse.Namespace(**vars(args) | trained | {"checkpoint_dir": folder}), state
 
 
-def checkpoints_there(args: argparse.Namespace) -> dict[Path, tuple[str, State]]:
-    """The checkpoints that lie where the run would write: whose they are, "" for its own, and their content."""
-    there = {}
+def checkpoints_there(args: argparse.Namespace, most: int = 3) -> dict[Path, tuple[str, State | None]]:
+    """The checkpoints that lie where the run would write: whose each is, in words; its content if it is the run's own.
+
+    most: how many flags in which another run differs are listed.
+    """
+    there: dict[Path, tuple[str, State | None]] = {}
+    here = {name: value for name, value in vars(args).items() if name not in CALL_FLAGS}
     for path in filter(Path.exists, (checkpoint_path(args, kind) for kind in ("last", "best"))):
         try:
             state = load_checkpoint(path)
-            there[path] = _differences(vars(args), state["args"]), state
         except UserError as error:
-            there[path] = f"but {error}", {}
+            there[path] = f"but {error}", None
+            continue
+        names = [name for name, value in state["args"].items() if here.get(name, value) != value]
+        flags = [f"--{name} {state['args'][name]} (here {here[name]})" for name in names[:most]]
+        more = f" and {len(names) - most} more" if len(names) > most else ""
+        same = f"step {state['step']} of {len(state['losses'])} of the same run; go on with --resume auto"
+        there[path] = (f"of another run, with {', '.join(flags)}{more}", None) if names else (same, state)
     return there
-
-
-def _differences(here: dict[str, Any], trained: dict[str, Any], most: int = 3) -> str:
-    names = [name for name in here if name not in CALL_FLAGS and trained.get(name, here[name]) != here[name]]
-    listed = [f"--{name} {trained[name]} (here {here[name]})" for name in names[:most]]
-    return f"of another run, with {', '.join([*listed, *['...'] * (len(names) > most)])}" if names else ""
 
 
 def check_data(args: argparse.Namespace, state: State | None, pool: Pool) -> State | None:
@@ -148,7 +148,7 @@ def check_data(args: argparse.Namespace, state: State | None, pool: Pool) -> Sta
 
 def clear(args: argparse.Namespace, going_on: bool) -> None:
     """Delete what --overwrite replaces: other runs' checkpoints; if this run starts anew, its own and all logs too."""
-    paths = [path for path, (differing, _) in checkpoints_there(args).items() if differing or not going_on]
+    paths = [path for path, (_, own) in checkpoints_there(args).items() if not (own and going_on)]
     for path in [*paths, *([] if going_on else [log_path(args), *tensorboard_dir(args).glob("events*")])]:
         path.unlink(missing_ok=True)
 

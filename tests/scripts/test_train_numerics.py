@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from losses import get_loss
 from models.cbam import CBAM
 from predicting.checkpoint import load_checkpoint
 from training.schedule import get_optimizer
@@ -81,6 +82,21 @@ def test_compile_as_a_flag_gives_the_same_losses(script, workplace, tiny_flags, 
         losses.append(load_checkpoint(workplace / flags[0][2:] / LAST)["losses"])
     assert len(compiled) == 1
     torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_averages_the_gradients_of_iter_size_batches(module_of, make_training):
+    noise, criterion = Noise(), get_loss("bce+lovasz")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16 * 24, 4))
+    before = model[1].weight.detach().clone()
+    losses = [criterion(model(inputs), targets) for inputs, targets in (noise(2), noise(3))]
+    gradient = torch.autograd.grad(sum(losses) / 2, model[1].weight)[0]
+    training = make_training(arch="mobilenet_v3_small", iter_size=2, n_iter=10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
+    training = replace(training, batches=noise, network=model, model=model, optimizer=optimizer)
+    assert module_of("train.py").train_step(training, 1).item() == pytest.approx(sum(losses).item() / 2)
+    torch.testing.assert_close(model[1].weight, before - 0.1 * gradient)  # the rate is the schedule's, not 9
+    assert model[1].weight.grad is None
 
 
 @pytest.fixture
