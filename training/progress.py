@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from loaders.pool import Pool, made_from
-from predicting.checkpoint import load_weights, save_checkpoint
+from predicting.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from predicting.metrics import lwlrap, per_class_lwlrap
 from predicting.paths import checkpoint_path, log_path
 from predicting.scores import further
@@ -66,8 +66,8 @@ class Progress:
             self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
             print(f"{best} is not there, so only the validations to come count for it", flush=True)
         self._write_log()
-        if self.best_step == self.step and not best.exists():  # the run goes on in another folder
-            self._save("best")
+        if self.best_step == self.step and not (best.exists() and load_checkpoint(best)["step"] == self.step):
+            self._save("best")  # it was killed between the two, or goes on in another folder
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
         if state["precision"] != precision_name(self.setup.precision):
             print(f"the steps so far were in {state['precision']}", flush=True)
@@ -95,15 +95,16 @@ class Progress:
             self.save()
 
     def save(self) -> Path:
-        """Save `last`, and before it `best` if this is the best step, so that a kill in between costs neither.
+        """Save `last`, then `best` if this is the best step.
 
         Raises UserError if a loss or a weight is not finite; what was saved before stays.
         """
         self._check_finite()
         self.setup.processes.any(0)  # notices a process that has died: then what the GPU computed is worth nothing
+        path = self._save("last")
         if self.best_step == self.step:
             self._save("best")
-        return self._save("last")
+        return path
 
     def report(self) -> None:
         """Print each class's score at the best step, the weakest first, and where the best checkpoint is."""

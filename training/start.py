@@ -11,6 +11,7 @@ A run that would go on, but with other data than before, is refused; with --over
 
 import argparse
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from training.flags import build_parser, parse_flags
 from training.graphs import pick_compile
 from training.processes import join_processes, restarts
 from training.setup import Setup, build_model
-from training.tensorboard import import_writer
 from utils.atomic import try_outputs
 from utils.cli import can_be, given_flags
 from utils.devices import pick_device, pick_precision, set_up_device
@@ -52,12 +52,11 @@ def parse_args() -> tuple[argparse.Namespace, State | None]:
             sys.exit(0)
     elif args.plan is not None:
         raise MisuseError("--plan describes a run by its flags; leave --resume out")
+    if args.tensorboard and find_spec("tensorboard") is None:
+        raise MisuseError("--tensorboard: the package is not installed; run: pip install tensorboard")
     args, resumed = read_resumed(build_parser(), args)
     outputs = [checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)]
-    if args.tensorboard:
-        import_writer()
-        outputs.append(tensorboard_dir(args) / "events")
-    try_outputs("--checkpoint_dir", *outputs)
+    try_outputs("--checkpoint_dir", *outputs, *([tensorboard_dir(args) / "events"] if args.tensorboard else []))
     return args, resumed
 
 

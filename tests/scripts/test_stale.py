@@ -183,14 +183,9 @@ def test_the_report_shows_the_curves_of_the_run_that_made_the_predictions(train,
     assert train("--seed", 9, "--checkpoint_dir", "b").code == 0
     for path in (place / "checkpoints").glob("*_log.jsonl"):
         path.unlink()
-    for flags, said in (
-        ([], ""),
-        (
-            ["--checkpoint_dir", "b"],
-            f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions",
-        ),
-    ):
-        done = script(place, "report.py", *RUN, "--clips", 0, "--noisy_clips", 0, *flags)
+    left_out = f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions"
+    for flags, said in {"": "", "--checkpoint_dir b": left_out}.items():
+        done = script(place, "report.py", *RUN, "--clips", 0, "--noisy_clips", 0, *flags.split())
         assert done.code == 0, done.err
         assert said in done.out
         assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")

@@ -231,14 +231,14 @@ def test_a_finished_run_resumed_trains_and_writes_nothing_but_a_best_that_is_gon
 def test_on_resume_where_and_how_often_may_change_but_nothing_else(train, workplace):
     assert train("--recipe", "improved", "--n_iter", 1, "--dropout_rate", 0.4).code == 0
     path = workplace / "checkpoints" / STEM.format("last")
-    contradictions = [["--l_rate", 0.5], ["--use_mix_up"], ["--arch", "resnet18"], ["--n_iter", 9], ["--fold_num", 1]]
+    contradictions = [["--l_rate", 0.5], ["--use_cbam"], ["--arch", "resnet18"], ["--n_iter", 9], ["--fold_num", 1]]
     for flags in contradictions:
         refused = train("--resume", path, *flags)
         assert refused.code == 2
         assert f"{flags[0]} " in refused.error
         assert str(path) in refused.error
     flags = "--recipe improved --print_train_freq 7 --save_freq 3 --device auto --checkpoint_dir elsewhere"
-    again = train("--resume", path, *flags.split(), "--l_rate", load_checkpoint(path)["args"]["l_rate"])
+    again = train("--resume", path, *flags.split())
     assert again.code == 0, again.err
     assert checkpoint(workplace / "elsewhere", "best")["args"]["dropout_rate"] == 0.4
 

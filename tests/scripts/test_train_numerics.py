@@ -1,6 +1,5 @@
 """Ways to take the same step: with a scaled loss, compiled, with algorithms that always give the same bits."""
 
-import shutil
 from dataclasses import replace
 from typing import ClassVar
 
@@ -46,22 +45,11 @@ def trained(module_of, make_training):
     return call
 
 
-def assert_same(one: tuple[torch.Tensor, nn.Module], other: tuple[torch.Tensor, nn.Module]) -> None:
+def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one(trained):
+    one, other = trained(small_network(), torch.float16), trained(small_network())
     torch.testing.assert_close(one[0], other[0], rtol=1e-4, atol=1e-5)
     for weights, expected in zip(one[1].parameters(), other[1].parameters(), strict=True):
         torch.testing.assert_close(weights, expected, rtol=1e-3, atol=1e-4)
-
-
-def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one(trained):
-    assert_same(trained(small_network(), torch.float16), trained(small_network()))
-
-
-@pytest.mark.skipif(not shutil.which("g++"), reason="needs a compiler for C++")
-def test_a_compiled_network_takes_the_steps_of_an_uncompiled_one(trained):
-    torch._dynamo.reset()
-    compiled = small_network()
-    compiled.compile()
-    assert_same(trained(compiled), trained(small_network()))
 
 
 def test_compile_as_a_flag_gives_the_same_losses(script, workplace, tiny_flags, monkeypatch):
