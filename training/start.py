@@ -6,7 +6,7 @@
 | of this run           | refused          | goes on       | goes on       | replaced without --resume       |
 | of another run        | refused          | refused       | refused       | replaced                        |
 
-A run that would go on, but with other data than before, is refused; with --overwrite it starts anew.
+A run that would go on, but with other data than before, is refused; with --overwrite it starts again from step 0.
 """
 
 import argparse
@@ -140,13 +140,13 @@ def check_data(args: argparse.Namespace, state: State | None, pool: Pool) -> Sta
     changed += ["the held-out clips"] if state["held_out"] != pool.held_out.fnames else []
     changed += [what for what in changes(state["made_from"], now) if what not in (ALL_LABELS, *changed)]
     if changed and not args.overwrite:
-        anew = "to start anew replace it with --overwrite, or leave --resume out and give another --checkpoint_dir"
-        raise UserError(f"{args.resume}: since it was trained, {' and '.join(changed)} changed; {anew}")
+        again = "to start again replace it with --overwrite, or leave --resume out and give another --checkpoint_dir"
+        raise UserError(f"{args.resume}: since it was trained, {' and '.join(changed)} changed; {again}")
     return None if changed else state
 
 
 def clear(args: argparse.Namespace, going_on: bool) -> None:
-    """Delete what --overwrite replaces: other runs' checkpoints; if this run starts anew, its own and all logs too."""
+    """Delete what --overwrite replaces: other runs' checkpoints; those of this run and its logs too, if it starts again."""
     paths = [path for path, (_, own) in checkpoints_there(args).items() if not (own and going_on)]
     for path in [*paths, *([] if going_on else [log_path(args), *tensorboard_dir(args).glob("events*")])]:
         path.unlink(missing_ok=True)

@@ -133,9 +133,9 @@ def test_a_run_whose_data_have_changed_is_named_and_not_gone_on_with(train, plac
         refused = train("--resume", resume)
         assert refused.code == 1
         assert all(text in refused.error for text in (said, LAST, "--overwrite"))
-    anew = train("--resume", "auto", "--overwrite")
-    assert anew.code == 0, anew.err
-    assert "resuming" not in anew.out
+    again = train("--resume", "auto", "--overwrite")
+    assert again.code == 0, again.err
+    assert "resuming" not in again.out
 
 
 OTHER = (2, f"{LAST} is there already, of another run, with --", "--overwrite", "--checkpoint_dir")

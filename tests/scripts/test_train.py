@@ -162,7 +162,7 @@ def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workpla
     assert checkpoint(workplace / "there", "best")["best_step"] in (4, 6)
 
 
-def test_a_finished_run_without_its_best_checkpoint_is_told(train, workplace):
+def test_a_finished_run_without_its_best_checkpoint_is_refused(train, workplace):
     assert train("--n_iter", 2, "--eval_freq", 1).code == 0
     last, best = (workplace / "checkpoints" / STEM.format(kind) for kind in ("last", "best"))
     torch.save(load_checkpoint(last) | {"best_step": 1}, last)
