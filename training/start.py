@@ -146,7 +146,7 @@ def check_data(args: argparse.Namespace, state: State | None, pool: Pool) -> Sta
 
 
 def clear(args: argparse.Namespace, going_on: bool) -> None:
-    """Delete what --overwrite replaces: other runs' checkpoints; those of this run and its logs too, if it starts again."""
+    """Delete what --overwrite replaces: other runs' checkpoints; if this one starts again, its own and its logs too."""
     paths = [path for path, (_, own) in checkpoints_there(args).items() if not (own and going_on)]
     for path in [*paths, *([] if going_on else [log_path(args), *tensorboard_dir(args).glob("events*")])]:
         path.unlink(missing_ok=True)

@@ -152,13 +152,9 @@ OUTCOMES = {  # flags -> exit code, and what is said
 }
 
 
-@pytest.mark.parametrize("best", ["of the run", "damaged"])
 @pytest.mark.parametrize("flags", OUTCOMES)
-def test_a_run_starts_goes_on_or_is_refused_and_overwrites_no_other_unless_that_is_wanted(train, place, flags, best):
+def test_a_run_starts_goes_on_or_is_refused_and_overwrites_no_other_unless_that_is_wanted(train, place, flags):
     code, *said = OUTCOMES[flags]
-    if best == "damaged":
-        (place / BEST).write_bytes(b"of another run")
-        code, said = (2, ["damaged"]) if flags == "--resume auto" else (code, said)
     before = (place / LAST).read_bytes()
     done = train(*flags.split())
     assert done.code == code
@@ -168,6 +164,15 @@ def test_a_run_starts_goes_on_or_is_refused_and_overwrites_no_other_unless_that_
         assert (place / LAST).read_bytes() == before
     elif "new" not in flags:
         assert load_checkpoint(place / BEST)["args"]["seed"] == (9 if "--seed 9" in flags else 1234)
+
+
+def test_a_damaged_checkpoint_is_replaced_only_if_that_is_wanted(train, place):
+    (place / BEST).write_bytes(b"of another run")
+    refused = train("--resume", "auto")
+    assert refused.code == 2
+    assert all(text in refused.error for text in (BEST, "damaged", "--overwrite"))
+    assert "resuming after step 2 of 2" in train("--resume", "auto", "--overwrite").out
+    assert load_checkpoint(place / BEST)["step"] == 2
 
 
 def test_a_run_that_goes_on_overwrites_no_other_one(train, place):
