@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
 # The loop over folds: features, k x (train, test), merge.  Called again, it goes on where it stopped.
-#
 #   ./run.sh DATASET [K] [--only STAGE] [--select_noisy] [--prediction_dir FOLDER] [flags of train.py ...]
 # K: folds; without it those that the data set gives, else 5.  --only: one stage as a job of its own, with the same
 # other flags: features, train:FOLD, test:FOLD or merge.
@@ -8,7 +7,7 @@
 # Environment: TTA=8 crops per clip; SPLITS="val test train_noisy" to predict the noisy clips too; PYTHON.
 set -euo pipefail; cd "$(dirname "$0")"
 misuse() { echo "run.sh: $1; -h lists what it takes" >&2; exit 2; }
-case " ${*:---help} " in *" -h "* | *" --help "*) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit $(($# ? 0 : 2)) ;; esac
+case " ${*:---help} " in *" -h "* | *" --help "*) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit $(($# ? 0 : 2)) ;; esac
 python=${PYTHON:-python} dataset=$1 flags=(--dataset "$1" --resume auto) only=all select='' tables=predictions; shift
 if [[ ${1:-} =~ ^[0-9]+$ ]]; then flags+=(--num_folds "$1"); shift; fi
 while (($#)); do

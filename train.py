@@ -10,10 +10,9 @@ from training.augment import mixup, random_level, shift_bands, spec_augment
 from training.flags import describe_recipe
 from training.interrupts import Interrupts
 from training.progress import Progress
-from training.resume import clear, fitting
 from training.schedule import fine_tuning_from, learning_rate
 from training.setup import Training, build_pool, build_training
-from training.start import parse_args, set_up
+from training.start import check_data, clear, parse_args, set_up
 from training.tensorboard import Tensorboard
 from utils import streams
 from utils.devices import autocast, gpu_errors_in_one_line
@@ -26,7 +25,7 @@ def main() -> int:
     setup, reasons = set_up(args, resumed)
     processes = setup.processes
     pool = build_pool(args)
-    resumed = fitting(args, resumed, pool)
+    resumed = check_data(args, resumed, pool)
     if args.overwrite and processes.rank == 0:
         clear(args, going_on=resumed is not None)
     training = build_training(setup, pool)

@@ -25,11 +25,10 @@ def pick_compile(asked: bool | None, device: torch.device, n_iter: int, determin
         return asked, ""
     if device.type != "cuda" or deterministic or n_iter < COMPILE_PAYS:
         return False, ""
-    lacks = "Triton" if find_spec("triton") is None else ""
-    if not lacks and not os.environ.get("CC") and not any(map(shutil.which, ("cc", "gcc", "clang"))):
-        lacks = "C compiler"
-    if not lacks and torch.cuda.get_device_capability(device) < (7, 0):
-        lacks = "GPU that Triton knows"
+    compiler = os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))
+    there = {"Triton": find_spec("triton"), "C compiler": compiler,
+             "GPU that Triton knows": torch.cuda.get_device_capability(device) >= (7, 0)}  # fmt: skip
+    lacks = next((what for what, found in there.items() if not found), "")
     return not lacks, f"; not compiled: there is no {lacks} here" if lacks else ""
 
 

@@ -92,8 +92,8 @@ class Processes:
             lost = isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL", "Gloo"))
             if self.size == 1 or not lost:
                 raise
-            raise UserError("another process of this training has ended, so this one stops; "
-                            "--resume goes on from the last checkpoint") from None  # fmt: skip
+            text = "another process of this training has ended, so this one stops; --resume goes on from the last save"
+            raise UserError(text) from None
 
     def leave(self, code: int) -> int:
         """The exit code; one of several processes ends here, since taking down what waits for a dead one can hang."""
@@ -113,12 +113,8 @@ class Processes:
 ALONE = Processes()
 
 
-def restarted() -> bool:
-    """Whether torchrun has started this training again after one of its processes died."""
-    return _restarts() > 0
-
-
-def _restarts() -> int:
+def restarts() -> int:
+    """How often torchrun has started this training again, as one of its processes died."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
 
 
@@ -131,12 +127,11 @@ def join_processes(batch_size: int, device: torch.device) -> Processes:
         # 2: let go of what waits for a dead process, and leave it to us to end, in one line; by default NCCL aborts
         os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")
     store, rank, size = next(dist.rendezvous("env://"))
-    store = dist.PrefixStore(f"start {_restarts()}", store)  # or a process finds the address of one that has died
+    store = dist.PrefixStore(f"start {restarts()}", store)  # or a process finds the address of one that has died
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
-    processes = Processes(rank, size)
-    if batch_size % processes.size:
-        raise MisuseError(f"--batch_size {batch_size} cannot be shared out evenly among {processes.size} processes")
-    if processes.rank:
+    if batch_size % size:
+        raise MisuseError(f"--batch_size {batch_size} cannot be shared out evenly among {size} processes")
+    if rank:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the first one speaks for all
-    return processes
+    return Processes(rank, size)

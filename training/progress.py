@@ -12,12 +12,12 @@ import torch
 from tqdm import tqdm
 
 from loaders.pool import Pool, made_from
-from predicting.checkpoint import load_weights, save_checkpoint
+from predicting.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from predicting.metrics import lwlrap, metric_values, per_class_lwlrap
 from predicting.paths import checkpoint_path, log_path
-from training.resume import HERE_ONLY
 from training.schedule import learning_rate
 from training.setup import Training
+from training.start import CALL_FLAGS
 from utils.atomic import atomic_write
 from utils.devices import precision_name
 from utils.digests import versions
@@ -38,12 +38,12 @@ class Progress:
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.log: list[dict[str, Any]] = []
         self.losses = torch.zeros(self.args.n_iter, device=self.setup.device)
-        self._start_clock()
         if resumed:
             self._restore(resumed)
+        self.printed = self.began = self.step, time.monotonic()
 
     def _restore(self, state: dict[str, Any]) -> None:
-        training = self.training
+        training, best = self.training, checkpoint_path(self.args, "best")
         load_weights(training.model, state, self.args.resume)
         try:
             training.optimizer.load_state_dict(state["optimizer"])
@@ -59,24 +59,17 @@ class Progress:
             raise UserError(f"{self.args.resume} {text}") from None
         self.step, self.log = state["step"], state["log"]
         self.best_score, self.best_step = state["best_score"], state["best_step"]
-        best = checkpoint_path(self.args, "best")
-        if self.best_step < self.step == self.args.n_iter and not best.exists():
-            raise UserError(f"{best} is not there, and the run is finished; put it back, or train with --overwrite")
-        self._start_clock()
-        self._write_log()
-        if self.best_step == self.step and self._best_is_older():
-            self._save("best")
-        elif self.log and not best.exists():
+        if self.best_step < self.step and self.log and not best.exists():
+            if self.step == self.args.n_iter:
+                raise UserError(f"{best} is not there, and the run is finished; put it back, or train with --overwrite")
             self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
             print(f"{best} is not there, so only the validations to come count for it", flush=True)
+        self._write_log()
+        if self.best_step == self.step and not (best.exists() and load_checkpoint(best)["step"] == self.step):
+            self._save("best")  # it was killed between the two, or goes on in another folder
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
         if state["precision"] != precision_name(self.setup.precision):
             print(f"the steps so far were in {state['precision']}", flush=True)
-
-    def _best_is_older(self) -> bool:
-        """Whether the run was killed after it saved `last` and before it saved the same as `best`."""
-        best, last = checkpoint_path(self.args, "best"), checkpoint_path(self.args, "last")
-        return not best.exists() or (last.exists() and best.stat().st_mtime_ns < last.stat().st_mtime_ns)
 
     def after_step(self, loss: torch.Tensor, scores: Callable[[], np.ndarray]) -> None:
         """Count a step and do what is due after it.
@@ -93,20 +86,24 @@ class Progress:
             self._check_finite()
             table = scores()
             if not np.isfinite(table).all():
-                raise self._not_finite(f"outputs are not finite after step {self.step}")
+                raise self._failure(f"outputs are not finite after step {self.step}")
             if self.first:
                 self._validate(table)
             self.save()
-            if self.best_step == self.step:
-                self._save("best")
         elif self.args.save_freq and self.step % self.args.save_freq == 0:
             self.save()
 
     def save(self) -> Path:
-        """Save `last`, unless a loss or a weight is not finite (UserError; what was saved before stays)."""
+        """Save `last`, then `best` if this is the best step.
+
+        Raises UserError if a loss or a weight is not finite; what was saved before stays.
+        """
         self._check_finite()
         self.setup.processes.any(0)  # notices a process that has died: then what the GPU computed is worth nothing
-        return self._save("last")
+        path = self._save("last")
+        if self.best_step == self.step:
+            self._save("best")
+        return path
 
     def report(self) -> None:
         """Print each class's score at the best step, the weakest first, and where the best checkpoint is."""
@@ -137,36 +134,29 @@ class Progress:
             record["skipped_steps"] = self._count_skipped()
         self.log.append(record)
         self._write_log()
+        printed = "".join(f"  {name} {value:.4f}" for name, value in {"lwlrap": score, **others}.items())
         best = "  best so far" if self.best_step == self.step else ""
-        told = "".join(f"  {name} {value:.4f}" for name, value in others.items())
-        tqdm.write(f"step {self.step}  validation lwlrap {score:.4f}{told}{best}")
-
-    def _start_clock(self) -> None:
-        now = time.monotonic()
-        self.printed, self.began, self.lines = self.step, (self.step, now), 0
-        self.printed_at = now
+        tqdm.write(f"step {self.step}  validation{printed}{best}")
 
     def _is_line_due(self) -> bool:
         """Every print_train_freq steps; without that flag after FIRST_LINE steps, then once a minute."""
         if self.args.print_train_freq is not None:
             return self.step % self.args.print_train_freq == 0
-        if not self.lines:
+        if self.printed is self.began:
             return self.step - self.began[0] >= FIRST_LINE
-        return time.monotonic() - self.printed_at >= LINE_EVERY
+        return time.monotonic() - self.printed[1] >= LINE_EVERY
 
     def _print_progress(self) -> None:
         self._check_finite()
-        loss = float(self.losses[self.printed : self.step].mean())
-        steps, seconds = self.step - self.began[0], time.monotonic() - self.began[1]
+        loss, now = float(self.losses[self.printed[0] : self.step].mean()), time.monotonic()
+        steps, seconds = self.step - self.began[0], now - self.began[1]
         clips = steps * self.args.batch_size * self.args.iter_size / seconds
         left = timedelta(seconds=round((self.args.n_iter - self.step) * seconds / steps))
         rate = self.training.optimizer.param_groups[0]["lr"]
         skipped = f"  {count} steps skipped" if (count := self._count_skipped()) else ""
-        tqdm.write(
-            f"step {self.step}/{self.args.n_iter}  loss {loss:.4f}  rate {rate:.2g}  {clips:.0f} clips/s  {left} left"
-            f"{skipped}"
-        )
-        self.printed, self.printed_at, self.lines = self.step, time.monotonic(), self.lines + 1
+        line = f"loss {loss:.4f}  rate {rate:.2g}  {clips:.0f} clips/s  {left} left{skipped}"
+        tqdm.write(f"step {self.step}/{self.args.n_iter}  {line}")
+        self.printed = self.step, now
 
     def _count_skipped(self) -> int:
         """Steps skipped so far.  Raises UserError where no scale of the loss is small enough."""
@@ -178,34 +168,29 @@ class Progress:
     def _check_finite(self) -> None:
         bad = ~self.losses[: self.step].isfinite()
         if bad.any():
-            raise self._not_finite(f"the loss or a gradient of step {int(bad.int().argmax()) + 1} is not finite")
+            raise self._failure(f"the loss or a gradient of step {int(bad.int().argmax()) + 1} is not finite")
         weights = self.training.model.state_dict().values()
         if not torch.stack([weight.isfinite().all() for weight in weights]).all():
-            raise self._not_finite(f"a weight is not finite after step {self.step}")
+            raise self._failure(f"a weight is not finite after step {self.step}")
 
-    def _not_finite(self, what: str) -> UserError:
-        return UserError(f"{what}; {self._kept()}; try a smaller --l_rate")
-
-    def _kept(self) -> str:
+    def _failure(self, what: str, remedy: str = "try a smaller --l_rate") -> UserError:
         path = checkpoint_path(self.args, "last")
-        return f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+        kept = f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+        return UserError(f"{what}; {kept}; {remedy}")
 
     def _write_log(self) -> None:
-        if not self.first:
-            return
-        with atomic_write(log_path(self.args), "w") as file:
-            file.writelines(json.dumps(record) + "\n" for record in self.log)
+        if self.first:
+            with atomic_write(log_path(self.args), "w") as file:
+                file.writelines(json.dumps(record) + "\n" for record in self.log)
 
     def _save(self, kind: str) -> Path:
-        training, targets = self.training, self.training.batches.targets.cpu()
-        generators = {"cpu": torch.get_rng_state()}
-        if self.setup.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state(self.setup.device)
-        path = checkpoint_path(self.args, kind)
+        path, training = checkpoint_path(self.args, kind), self.training
         if not self.first:
             return path
+        targets, on_gpu = training.batches.targets.cpu(), self.setup.device.type == "cuda"
+        generators = {"cuda": torch.cuda.get_rng_state(self.setup.device)} if on_gpu else {}
         state = {
-            "args": {name: value for name, value in vars(self.args).items() if name not in HERE_ONLY},
+            "args": {name: value for name, value in vars(self.args).items() if name not in CALL_FLAGS},
             "class_names": self.pool.corpus.class_names,
             "step": self.step,
             "best_score": self.best_score,
@@ -215,7 +200,7 @@ class Progress:
             "precision": precision_name(self.setup.precision),
             "scaler": training.scaler.state_dict(),
             "skipped_steps": int(training.skipped),
-            "generators": generators,
+            "generators": {"cpu": torch.get_rng_state(), **generators},
             "losses": self.losses.cpu(),
             "log": self.log,
             "held_out": self.pool.held_out.fnames,
@@ -226,5 +211,5 @@ class Progress:
         try:
             save_checkpoint(path, state)
         except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; {self._kept()}; free some space, then --resume it") from None
+            raise self._failure(f"{path}: {error.strerror}", "free some space, then --resume it") from None
         return path

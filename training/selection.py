@@ -12,7 +12,7 @@ from predicting.prediction_file import Predictions, load_predictions
 from predicting.splits import changed_since
 from utils.errors import UserError
 
-FOLD_SETTINGS = ("dataset", "fold_num", "num_folds", "fold_split", "seed")  # if they differ, so do the held-out clips
+HELD_OUT_BY = ("dataset", "fold_num", "num_folds", "fold_split", "seed")  # if they differ, so do the held-out clips
 
 
 def believable_clips(args: argparse.Namespace) -> set[str]:
@@ -31,17 +31,18 @@ def load_noisy_scores(args: argparse.Namespace) -> Predictions:
 
     Raises UserError if it is not there, is out of date, or is of a network trained on other clips than this fold's.
     """
-    path = prediction_path(args, args.noisy_scores, "train_noisy")
+    path, folder = prediction_path(args, args.noisy_scores, "train_noisy"), args.noisy_scores
+    remedy = "train with --split train_curated --checkpoint_dir FIRST, then test.py --split train_noisy"
+    remedy += f" --prediction_dir {folder}"
     if not path.exists():
-        raise UserError(f"--noisy_scores {args.noisy_scores}: there is no {path}; {_remedy(args)}")
+        raise UserError(f"--noisy_scores {folder}: there is no {path}; {remedy}")
     scores = load_predictions(path)
-    for name in FOLD_SETTINGS:
-        if scores.args.get(name) != getattr(args, name):
-            raise UserError(f"{path} was made with {name} {scores.args.get(name)}, not {getattr(args, name)}")
-    if scores.args.get("train_split") != "train_curated" or scores.args.get("split") != "train_noisy":
-        raise UserError(f"{path} is not of the noisy clips by a network that never saw them; {_remedy(args)}")
+    wanted = {name: getattr(args, name) for name in HELD_OUT_BY}
+    for name, value in (wanted | {"train_split": "train_curated", "split": "train_noisy"}).items():
+        if scores.args.get(name) != value:
+            raise UserError(f"{path} was made with {name} {scores.args.get(name)}, not {value}; {remedy}")
     if changed := changed_since(scores):
-        raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; {_remedy(args)}")
+        raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; {remedy}")
     return scores
 
 
@@ -55,14 +56,6 @@ def believable(
     Raises UserError on a clip or a class without scores.
     """
     try:
-        precision = clip_lwlrap(truth, scores.aligned(fnames, class_names))
+        return np.flatnonzero(clip_lwlrap(truth, scores.aligned(fnames, class_names)) >= least)
     except KeyError as error:
         raise UserError(f"the noisy scores lack {error.args[0]}; predict the noisy clips again") from None
-    return np.flatnonzero(precision >= least)
-
-
-def _remedy(args: argparse.Namespace) -> str:
-    return (
-        "train with --split train_curated --checkpoint_dir FIRST, then test.py --split train_noisy "
-        f"--prediction_dir {args.noisy_scores}"
-    )

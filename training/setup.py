@@ -55,17 +55,11 @@ def build_training(setup: Setup, pool: Pool) -> Training:
     torch.manual_seed(setup.seed)
     batches, held_out = build_batches(setup, pool)
     model = build_model(args, len(pool.corpus.class_names)).to(device, memory_format=torch.channels_last).train()
-    return Training(
-        setup,
-        batches,
-        held_out,
-        model,
-        setup.processes.wrap(quicken(model, setup), device),
-        get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay),
-        get_loss(args.loss, args.gamma_fl),
-        torch.amp.GradScaler(device.type, init_scale=FIRST_SCALE, enabled=setup.precision == torch.float16),
-        torch.zeros((), dtype=torch.int64, device=device),
-    )
+    network = setup.processes.wrap(quicken(model, setup), device)
+    optimizer = get_optimizer(args.optimizer, model, args.l_rate, args.momentum, args.weight_decay)
+    scaler = torch.amp.GradScaler(device.type, init_scale=FIRST_SCALE, enabled=setup.precision == torch.float16)
+    criterion, skipped = get_loss(args.loss, args.gamma_fl), torch.zeros((), dtype=torch.int64, device=device)
+    return Training(setup, batches, held_out, model, network, optimizer, criterion, scaler, skipped)
 
 
 def build_pool(args: argparse.Namespace) -> Pool:

@@ -1,7 +1,18 @@
-"""From the command line to what a training is set up with."""
+"""From the command line to what a training is set up with; whether it starts, goes on or is refused.
+
+| last or best there is | without --resume | --resume auto | --resume PATH | with --overwrite                |
+| --------------------- | ---------------- | ------------- | ------------- | ------------------------------- |
+| none                  | starts           | starts        | goes on       | the same                        |
+| of this run           | refused          | goes on       | goes on       | replaced without --resume       |
+| of another run        | refused          | refused       | refused       | replaced                        |
+
+A run that would go on, but with other data than before, is refused; with --overwrite it starts again from step 0.
+"""
 
 import argparse
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,41 +20,139 @@ import torch
 from loaders import get_data_path
 from loaders.folds import settle_folds
 from loaders.layouts import Corpus, read_corpus
-from losses import get_loss
+from loaders.pool import Pool, made_from
+from predicting.checkpoint import load_checkpoint
 from predicting.paths import checkpoint_path, log_path, tensorboard_dir
 from training.flags import build_parser, parse_flags
 from training.graphs import pick_compile
-from training.processes import join_processes
-from training.resume import read_resumed
+from training.processes import join_processes, restarts
 from training.setup import Setup, build_model
-from training.tensorboard import import_writer
 from utils.atomic import try_outputs
+from utils.cli import can_be, given_flags
 from utils.devices import pick_device, pick_precision, set_up_device
+from utils.digests import ALL_LABELS, changes
 from utils.errors import MisuseError, UserError
 
+State = dict[str, Any]  # a checkpoint
+CALL_FLAGS = (  # they belong to one call and change no result; all others describe the run
+    "recipe", "resume", "overwrite", "plan", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard",
+)  # fmt: skip
+GO_ON, REMEDY = "go on with --resume auto, ", "replace it with --overwrite, or keep both with another --checkpoint_dir"
 
-def parse_args() -> tuple[argparse.Namespace, dict[str, Any] | None]:
+
+def parse_args() -> tuple[argparse.Namespace, State | None]:
     """The run's arguments, those of a resumed run included, and its checkpoint.  With --plan it ends here."""
     args = parse_flags()
-    check_flags(args)
-    if args.plan is not None and args.resume not in (None, "auto"):
-        raise MisuseError("--plan describes a run by its flags; leave --resume out")
     if args.resume in (None, "auto"):
         corpus = read_corpus(get_data_path(args.dataset))
         args.fold_split, args.num_folds = settle_folds(corpus.subset("train_curated"), args.fold_split, args.num_folds)
+        check_flags(args)
         if args.plan is not None:
             print_plan(args, corpus)
             sys.exit(0)
+    elif args.plan is not None:
+        raise MisuseError("--plan describes a run by its flags; leave --resume out")
+    if args.tensorboard and find_spec("tensorboard") is None:
+        raise MisuseError("--tensorboard: the package is not installed; run: pip install tensorboard")
     args, resumed = read_resumed(build_parser(), args)
-    check_flags(args)
-    if args.tensorboard:
-        import_writer()
     outputs = [checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)]
     try_outputs("--checkpoint_dir", *outputs, *([tensorboard_dir(args) / "events"] if args.tensorboard else []))
     return args, resumed
 
 
-def set_up(args: argparse.Namespace, resumed: dict[str, Any] | None = None) -> tuple[Setup, str]:
+def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
+    """For a loop over folds: the splits to predict, then where the best checkpoint of each fold will be, a line each.
+
+    args.plan: the splits, or none for val and, where the data set has them, the test clips.  Raises UserError on a
+    split that the data set lacks.
+    """
+    for split in set(args.plan) - {"val"}:
+        corpus.subset(split)
+    print(*(args.plan or ["val", *(["test"] if "test" in corpus.subsets else [])]))
+    for fold in range(args.num_folds):
+        print(checkpoint_path(argparse.Namespace(**vars(args) | {"fold_num": fold}), "best"))
+
+
+def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[argparse.Namespace, State | None]:
+    """The run's arguments, those of a resumed run included, and the checkpoint to go on from, if any.
+
+    Raises MisuseError where the flags contradict that checkpoint, or would overwrite a run.
+    """
+    auto, state = args.resume == "auto" or (restarts() and not args.resume), None
+    args = argparse.Namespace(**vars(args) | {"resume": None if auto else args.resume})
+    if args.resume:
+        args, state = _as_trained(parser, args)
+    for path, (whose, own) in checkpoints_there(args).items():
+        if auto and own and not state:  # `last` comes before `best`, which holds as much
+            args.resume, state = str(path), own
+        if not args.overwrite and not (own and state):
+            raise MisuseError(f"{path} is there already, {whose}; {REMEDY}")
+    return args, state
+
+
+def _as_trained(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[argparse.Namespace, State]:
+    """The arguments of the checkpoint args.resume, and its content.
+
+    The run goes on in the folder of the checkpoint, unless --checkpoint_dir names another.
+    """
+    state, given = load_checkpoint(args.resume), given_flags(parser)
+    trained = {name: value for name, value in state["args"].items() if name not in CALL_FLAGS}
+    for action in (action for action in parser._actions if action.dest in trained):
+        name, value = action.dest, trained[action.dest]
+        if given.get(name, value) != value:
+            raise MisuseError(f"--{name} {given[name]}: {args.resume} was trained with {value}")
+        if not can_be(action, value):
+            raise UserError(f"{args.resume} was trained with {name} {value!r}, which no run can have")
+    folder = given.get("checkpoint_dir", str(Path(args.resume).parent))
+    return argparse.Namespace(**vars(args) | trained | {"checkpoint_dir": folder}), state
+
+
+def checkpoints_there(args: argparse.Namespace, most: int = 3) -> dict[Path, tuple[str, State | None]]:
+    """The checkpoints that lie where the run would write: whose each is, in words; its content if it is the run's own.
+
+    most: how many flags in which another run differs are listed.
+    """
+    there: dict[Path, tuple[str, State | None]] = {}
+    here = {name: value for name, value in vars(args).items() if name not in CALL_FLAGS}
+    for path in filter(Path.exists, (checkpoint_path(args, kind) for kind in ("last", "best"))):
+        try:
+            state = load_checkpoint(path)
+        except UserError as error:
+            there[path] = f"but {error}", None
+            continue
+        names = [name for name, value in state["args"].items() if here.get(name, value) != value]
+        flags = [f"--{name} {state['args'][name]} (here {here[name]})" for name in names[:most]]
+        more = f" and {len(names) - most} more" if len(names) > most else ""
+        same = f"step {state['step']} of {len(state['losses'])} of the same run; go on with --resume auto"
+        there[path] = (f"of another run, with {', '.join(flags)}{more}", None) if names else (same, state)
+    return there
+
+
+def check_data(args: argparse.Namespace, state: State | None, pool: Pool) -> State | None:
+    """The checkpoint, if the data are still those that it was trained on; None if they are not, with --overwrite.
+
+    Raises UserError if they are not, without --overwrite.
+    """
+    if state is None:
+        return None
+    now = made_from(pool, pool.targets(args.noisy_weight))
+    changed = ["the classes"] if state["class_names"] != pool.corpus.class_names else []
+    changed += ["the held-out clips"] if state["held_out"] != pool.held_out.fnames else []
+    changed += [what for what in changes(state["made_from"], now) if what not in (ALL_LABELS, *changed)]
+    if changed and not args.overwrite:
+        again = "to start again replace it with --overwrite, or leave --resume out and give another --checkpoint_dir"
+        raise UserError(f"{args.resume}: since it was trained, {' and '.join(changed)} changed; {again}")
+    return None if changed else state
+
+
+def clear(args: argparse.Namespace, going_on: bool) -> None:
+    """Delete what --overwrite replaces: other runs' checkpoints; if this one starts again, its own and its logs too."""
+    paths = [path for path, (_, own) in checkpoints_there(args).items() if not (own and going_on)]
+    for path in [*paths, *([] if going_on else [log_path(args), *tensorboard_dir(args).glob("events*")])]:
+        path.unlink(missing_ok=True)
+
+
+def set_up(args: argparse.Namespace, resumed: State | None = None) -> tuple[Setup, str]:
     """Where and how exactly this process computes, and a line that says why."""
     device = pick_device(args.device)
     precision, why_precision = pick_precision(args.precision, device, args.arch, resumed=resumed)
@@ -56,8 +165,8 @@ def set_up(args: argparse.Namespace, resumed: dict[str, Any] | None = None) -> t
 
 
 def check_flags(args: argparse.Namespace) -> None:
-    """Refuse flags that do not go together; none of it needs the data."""
-    if args.num_folds is not None and args.fold_num >= args.num_folds:
+    """Refuse flags that do not go together.  A resumed run's have been checked when it began."""
+    if args.fold_num >= args.num_folds:
         raise MisuseError(
             f"--fold_num {args.fold_num}: folds of --num_folds {args.num_folds} are 0 to {args.num_folds - 1}"
         )
@@ -65,10 +174,6 @@ def check_flags(args: argparse.Namespace) -> None:
         raise MisuseError("--noisy_scores: --split train_curated has no noisy clips to choose from")
     if args.gamma_fl and "bce" not in args.loss.split("+"):
         raise MisuseError(f"--gamma_fl {args.gamma_fl}: it modulates BCE, which --loss {args.loss} does without")
-    try:
-        get_loss(args.loss)
-    except ValueError as error:
-        raise (UserError(f"{args.resume}: {error}") if args.resume else MisuseError(f"--loss: {error}")) from None
 
 
 def refuse_lone_values(args: argparse.Namespace, n: int) -> None:
@@ -79,21 +184,6 @@ def refuse_lone_values(args: argparse.Namespace, n: int) -> None:
         with torch.device("meta"):  # without memory and without a random number
             build_model(args, 2)(torch.empty(1, 1, args.img_rows, args.img_cols))
     except ValueError:
-        raise MisuseError(
-            f"--batch_size {args.batch_size}: one crop of {args.img_rows} x {args.img_cols} leaves batch norm a single "
-            "value; give each process 2 clips or more, or make the crop larger with --img_cols"
-        ) from None
-
-
-def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
-    """For a loop over folds: the splits to predict, then where the best checkpoint of each fold will be, a line each.
-
-    args.plan: the splits, or none for val and, where the data set has them, the test clips.
-    """
-    there = ["val", *(name for name in ("test", "train_noisy") if name in corpus.subsets)]
-    for split in args.plan:
-        if split not in there:
-            raise MisuseError(f"--plan {split}: the data set has {', '.join(there)}")
-    print(*(args.plan or [split for split in there if split != "train_noisy"]))
-    for fold in range(args.num_folds):
-        print(checkpoint_path(argparse.Namespace(**vars(args) | {"fold_num": fold}), "best"))
+        crop = f"one crop of {args.img_rows} x {args.img_cols} leaves batch norm a single value"
+        remedy = "give each process 2 clips or more, or make the crop larger with --img_cols"
+        raise MisuseError(f"--batch_size {args.batch_size}: {crop}; {remedy}") from None

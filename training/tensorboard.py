@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from predicting.paths import tensorboard_dir
-from utils.errors import MisuseError
 
 MOST = 16  # inputs of a picture
 
@@ -17,9 +16,11 @@ class Tensorboard:
 
     def __init__(self, args: argparse.Namespace, model: nn.Module, step: int, log: list[dict[str, Any]]) -> None:
         """step: where the run starts.  log: the records so far, written here unless an earlier call has done so."""
+        from torch.utils.tensorboard import SummaryWriter  # which not everyone has installed
+
         folder = tensorboard_dir(args)
         self.written = len(log) if any(folder.glob("events*")) else 0  # records
-        self.writer = import_writer()(folder, purge_step=step + 1 if step else 0)
+        self.writer = SummaryWriter(folder, purge_step=step + 1 if step else 0)
         self.inputs: Tensor | None = None
 
         def look(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:  # no method: copies of the network copy those
@@ -47,12 +48,3 @@ def grid(inputs: Tensor) -> Tensor:
     """The first inputs (B, 1, n_mels, T) of a batch, low bands at the bottom: one picture (3, H, W) in [0, 1]."""
     images = inputs[:MOST].detach().float().flip(2).cpu()
     return make_grid(images, nrow=4, normalize=True, scale_each=True, pad_value=1.0)
-
-
-def import_writer() -> type:
-    """TensorBoard's writer.  Raises MisuseError, which tells how to install it, where it is missing."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise MisuseError("--tensorboard: the package is not installed; run: pip install tensorboard") from None
-    return SummaryWriter

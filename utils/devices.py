@@ -44,9 +44,8 @@ def pick_precision(
     if name != "auto":
         return DTYPES[name], f"precision {name}, as asked for"
     multiplied = {"fp32": True, "bf16": fast, "fp16": what == "GPU"}
-    before = resumed["precision"] if resumed else ""
-    if multiplied.get(before, False):
-        return DTYPES[before], f"precision {before}, as before"
+    if resumed and multiplied[resumed["precision"]]:
+        return DTYPES[resumed["precision"]], f"precision {resumed['precision']}, as before"
     if fast and (what == "GPU" or all(arch.startswith("resnet") for arch in archs)):
         return torch.bfloat16, f"precision bf16: this {what} multiplies it"
     if fast:

@@ -36,6 +36,12 @@ def _sharpen(path: Path) -> None:
     torch.save(state | {"model": model.state_dict()}, path)
 
 
+@pytest.fixture
+def train(script, workplace, tiny_flags) -> Callable:
+    """Run train.py on the tiny corpus in the test's own folder."""
+    return lambda *flags: script(workplace, "train.py", *tiny_flags, *map(str, flags))
+
+
 @pytest.fixture(scope="session")
 def sharpen() -> Callable[[Path], None]:
     """Make the network of a checkpoint that was hardly trained tell clips apart."""

@@ -64,9 +64,12 @@ def test_help_of_the_loop_and_no_data_set_which_is_misuse(process, tmp_path, req
 
 MISUSE = {  # script -> its flags; the one line must hold the first of them or its value
     "train.py": [
-        "--dataset nope", "--arch vgg", f"--use_cbam {' '.join(TRAIN)}", "--loss dice", "--gamma_fl 2.0 --loss ce",
+        "--dataset nope", "--arch vgg", f"--use_cbam {' '.join(TRAIN)}", "--loss dice",
+        "--gamma_fl 2.0 --loss ce --dataset tiny",
+        "--noisy_scores predictions --split train_curated --dataset tiny", "--plan --resume somewhere.pth",
         "--archh resnet18", "--n_it 5", "--batch_size 0", "--n_iter -3", "--l_rate nan", "--l_rate fast",
-        "--dropout_rate 1.5", "--split test", "--fold_num 5 --num_folds 5", "--num_folds 1 --dataset tiny",
+        "--dropout_rate 1.5", "--split test", "--fold_num 5 --num_folds 5 --dataset tiny",
+        "--num_folds 1 --dataset tiny",
         "--seed 4294967296", "--seed 99999999999999999999999", "--sampling_rate 50",
         *([] if torch.cuda.is_available() else [f"--device cuda {' '.join(TRAIN)}"]),
     ],

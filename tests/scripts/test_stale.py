@@ -70,12 +70,6 @@ def add_clip(script, place):
     reverse(script, place, "test/new.wav")
 
 
-def test_predictions_that_are_up_to_date_are_not_made_again(predict, place):
-    before = (place / PREDICTED.format(0)).stat().st_mtime_ns
-    assert "is up to date" in predict().out
-    assert (place / PREDICTED.format(0)).stat().st_mtime_ns == before
-
-
 OUTDATED = {  # what happens to a prediction -> whether its probabilities differ then
     "audio": (lambda script, place: reverse(script, place, "test/test00.wav"), True),
     "clip": (add_clip, True),
@@ -97,7 +91,9 @@ def test_predictions_that_are_out_of_date_are_made_again(predict, place, script,
     assert "is up to date" not in done.out
     now = load_predictions(place / PREDICTED.format(0))
     assert differs != np.array_equal(now.probabilities, before.probabilities)
+    made = (place / PREDICTED.format(0)).stat().st_mtime_ns
     assert "is up to date" in predict(*flags).out
+    assert (place / PREDICTED.format(0)).stat().st_mtime_ns == made
 
 
 def test_predictions_of_what_was_replaced_are_not_merged(merge, place, script):
@@ -137,63 +133,64 @@ def test_a_run_whose_data_have_changed_is_named_and_not_gone_on_with(train, plac
         refused = train("--resume", resume)
         assert refused.code == 1
         assert all(text in refused.error for text in (said, LAST, "--overwrite"))
-    anew = train("--resume", "auto", "--overwrite")
-    assert anew.code == 0, anew.err
-    assert "resuming" not in anew.out
+    again = train("--resume", "auto", "--overwrite")
+    assert again.code == 0, again.err
+    assert "resuming" not in again.out
 
 
-@pytest.mark.parametrize(
-    ("flags", "differs"),
-    [(["--seed", 9], "--seed "), (["--recipe", "improved"], "--use_mix_up "), (["--n_iter", 3], "--n_iter ")],
-)
-def test_another_run_is_not_overwritten(train, place, flags, differs):
+OTHER = (2, f"{LAST} is there already, of another run, with --", "--overwrite", "--checkpoint_dir")
+OUTCOMES = {  # flags -> exit code, and what is said
+    "": (2, "step 2 of 2 of the same run; go on with --resume auto", "--overwrite"),
+    "--resume auto": (0, "resuming after step 2 of 2"),
+    "--overwrite": (0, "recipe"),
+    "--resume auto --checkpoint_dir new": (0, "recipe"),
+    "--seed 9": (*OTHER, "--seed 1234 (here 9)"),
+    "--recipe improved": (*OTHER, "--use_mix_up False (here True)", " more; "),
+    "--n_iter 3 --resume auto": (*OTHER, "--n_iter 2 (here 3)"),
+    "--seed 9 --overwrite": (0, "recipe"),
+    "--seed 9 --overwrite --resume auto": (0, "recipe"),
+}
+
+
+@pytest.mark.parametrize("flags", OUTCOMES)
+def test_a_run_starts_goes_on_or_is_refused_and_overwrites_no_other_unless_that_is_wanted(train, place, flags):
+    code, *said = OUTCOMES[flags]
     before = (place / LAST).read_bytes()
-    for more in ([], ["--resume", "auto"]):
-        refused = train(*flags, *more)
-        assert refused.code == 2
-        assert all(text in refused.error for text in (LAST, differs, "--overwrite", "--checkpoint_dir"))
-    assert (place / LAST).read_bytes() == before
+    done = train(*flags.split())
+    assert done.code == code
+    assert all(text in (done.error if code else done.out) for text in said)
+    assert ("resuming" in done.out) == ("resuming" in said[0])
+    if code:
+        assert (place / LAST).read_bytes() == before
+    elif "new" not in flags:
+        assert load_checkpoint(place / BEST)["args"]["seed"] == (9 if "--seed 9" in flags else 1234)
 
 
-def test_the_same_run_is_not_trained_again_unless_that_is_wanted(train):
-    refused = train()
-    assert refused.code == 2
-    assert "step 2 of 2 of the same run; go on with --resume auto" in refused.error
-    assert "resuming after step 2 of 2" in train("--resume", "auto").out
-    assert "resuming" not in train("--overwrite").out
-
-
-def test_overwrite_leaves_nothing_of_the_other_run(train, place):
+def test_a_damaged_checkpoint_is_replaced_only_if_that_is_wanted(train, place):
     (place / BEST).write_bytes(b"of another run")
-    assert train("--overwrite", "--seed", 9).code == 0
-    assert load_checkpoint(place / BEST)["args"]["seed"] == 9
+    refused = train("--resume", "auto")
+    assert refused.code == 2
+    assert all(text in refused.error for text in (BEST, "damaged", "--overwrite"))
+    assert "resuming after step 2 of 2" in train("--resume", "auto", "--overwrite").out
+    assert load_checkpoint(place / BEST)["step"] == 2
 
 
-def test_a_run_that_goes_on_overwrites_no_other_one(train):
+def test_a_run_that_goes_on_overwrites_no_other_one(train, place):
     assert train("--seed", 9, "--checkpoint_dir", "other").code == 0
     refused = train("--resume", LAST, "--checkpoint_dir", "other")
     assert refused.code == 2
     assert "--seed 9 (here 1234)" in refused.error
-
-
-def test_auto_starts_where_there_is_nothing(train):
-    done = train("--resume", "auto", "--checkpoint_dir", "new")
-    assert done.code == 0, done.err
-    assert "resuming" not in done.out
+    assert train("--resume", LAST, "--checkpoint_dir", "other", "--overwrite").code == 0
+    assert load_checkpoint(place / BEST.replace("checkpoints", "other"))["args"]["seed"] == 1234
 
 
 def test_the_report_shows_the_curves_of_the_run_that_made_the_predictions(train, place, script):
     assert train("--seed", 9, "--checkpoint_dir", "b").code == 0
     for path in (place / "checkpoints").glob("*_log.jsonl"):
         path.unlink()
-    for flags, said in (
-        ([], ""),
-        (
-            ["--checkpoint_dir", "b"],
-            f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions",
-        ),
-    ):
-        done = script(place, "report.py", *RUN, "--clips", 0, "--noisy_clips", 0, *flags)
+    left_out = f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions"
+    for flags, said in {"": "", "--checkpoint_dir b": left_out}.items():
+        done = script(place, "report.py", *RUN, "--clips", 0, "--noisy_clips", 0, *flags.split())
         assert done.code == 0, done.err
         assert said in done.out
         assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")

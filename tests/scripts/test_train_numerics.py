@@ -1,6 +1,5 @@
 """Ways to take the same step: with a scaled loss, compiled, with algorithms that always give the same bits."""
 
-import shutil
 from dataclasses import replace
 from typing import ClassVar
 
@@ -8,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from losses import get_loss
 from models.cbam import CBAM
 from predicting.checkpoint import load_checkpoint
 from training.schedule import get_optimizer
@@ -45,22 +45,11 @@ def trained(module_of, make_training):
     return call
 
 
-def assert_same(one: tuple[torch.Tensor, nn.Module], other: tuple[torch.Tensor, nn.Module]) -> None:
+def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one(trained):
+    one, other = trained(small_network(), torch.float16), trained(small_network())
     torch.testing.assert_close(one[0], other[0], rtol=1e-4, atol=1e-5)
     for weights, expected in zip(one[1].parameters(), other[1].parameters(), strict=True):
         torch.testing.assert_close(weights, expected, rtol=1e-3, atol=1e-4)
-
-
-def test_a_scaled_loss_takes_the_steps_of_an_unscaled_one(trained):
-    assert_same(trained(small_network(), torch.float16), trained(small_network()))
-
-
-@pytest.mark.skipif(not shutil.which("g++"), reason="needs a compiler for C++")
-def test_a_compiled_network_takes_the_steps_of_an_uncompiled_one(trained):
-    torch._dynamo.reset()
-    compiled = small_network()
-    compiled.compile()
-    assert_same(trained(compiled), trained(small_network()))
 
 
 def test_compile_as_a_flag_gives_the_same_losses(script, workplace, tiny_flags, monkeypatch):
@@ -81,6 +70,21 @@ def test_compile_as_a_flag_gives_the_same_losses(script, workplace, tiny_flags, 
         losses.append(load_checkpoint(workplace / flags[0][2:] / LAST)["losses"])
     assert len(compiled) == 1
     torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+
+
+def test_a_step_averages_the_gradients_of_iter_size_batches(module_of, make_training):
+    noise, criterion = Noise(), get_loss("bce+lovasz")
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16 * 24, 4))
+    before = model[1].weight.detach().clone()
+    losses = [criterion(model(inputs), targets) for inputs, targets in (noise(2), noise(3))]
+    gradient = torch.autograd.grad(sum(losses) / 2, model[1].weight)[0]
+    training = make_training(arch="mobilenet_v3_small", iter_size=2, n_iter=10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=9.0)
+    training = replace(training, batches=noise, network=model, model=model, optimizer=optimizer)
+    assert module_of("train.py").train_step(training, 1).item() == pytest.approx(sum(losses).item() / 2)
+    torch.testing.assert_close(model[1].weight, before - 0.1 * gradient)  # the rate is the schedule's, not 9
+    assert model[1].weight.grad is None
 
 
 @pytest.fixture
@@ -135,7 +139,9 @@ def overflowing(monkeypatch):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_steps_that_overflow_are_skipped_counted_and_logged(script, workplace, tiny_flags, overflowing, optimizer):
+def test_steps_that_overflow_are_skipped_counted_logged_and_known_on_resume(
+    script, workplace, tiny_flags, overflowing, optimizer
+):
     """The very first one overflows, as most first ones do, and it leaves the optimizer as it was."""
     overflowing(1)
     done = script(workplace, "train.py", *tiny_flags, "--n_iter", 3, "--optimizer", optimizer)
@@ -145,19 +151,13 @@ def test_steps_that_overflow_are_skipped_counted_and_logged(script, workplace, t
     assert (state["scaler"]["scale"], state["scaler"]["_growth_tracker"], state["skipped_steps"]) == (2.0**15, 2, 1)
     assert state["log"][-1]["skipped_steps"] == 1
     assert all(weight.isfinite().all() for weight in state["model"].values())
-
-
-def test_a_scale_is_taken_over_on_resume(script, workplace, tiny_flags, overflowing):
-    overflowing(1)
-    assert script(workplace, "train.py", *tiny_flags, "--n_iter", 2).code == 0
     path = workplace / "checkpoints" / LAST
-    state = load_checkpoint(path)
-    torch.save(state | {"step": 1, "log": [], "best_score": -1.0, "best_step": 0}, path)
+    torch.save(state | {"step": 2, "log": [], "best_score": -1.0, "best_step": 0}, path)
     overflowing()
-    done = script(workplace, "train.py", "--resume", path)
-    assert done.code == 0, done.err
-    assert load_checkpoint(path)["skipped_steps"] == 1
-    assert load_checkpoint(path)["scaler"]["scale"] == 2.0**15
+    resumed = script(workplace, "train.py", "--resume", path)  # with the scale and the count
+    assert resumed.code == 0, resumed.err
+    state = load_checkpoint(path)
+    assert (state["scaler"]["scale"], state["scaler"]["_growth_tracker"], state["skipped_steps"]) == (2.0**15, 3, 1)
 
 
 def test_gradients_that_overflow_at_any_scale_are_a_failure(script, workplace, tiny_flags, overflowing):

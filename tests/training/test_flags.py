@@ -37,9 +37,12 @@ def test_without_a_recipe_the_flags_have_the_original_solutions_values(parse):
     assert all(action.default is not None for action in group._group_actions)
 
 
-def test_a_flag_overrides_its_recipe(parse):
+def test_a_flag_overrides_its_recipe_and_the_values_that_hold_are_described(parse):
     args = parse("--recipe improved --l_rate 0.5 --no-use_mix_up")
     assert (args.l_rate, args.use_mix_up, args.optimizer) == (0.5, False, "adamw")
+    described = describe_recipe(args)
+    assert "--l_rate 0.5" in described
+    assert all(f"--{flag} " in described for flag in read_recipe("improved"))
 
 
 def test_a_recipe_may_be_a_file_of_ones_own(parse, workplace):
@@ -49,26 +52,20 @@ def test_a_recipe_may_be_a_file_of_ones_own(parse, workplace):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "said"),
     [
-        ('{"n_itre": 7}', "no flag --n_itre"),
-        ('{"n_iter": "many"}', "--n_iter cannot be 'many'"),
-        ('{"n_iter": 0}', "--n_iter cannot be 0"),
-        ('{"use_cbam": 1}', "--use_cbam cannot be 1"),
+        ('{"n_itre": 7}', "no flag --n_itre "),
+        ('{"n_iter": "many"}', "--n_iter that can be 'many'"),
+        ('{"n_iter": 0}', "--n_iter that can be 0"),
+        ('{"use_cbam": 1}', "--use_cbam that can be 1"),
         ("[7]", "must hold flags of train.py"),
         ("{", "is not valid JSON"),
         (None, "there is no mine.json"),
     ],
 )
-def test_a_recipe_that_is_none_is_misuse(script, workplace, text, told):
+def test_a_recipe_that_is_none_is_misuse(script, workplace, text, said):
     if text is not None:
         (workplace / "mine.json").write_text(text)
     refused = script(workplace, "train.py", "--dataset", "tiny", "--recipe", "mine.json")
     assert refused.code == 2
-    assert told in refused.error
-
-
-def test_a_recipe_is_described_with_the_values_that_hold(parse):
-    described = describe_recipe(parse("--recipe improved --l_rate 0.5"))
-    assert "--l_rate 0.5" in described
-    assert all(f"--{flag} " in described for flag in read_recipe("improved"))
+    assert said in refused.error

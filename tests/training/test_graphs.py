@@ -54,15 +54,16 @@ def test_recording_leaves_the_network_its_forward_its_statistics_and_the_random_
     assert recorder["generator"].tolist() == [0, 1, 2]
 
 
-def test_where_recording_fails_a_line_names_a_way_out(recorder):
-    recorder["error"] = RuntimeError("operation not permitted when stream is capturing\nmore")
-    with pytest.raises(UserError, match=r"does not record.*--deterministic"):
-        graphs.record(network(), SHAPE, torch.device("cpu"), torch.float32)
-
-
-def test_want_of_memory_is_told_as_elsewhere(recorder):
-    recorder["error"] = torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(torch.OutOfMemoryError):
+@pytest.mark.parametrize(
+    ("error", "raised", "line"),
+    [
+        (RuntimeError("operation not permitted when stream is capturing\nmore"), UserError, "does not.*--determ"),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError, "out of memory"),
+    ],
+)
+def test_where_recording_fails_a_line_names_a_way_out(recorder, error, raised, line):
+    recorder["error"] = error
+    with pytest.raises(raised, match=line):
         graphs.record(network(), SHAPE, torch.device("cpu"), torch.float32)
 
 
@@ -88,25 +89,17 @@ def test_on_a_gpu_the_same_gradients_come_out():
     [("cuda", 1, True, False, True), ("cuda", 2, True, False, False), ("cuda", 1, False, False, False),
      ("cuda", 1, True, True, False), ("cpu", 1, True, False, False)],
 )  # fmt: skip
-def test_what_is_recorded(monkeypatch, device, iter_size, alone, deterministic, recorded):
-    monkeypatch.setattr(graphs, "record", lambda *_: "recorded")
-    model = network()
-    flags = {"iter_size": iter_size, "deterministic": deterministic, "batch_size": 4, "img_rows": 8, "img_cols": 8}
-    processes = Processes(0, 1 if alone else 2)
-    setup = graphs.Setup(argparse.Namespace(**flags), torch.device(device), processes=processes)
-    engine = graphs.quicken(model, setup)
-    assert engine == ("recorded" if recorded else model)
-
-
-@pytest.mark.parametrize(
-    ("device", "iter_size", "mode"), [("cuda", 1, "reduce-overhead"), ("cuda", 2, None), ("cpu", 1, None)]
-)
-def test_what_is_compiled_replays_graphs_where_it_can(monkeypatch, device, iter_size, mode):
+def test_what_is_recorded_and_what_is_compiled_replays_graphs_where_it_can(
+    monkeypatch, device, iter_size, alone, deterministic, recorded
+):
     modes, model = [], network()
+    monkeypatch.setattr(graphs, "record", lambda *_: "recorded")
     monkeypatch.setattr(model, "compile", lambda mode: modes.append(mode))
-    args = argparse.Namespace(iter_size=iter_size, deterministic=False)
-    assert graphs.quicken(model, graphs.Setup(args, torch.device(device), compiled=True)) is model
-    assert modes == [mode]
+    flags = {"iter_size": iter_size, "deterministic": deterministic, "batch_size": 4, "img_rows": 8, "img_cols": 8}
+    how = argparse.Namespace(**flags), torch.device(device), torch.float32, Processes(0, 1 if alone else 2)
+    assert graphs.quicken(model, graphs.Setup(*how)) == ("recorded" if recorded else model)
+    assert graphs.quicken(model, graphs.Setup(*how, compiled=True)) is model
+    assert modes == ["reduce-overhead" if recorded else None]
 
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -114,25 +107,19 @@ LONG = graphs.COMPILE_PAYS
 
 
 @pytest.mark.parametrize(
-    ("asked", "device", "n_iter", "deterministic", "compiled"),
-    [(None, CUDA, LONG, False, True), (None, CUDA, LONG - 1, False, False), (None, CPU, LONG, False, False),
-     (None, CUDA, LONG, True, False), (True, CPU, 1, True, True), (False, CUDA, LONG, False, False)],
+    ("asked", "device", "n_iter", "deterministic", "lacks", "compiled"),
+    [(None, CUDA, LONG, False, "", True), (None, CUDA, LONG - 1, False, "", False),
+     (None, CPU, LONG, False, "", False), (None, CUDA, LONG, True, "", False),
+     (True, CPU, 1, True, "", True), (False, CUDA, LONG, False, "", False),
+     (None, CUDA, LONG, False, "Triton", False), (None, CUDA, LONG, False, "C compiler", False),
+     (None, CUDA, LONG, False, "GPU that Triton knows", False)],
 )  # fmt: skip
-def test_long_runs_on_a_gpu_are_compiled_unless_told_otherwise(
-    monkeypatch, asked, device, n_iter, deterministic, compiled
+def test_long_runs_on_a_gpu_are_compiled_unless_something_else_is_asked_for_or_lacks(
+    monkeypatch, asked, device, n_iter, deterministic, lacks, compiled
 ):
-    monkeypatch.setattr(graphs, "find_spec", lambda name: name)
-    monkeypatch.setattr(graphs.shutil, "which", lambda name: name)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
-    assert graphs.pick_compile(asked, device, n_iter, deterministic) == (compiled, "")
-
-
-@pytest.mark.parametrize("lacks", ["Triton", "C compiler", "GPU that Triton knows"])
-def test_what_keeps_a_long_run_from_being_compiled_is_said(monkeypatch, lacks):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(graphs, "find_spec", lambda name: None if lacks == "Triton" else name)
     monkeypatch.setattr(graphs.shutil, "which", lambda name: None if lacks == "C compiler" else name)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 0) if "GPU" in lacks else (7, 0))
-    compiled, why = graphs.pick_compile(None, CUDA, LONG, False)
-    assert not compiled
-    assert f"no {lacks} here" in why
+    why = f"; not compiled: there is no {lacks} here" if lacks else ""
+    assert graphs.pick_compile(asked, device, n_iter, deterministic) == (compiled, why)

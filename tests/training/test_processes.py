@@ -1,15 +1,22 @@
-"""Several processes train as one does: the same losses, weights and scores."""
+"""Several processes train as one does, with one set of files; and one that dies costs nothing but time."""
 
+import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from predicting.checkpoint import load_checkpoint
 from tests.training import processes_worker
 from training.processes import ALONE, join_processes
 from utils.errors import UserError
 
+STEM = "mobilenet_v3_small_tiny_{}_32x64_16000_0-2_model.pth"
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node"]
 
 
@@ -57,18 +64,66 @@ def test_processes_part_in_peace_at_the_end(monkeypatch):
     assert done == ["barrier", "destroy_process_group", 0]
 
 
-def test_an_error_of_the_training_itself_stays_what_it_is():
-    with pytest.raises(RuntimeError, match="shape"), type(ALONE)(0, 2).watched():
-        raise RuntimeError("shape mismatch")
+GLOO = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer"
 
 
-def test_a_lost_process_is_told_whatever_the_network_library_calls_it():
-    with pytest.raises(UserError, match="another process"), type(ALONE)(1, 2).watched():
-        raise torch.distributed.DistBackendError("communicator was aborted")
+@pytest.mark.parametrize(
+    ("size", "error", "raised"),
+    [
+        (1, RuntimeError("shape mismatch"), RuntimeError),
+        (2, RuntimeError("shape mismatch"), RuntimeError),
+        (2, torch.distributed.DistBackendError("communicator was aborted"), UserError),
+        (2, RuntimeError(GLOO), UserError),
+    ],
+)
+def test_a_lost_process_is_named_and_any_other_error_left_alone(size, error, raised):
+    line = "another process" if raised is UserError else "shape"
+    with pytest.raises(raised, match=line), type(ALONE)(size - 1, size).watched():
+        raise error
 
 
-def test_other_errors_than_a_lost_process_are_left_alone():
-    with pytest.raises(RuntimeError, match="shape"), ALONE.watched():
-        raise RuntimeError("shape mismatch")
-    with pytest.raises(UserError, match="another process"), type(ALONE)(0, 2).watched():
-        raise RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer")
+@pytest.fixture
+def launch(workplace, tiny_flags, request):
+    """Start train.py on two processes."""
+
+    def start(*flags: object) -> subprocess.Popen:
+        script = [str(request.config.rootpath / "train.py"), *tiny_flags]
+        return subprocess.Popen(
+            [*TORCHRUN, "2", "--max_restarts=1", *script, *map(str, flags)],
+            cwd=workplace,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def workers(parent: int) -> list[int]:
+    return [int(pid) for pid in open(f"/proc/{parent}/task/{parent}/children").read().split()]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc"), reason="finds the processes in /proc")
+def test_a_process_that_dies_takes_the_others_down_and_the_training_goes_on(launch, workplace, script):
+    started = launch("--n_iter", 40, "--eval_freq", 20, "--save_freq", 1)
+    last = workplace / "checkpoints" / STEM.format("last")
+    deadline = time.monotonic() + 200
+    while not last.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(workers(started.pid)[1], signal.SIGKILL)
+    out, _ = started.communicate(timeout=250)
+    assert started.returncode == 0, out
+    assert out.count("resuming after step") == 1
+    assert out.count("step 40  validation") == 1
+    log = (workplace / "checkpoints" / "mobilenet_v3_small_tiny_32x64_16000_0-2_log.jsonl").read_text()
+    assert [json.loads(line)["step"] for line in log.splitlines()] == [20, 40]
+    assert load_checkpoint(last)["step"] == 40
+    alone = script(workplace, "train.py", "--resume", last)  # a single process takes it from there
+    assert alone.code == 0, alone.err
+
+
+def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(launch, workplace):
+    out, _ = launch("--batch_size", 5).communicate(timeout=250)
+    assert "--batch_size 5 cannot be shared out evenly among 2 processes" in out
+    assert not (workplace / "checkpoints").exists()

@@ -54,7 +54,7 @@ def test_precision_is_what_the_device_multiplies_fastest_unless_told_otherwise(
 @pytest.mark.parametrize(
     ("before", "device", "fast", "dtype"),
     [("bf16", CUDA, True, torch.bfloat16), ("bf16", CUDA, False, torch.float16), ("fp16", CPU, True, torch.bfloat16),
-     ("fp32", CUDA, True, torch.float32), ("fp32", CPU, True, torch.float32), ("", CPU, True, torch.bfloat16)],
+     ("fp32", CUDA, True, torch.float32), ("fp32", CPU, True, torch.float32)],
 )  # fmt: skip
 def test_a_resumed_run_keeps_its_precision_where_the_device_multiplies_it(monkeypatch, before, device, fast, dtype):
     monkeypatch.setattr(devices, "multiplies_bf16", lambda _: fast)
