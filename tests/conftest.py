@@ -196,8 +196,9 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     return make
 
 
-def write_config(folder: Path, **data_paths: Path) -> Path:
-    """config.json in a folder; the data sets by name."""
+def write_config(folder: Path, **data_paths: Path | str) -> Path:
+    """config.json in a folder, which is made where it is not there; the data sets by name."""
+    folder.mkdir(exist_ok=True)
     config = {name: {"data_path": str(path)} for name, path in data_paths.items()}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
@@ -206,17 +207,13 @@ def write_config(folder: Path, **data_paths: Path) -> Path:
 @pytest.fixture
 def workplace(template: Path, tmp_path: Path) -> Path:
     """An empty folder whose config.json knows the data set `tiny`."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return write_config(folder, tiny=template)
+    return write_config(tmp_path / "work", tiny=template)
 
 
 @pytest.fixture
 def spoiled(corpus: Path, tmp_path: Path) -> Path:
     """As workplace, but `tiny` is the copy that `corpus` gives."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return write_config(folder, tiny=corpus)
+    return write_config(tmp_path / "work", tiny=corpus)
 
 
 @pytest.fixture(scope="session")

@@ -33,17 +33,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-@pytest.mark.parametrize(
-    ("argv", "given"),
-    [
-        ([], {}),
-        (["--rate", "1"], {"rate": 1}),
-        (["--no-use_it"], {"use_it": False}),
-        (["--path=x", "--use_it"], {"path": "x", "use_it": True}),
-    ],
-)
-def test_given_flags_are_those_on_the_command_line_even_at_their_default(parser, argv, given):
-    assert given_flags(parser, argv) == given
+def test_given_flags_are_those_on_the_command_line_even_at_their_default(parser):
+    assert given_flags(parser, []) == {}
+    assert given_flags(parser, ["--rate", "1", "--no-use_it"]) == {"rate": 1, "use_it": False}
+    assert given_flags(parser, ["--path=x", "--use_it"]) == {"path": "x", "use_it": True}
     assert vars(parser.parse_args([])) == {"rate": 1, "use_it": False, "path": None}
 
 
