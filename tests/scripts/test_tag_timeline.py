@@ -66,21 +66,17 @@ def test_timelines_keep_the_folders_below_what_holds_them_all_and_say_their_file
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [["--csv", "x.wav"], ["--json", "t", "--csv", "t"], ["--timeline", "t.png", "--csv", "t.csv"]],
-    ids=["over a sound", "two of one name", "a table over another"],
+    ("flags", "code", "words"),
+    [
+        ("--csv x.wav", 2, "overwritten"),
+        ("--timeline t.png --csv t.csv", 2, "overwritten"),
+        ("--csv=", 2, "folder"),
+        ("--csv .", 2, "folder"),
+    ],
 )
-def test_an_output_over_an_input_or_another_output_is_misuse(script, sounds, flags, beep):
+def test_an_output_that_cannot_be_or_would_replace_something_is_refused(script, sounds, beep, flags, code, words):
     beep(sounds / "x.wav")
-    refused = script(sounds, "tag.py", "x.wav", *flags)
-    assert refused.code == 2
-    assert "overwritten" in refused.error
-    assert sf.info(sounds / "x.wav").duration == 1
-
-
-@pytest.mark.parametrize(("output", "code"), [("", 2), (".", 2), ("x.wav/tags.csv", 1)])
-def test_an_output_that_cannot_be_written_is_refused_before_the_work(script, sounds, output, code, beep):
-    beep(sounds / "x.wav")
-    refused = script(sounds, "tag.py", "x.wav", "--csv", output)
+    refused = script(sounds, "tag.py", "x.wav", *flags.split())
     assert refused.code == code
-    assert "folder" in refused.error
+    assert words in refused.error
+    assert sf.info(sounds / "x.wav").duration == 1

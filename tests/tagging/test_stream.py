@@ -59,21 +59,6 @@ def test_features_of_a_stream_are_those_of_an_untrimmed_clip(n):
     np.testing.assert_array_equal(streamed, pcen_mel(wrap(samples, 16_000), LOW).astype(np.float16))
 
 
-@pytest.mark.parametrize("level", [-80, -20])
-@pytest.mark.parametrize("silence", [0, 3])
-@pytest.mark.parametrize("audio", [LOW, FULL])
-def test_steady_noise_looks_the_same_at_the_start_of_a_recording_as_later(audio, level, silence):
-    rate = audio.sampling_rate
-    steady = np.random.default_rng(0).normal(0, 10 ** (level / 20), (30, rate)).astype(np.float32)
-    steady[:silence] = 0
-    features = np.concatenate(list(stream.stream_features(iter(steady), audio))).astype(np.float32)
-    later = features[1300:].mean(axis=0)
-    if silence:
-        assert not features[:290].any()
-    for start in range(900, 1100, 100) if silence else range(0, 400, 100):
-        np.testing.assert_allclose(features[start : start + 100].mean(axis=0), later, rtol=0.1)
-
-
 @given(n=st.integers(1, 3000), width=st.integers(1, 400), step=st.integers(1, 100), size=st.integers(1, 500))
 def test_crops_go_from_the_first_to_the_last_frame_in_equal_steps(n, width, step, size):
     frames = np.arange(n)[:, None]
@@ -137,11 +122,11 @@ print(len(stream.score_recording(seconds, listener(100), 32).scores), __import__
 """
 
 
-def test_an_hour_takes_no_more_memory_than_a_minute(process, request):
+def test_ten_minutes_take_no_more_memory_than_one(process, request):
     command = request.config.rootpath, sys.executable, "-c", STREAM
-    minute, hour = (list(map(int, process(*command, n_seconds).out.split())) for n_seconds in (60, 3600))
-    assert (minute[0], hour[0]) == (60, 3600)
-    assert hour[1] - minute[1] < 20_000  # kB; an hour of samples is 115 MB
+    one, ten = (list(map(int, process(*command, n_seconds).out.split())) for n_seconds in (60, 600))
+    assert (one[0], ten[0]) == (60, 600)
+    assert ten[1] - one[1] < 8000  # kB; the samples of nine minutes are 17 MB
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,3 @@ def test_what_cannot_be_a_file_stays_and_is_named_with_the_reason_and_the_flag(o
     assert "/x" in name or (reason in str(raised.value) and raised.value.filename == str(odd / name))
     assert names(odd) == before
     assert (odd / "fifo").is_fifo()
-
-
-def test_a_read_only_folder_is_named(tmp_path, read_only):
-    read_only(tmp_path / "disc")
-    with pytest.raises(UserError, match=r"Read-only file system \(.*disc\)"):
-        try_outputs("--csv", tmp_path / "disc" / "deep" / "x")

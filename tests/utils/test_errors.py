@@ -1,7 +1,5 @@
 """What a script's end looks like from outside."""
 
-import io
-import sys
 from unittest import mock
 
 import pytest
@@ -40,24 +38,3 @@ def test_what_main_returns_is_the_exit_code_and_an_error_of_the_program_keeps_it
     assert [ends(returned) for returned in (None, 0, 143)] == [(None, ""), (0, ""), (143, "")]
     with pytest.raises(ZeroDivisionError):
         ends(ZeroDivisionError())
-
-
-@pytest.mark.parametrize(
-    ("encoding", "shown"), [("ascii", rb"gr\xf6\xdfe \u72ac"), ("latin-1", b"gr\xf6\xdfe " + rb"\u72ac")]
-)
-def test_what_a_terminal_cannot_show_is_escaped(monkeypatch, encoding, shown):
-    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding, "strict") for name in ("stdout", "stderr")}
-    for name, stream in streams.items():
-        monkeypatch.setattr(sys, name, stream)
-    monkeypatch.setattr(sys, "argv", ["script.py"])
-
-    def main() -> None:
-        print("größe 犬")
-        raise UserError("größe 犬 is broken")
-
-    with pytest.raises(SystemExit) as stop:
-        run(main)
-    out, err = ((stream.flush(), stream.buffer.getvalue())[1] for stream in streams.values())
-    assert stop.value.code == 1
-    assert out == shown + b"\n"
-    assert err == b"script.py: " + shown + b" is broken\n"
