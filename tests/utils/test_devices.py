@@ -41,32 +41,27 @@ NET, SMALL = "resnet18", "mobilenet_v3_small"
 
 
 @pytest.mark.parametrize(
-    ("name", "device", "fast", "archs", "dtype", "why"),
-    [("auto", CUDA, True, [SMALL], torch.bfloat16, "bf16: this GPU multiplies it"),
-     ("auto", CUDA, False, [NET], torch.float16, "fp16: this GPU does not multiply bf16"),
-     ("auto", CPU, True, [NET, NET], torch.bfloat16, "bf16: this processor multiplies it"),
-     ("auto", CPU, True, [NET, SMALL], torch.float32, "fp32: on a processor only ResNets gain from bf16"),
-     ("auto", CPU, False, [NET], torch.float32, "fp32: this processor does not multiply bf16"),
-     ("fp32", CUDA, True, [NET], torch.float32, "fp32, as asked for"),
-     ("fp16", CUDA, True, [NET], torch.float16, "fp16, as asked for"),
-     ("bf16", CPU, True, [SMALL], torch.bfloat16, "bf16, as asked for")],
+    ("name", "before", "device", "fast", "archs", "why"),
+    [("auto", "", CUDA, True, [SMALL], "bf16: this GPU multiplies it"),
+     ("auto", "", CUDA, False, [NET], "fp16: this GPU does not multiply bf16"),
+     ("auto", "", CPU, True, [NET, NET], "bf16: this processor multiplies it"),
+     ("auto", "", CPU, True, [NET, SMALL], "fp32: on a processor only ResNets gain from bf16"),
+     ("auto", "", CPU, False, [NET], "fp32: this processor does not multiply bf16"),
+     ("auto", "bf16", CUDA, True, [NET], "bf16, as before"),
+     ("auto", "bf16", CUDA, False, [NET], "fp16: this GPU does not multiply bf16"),
+     ("auto", "fp16", CPU, True, [NET], "bf16: this processor multiplies it"),
+     ("auto", "fp32", CPU, True, [NET], "fp32, as before"),
+     ("fp32", "bf16", CUDA, True, [NET], "fp32, as asked for"),
+     ("fp16", "", CUDA, True, [NET], "fp16, as asked for"),
+     ("bf16", "", CPU, True, [SMALL], "bf16, as asked for")],
 )  # fmt: skip
-def test_precision_is_what_the_device_multiplies_fastest_unless_told_otherwise(
-    monkeypatch, capsys, name, device, fast, archs, dtype, why
+def test_precision_is_what_was_asked_for_or_before_or_what_the_device_multiplies_fastest(
+    monkeypatch, capsys, name, before, device, fast, archs, why
 ):
     monkeypatch.setattr(devices, "multiplies_bf16", lambda _: fast)
-    assert pick_precision(name, device, *archs) == (dtype, f"precision {why}")
+    dtype = devices.DTYPES[why[:4]]
+    assert pick_precision(name, device, *archs, resumed={"precision": before}) == (dtype, f"precision {why}")
     assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("before", "device", "fast", "dtype"),
-    [("bf16", CUDA, True, torch.bfloat16), ("bf16", CUDA, False, torch.float16), ("fp16", CPU, True, torch.bfloat16),
-     ("fp32", CUDA, True, torch.float32), ("fp32", CPU, True, torch.float32), ("", CPU, True, torch.bfloat16)],
-)  # fmt: skip
-def test_a_resumed_run_keeps_its_precision_where_the_device_multiplies_it(monkeypatch, before, device, fast, dtype):
-    monkeypatch.setattr(devices, "multiplies_bf16", lambda _: fast)
-    assert pick_precision("auto", device, NET, resumed={"precision": before})[0] == dtype
 
 
 def test_emulated_bf16_is_allowed_and_said_so(monkeypatch, capsys):
