@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from loaders.listing import SUFFIXES
-from predicting.device_flags import USE_CUDA, add_device_flags, choose_device
 from tagging.ensemble import build_ensemble, read_checkpoints
 from tagging.onnx_export import export_onnx
-from tagging.outputs import check_outputs, describe, name_pictures, write_csv, write_json
-from tagging.tagger import find_audio, tag_files
+from tagging.outputs import check_outputs, describe, name_pictures, to_table, write_csv, write_json
+from tagging.tagger import Tagged, find_audio, tag_files
 from tagging.timeline import write_timeline
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import PRECISION_HELP, PRECISIONS, gpu_errors_in_one_line, set_up_device
+from utils.devices import USE_CUDA, add_device_flags, gpu_errors_in_one_line, pick_device, set_up_device
 from utils.errors import MisuseError, one_line, run
 
 
@@ -41,15 +39,12 @@ def tag(
     paths = [paths] if isinstance(paths, str | Path) else paths
     model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
     name = device if use_cuda is None else USE_CUDA if use_cuda else "cpu"
-    ensemble = build_ensemble(read_checkpoints(model_paths), choose_device(name), precision)
+    ensemble = build_ensemble(read_checkpoints(model_paths), pick_device(name), precision)
     tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
     for file in tagged:
-        if file.reason or file.remark:
-            warnings.warn(f"{file.path}: {file.reason or file.remark}", stacklevel=2)
-    scored = [file for file in tagged if file.scores is not None]
-    index = pd.Index([str(file.path) for file in scored], name="fname", dtype=str)
-    scores = np.stack([file.scores for file in scored]) if scored else np.zeros((0, len(ensemble.class_names)))
-    return pd.DataFrame(scores, index, ensemble.class_names)
+        if file.remark:
+            warnings.warn(f"{file.path}: {file.remark}", stacklevel=2)
+    return to_table(tagged, ensemble.class_names)
 
 
 @gpu_errors_in_one_line()
@@ -58,29 +53,30 @@ def main() -> int:
     if args.export is not None:
         return export(args)
     paths = find_audio(args.files)
-    pictures = name_pictures(paths, args.timeline, [Path(path) for path in args.files])
+    pictures = name_pictures(paths, args.timeline, args.files) if args.timeline is not None else {}
     outputs = {f"--{name}": [Path(value)] for name in ("csv", "json") if (value := getattr(args, name)) is not None}
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
-    device = choose_device(args.device)
+    device = pick_device(args.device)
     set_up_device(device, same_shapes=False)
     ensemble = build_ensemble(read_checkpoints(args.model_path), device, args.precision)
 
-    scored, failed = [], 0
+    tagged: list[Tagged] = []
     files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures))
     for file in tqdm(files, total=len(paths), unit="file", disable=None, leave=False):
-        if file.reason or file.remark:
-            tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.reason or file.remark)}", file=sys.stderr)
+        tagged.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
+        if file.remark:
+            tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.remark)}", file=sys.stderr)
         if file.scores is None:
-            failed += 1
             continue
-        scored.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
         if pictures:
             write_timeline(pictures[file.path], file.timeline, ensemble.class_names, str(file.path))
+    table = to_table(tagged, ensemble.class_names)
     for output, write in (args.csv, write_csv), (args.json, write_json):
         if output is not None:
-            write(output, scored, ensemble.class_names)
+            write(output, table)
+    failed = len(paths) - len(table)
     if failed > 1:
         print(f"tag.py: {failed} of {len(paths)} files cannot be used", file=sys.stderr)
     return int(failed > 0)
@@ -126,7 +122,6 @@ def parse_args() -> argparse.Namespace:
     )
     how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
     add_device_flags(how)
-    how.add_argument("--precision", default="auto", choices=PRECISIONS, help=PRECISION_HELP)
     args = parser.parse_args()
     sounds = [path for path in args.model_path or [] if Path(path).suffix.lower() in SUFFIXES or Path(path).is_dir()]
     if 0 < len(sounds) < len(args.model_path or []):  # sounds that follow checkpoints

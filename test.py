@@ -11,14 +11,13 @@ from loaders.clips import usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from predicting.checkpoint import build_network, find_checkpoint, load_checkpoint
-from predicting.device_flags import add_device_flags, choose_device
 from predicting.paths import prediction_path
 from predicting.prediction_file import Predictions, save_predictions
 from predicting.splits import SPLITS, check_classes, clips_of, describe, fill_in, is_up_to_date, print_score
 from predicting.tta import ONE_PASS, SHARED, predict, prepare, shift_of
 from utils.atomic import try_outputs
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
-from utils.devices import PRECISIONS, gpu_errors_in_one_line, pick_precision, set_up_device
+from utils.devices import add_device_flags, gpu_errors_in_one_line, pick_device, pick_precision, set_up_device
 from utils.errors import MisuseError, UserError, run
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # flags that the checkpoint knows
@@ -36,7 +35,7 @@ def main() -> int:
         try_outputs("--prediction_dir", path, path.with_suffix(".csv"))
     corpus = read_corpus(get_data_path(trained.dataset))
     check_classes(args.model_path, state["class_names"], corpus)
-    device = choose_device(args.device)
+    device = pick_device(args.device)
     precision, why_precision = pick_precision(args.precision, device, trained.arch, resumed=state)
     shift = shift_of(state["args"]) if args.tta_shift is None else args.tta_shift
     shift = 0.0 if args.tta in ONE_PASS else shift
@@ -106,10 +105,7 @@ def parse_args() -> argparse.Namespace:
         "of the bands, and so on; without the flag: half of the training's --shift_share",
     )
     how.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
-    add_device_flags(how)
-    how.add_argument(
-        "--precision", default="auto", choices=PRECISIONS, help="auto: as in the training where the device can"
-    )
+    add_device_flags(how, precision="auto: as in the training where the device can")
     known = parser.add_argument_group("known from the checkpoint (a flag that contradicts it is an error)")
     known.add_argument("--dataset", help="a name in config.json")
     known.add_argument("--img_rows", type=positive_int, help="mel bands")

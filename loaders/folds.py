@@ -8,7 +8,7 @@ import numpy as np
 
 from loaders.layouts.corpus import Subset
 from utils.errors import MisuseError, UserError
-from utils.streams import fold_generator
+from utils.streams import generator
 
 SPLITS = ("given", "stratified", "random")
 MOST_MOVES, DETOURS = 500, 0.1  # steps of the search for folds that hold every class; share of random ones
@@ -138,7 +138,7 @@ def _deal_groups(counts: np.ndarray, sizes: np.ndarray, num_folds: int, seed: in
     groups, those with most of its clips first, each go to the fold that lacks most of the label, of equal ones to the
     one that lacks most clips.  counts: (G, C) clips of each label; sizes: (G,) clips.
     """
-    rng = fold_generator(seed, num_folds, 1)
+    rng = generator(seed, num_folds, 1)
     wants = np.tile(counts.sum(axis=0) / num_folds, (num_folds, 1))  # clips of each label that a fold still lacks
     room = np.full(num_folds, sizes.sum() / num_folds)
     folds = np.full(len(counts), -1)
@@ -167,7 +167,7 @@ def _cover(folds: np.ndarray, truth: np.ndarray, num_folds: int, seed: int) -> n
     Each step takes one gap and the clip whose move opens the fewest others; now and then it takes any clip, which
     leads out of dead ends (Selman et al. 1994, WalkSAT).
     """
-    rng = fold_generator(seed, num_folds)
+    rng = generator(seed, num_folds)
     wanted = truth.sum(axis=0) >= num_folds
     folds, best, fewest = folds.copy(), folds, truth.size
     for _ in range(MOST_MOVES):

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from loaders.clips import Clips
 from loaders.pcen import AudioSettings
 from models.fused_norms import fold_norms
 from predicting.checkpoint import build_network, find_runs, load_checkpoint
+from predicting.runs import check_alike
 from predicting.tta import predict, shift_of
 from utils.devices import pick_precision
 from utils.errors import MisuseError, UserError
@@ -21,32 +22,28 @@ from utils.errors import MisuseError, UserError
 SAME = ("sampling_rate", "img_rows", "img_cols")  # what networks that take the same crops have in common
 
 
-class Member(NamedTuple):
-    """A network of an ensemble."""
-
-    model: nn.Module
-    columns: list[int]  # where it has each class of the ensemble
-    shift: float  # see predicting.tta.predict
-    loss: str  # what it learned by
-
-
 @dataclass(frozen=True)
 class Ensemble:
     """Networks that take the same crops."""
 
-    members: list[Member]
+    members: list[tuple[nn.Module, list[int], dict[str, Any]]]  # its column of each class; predict's shift and loss
     class_names: list[str]
     settings: AudioSettings
     width: int  # frames of a crop
     device: torch.device
     precision: torch.dtype
 
-    def predict(self, clips: Clips, batch_size: int, tta: int | None) -> np.ndarray:
-        """Mean over networks of the mean probability over a clip's crops: (N, C) float32.  tta: see crop_starts."""
-        how = {"tta": tta, "precision": self.precision}
+    def predict(self, features: list[np.ndarray], batch_size: int, tta: int | None) -> np.ndarray:
+        """Mean over networks of the mean probability over a clip's crops: (N, C) float32.
+
+        features: of N clips, each (frames, n_mels) float16.  tta: see crop_starts.
+        """
+        lengths, none = np.array([len(clip) for clip in features]), np.zeros(len(features), int)
+        packs = (torch.from_numpy(np.concatenate(features)),)
+        clips = Clips([""] * len(features), packs, none, np.cumsum(lengths) - lengths, lengths, none.astype(str))
         tables = []
-        for model, columns, shift, loss in self.members:
-            table = predict(model, clips, self.width, batch_size, self.device, shift=shift, loss=loss, **how)
+        for model, columns, how in self.members:
+            table = predict(model, clips, self.width, batch_size, self.device, tta, self.precision, **how)
             tables.append(table[:, columns])
         return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
 
@@ -71,20 +68,15 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
 
     precision: a name of utils.devices.PRECISIONS.
     """
+    check_alike({path: {name: state["args"][name] for name in SAME} for path, state in states.items()})
     first_path, first = next(iter(states.items()))
     names, args, members = first["class_names"], first["args"], []
     for path, state in states.items():
-        if wrong := [name for name in SAME if state["args"][name] != args[name]]:
-            here, there = state["args"][wrong[0]], args[wrong[0]]
-            raise UserError(
-                f"{path} was trained with {wrong[0]} {here}, {first_path} with {there}; an ensemble needs the same"
-            )
         if odd := sorted(set(state["class_names"]) ^ set(names)):
             raise UserError(f"{path} was trained on other classes than {first_path}: see {odd[0]}")
         model = fold_norms(build_network(path, state)).to(device, memory_format=torch.channels_last)
         columns = [state["class_names"].index(name) for name in names]
-        members.append(Member(model, columns, shift_of(state["args"]), state["args"]["loss"]))
-    archs = [state["args"]["arch"] for state in states.values()]
-    dtype, _ = pick_precision(precision, device, *archs)
+        members.append((model, columns, {"shift": shift_of(state["args"]), "loss": state["args"]["loss"]}))
+    dtype, _ = pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))
     settings = AudioSettings(args["sampling_rate"], args["img_rows"])
     return Ensemble(members, names, settings, args["img_cols"], device, dtype)

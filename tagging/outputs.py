@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from predicting.prediction_file import write_table
 from tagging.tagger import LONG, Tagged
 from tagging.timeline import clock
 from utils.atomic import atomic_write, try_outputs
@@ -21,57 +21,51 @@ def describe(file: Tagged, class_names: list[str], top: int) -> str:
     labels = []
     for i in np.argsort(-file.scores, kind="stable")[:top]:
         label = f"{one_line(class_names[i], 100)} {file.scores[i]:.3f}"
-        if file.timeline is not None and len(file.timeline.scores) > LONG:
-            second = int(np.nanargmax(file.timeline.scores[:, i]))
-            label += f" ({file.timeline.scores[second, i]:.3f} at {clock(second)})"
+        if file.timeline is not None and len(file.timeline.scores) > LONG * file.timeline.rate:
+            row = int(np.nanargmax(file.timeline.scores[:, i]))
+            label += f" ({file.timeline.scores[row, i]:.3f} at {clock(row / file.timeline.rate)})"
         labels.append(label)
     return f"{one_line(str(file.path))}: {', '.join(labels)}"
 
 
-def write_csv(path: str | Path, files: list[Tagged], class_names: list[str]) -> None:
-    """A row per file and a column per class, as test.py's; the cells of a silent file are empty."""
-    with atomic_write(path, "w") as out:
-        write_table(out, [str(file.path) for file in files], class_names, _scores(files, class_names))
+def to_table(files: list[Tagged], class_names: list[str]) -> pd.DataFrame:
+    """A row per file that has scores, by its path, and a column per class; NaN where a file is silent."""
+    scored = [file for file in files if file.scores is not None]
+    index = pd.Index([str(file.path) for file in scored], name="fname", dtype=str)
+    return pd.DataFrame([file.scores for file in scored], index, class_names, np.float32)
 
 
-def write_json(path: str | Path, files: list[Tagged], class_names: list[str]) -> None:
+def write_csv(path: str | Path, table: pd.DataFrame) -> None:
+    """The table in the layout of test.py's; the cells of a silent file are empty."""
+    with atomic_write(path, "w") as file:
+        table.to_csv(file, float_format="%.7g")
+
+
+def write_json(path: str | Path, table: pd.DataFrame) -> None:
     """A list of {"fname", "silence", "scores"}; the scores of a silent file are null."""
     records = []
-    for file, row in zip(files, _scores(files, class_names), strict=True):
-        silence = bool(np.isnan(row).all())
-        scores = {name: float(f"{score:.7g}") for name, score in zip(class_names, row, strict=True)}
-        records.append({"fname": str(file.path), "silence": silence, "scores": None if silence else scores})
-    with atomic_write(path, "w") as out:
-        json.dump(records, out, ensure_ascii=False, allow_nan=False, indent=1)
+    for fname, row in table.iterrows():
+        silence = bool(row.isna().all())
+        scores = {name: float(f"{score:.7g}") for name, score in row.items()}
+        records.append({"fname": fname, "silence": silence, "scores": None if silence else scores})
+    with atomic_write(path, "w") as file:
+        json.dump(records, file, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def _scores(files: list[Tagged], class_names: list[str]) -> np.ndarray:
-    return np.array([file.scores for file in files], np.float32).reshape(-1, len(class_names))
-
-
-def name_pictures(paths: list[Path], timeline: str | None, folders: Iterable[Path] = ()) -> dict[Path, Path]:
+def name_pictures(paths: list[Path], timeline: str, named: list[str]) -> dict[Path, Path]:
     """Where each file's timeline goes: the .png that the user names, or in that folder under the file's own name.
 
-    A file that was found in one of `folders` keeps the folders below that one.
+    A file keeps the folders below the one that holds all files and folders that were `named`.
     """
-    if timeline is None:
-        return {}
     if timeline.lower().endswith(".png"):
         if len(paths) > 1:
             raise MisuseError(f"--timeline {timeline}: there are {len(paths)} files; name a folder for their pictures")
         return {path: Path(timeline) for path in paths}
+    tops = [os.path.abspath(path if os.path.isdir(path) else os.path.dirname(path)) for path in named]
     pictures: dict[Path, Path] = {}
-    taken: set[Path] = set()
-    folders = list(folders)
     for path in paths:
-        root = next((folder for folder in folders if folder in path.parents), path.parent)
-        *above, stem = map(_printable, path.relative_to(root).parts)
-        name, number = Path(*above, stem), 1
-        while (lower := Path(str(name).lower())) in taken:
-            number += 1
-            name = Path(*above, f"{stem} ({number})")
-        taken.add(lower)
-        pictures[path] = Path(timeline) / f"{name}.png"
+        *above, name = map(_printable, Path(os.path.relpath(path, os.path.commonpath(tops))).parts)
+        pictures[path] = Path(timeline, *above, f"{name}.png")
     return pictures
 
 

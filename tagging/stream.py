@@ -1,6 +1,10 @@
-"""A recording of any length -> whole seconds of samples, what is silence in them, and features as they come."""
+"""A recording of any length -> the probability of each class in each second of it, or in shorter rows.
+
+It is read and scored second by second, so an hour takes no more memory than a minute.
+"""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -8,9 +12,46 @@ import numpy as np
 
 from loaders.audio import mono_blocks, wrap
 from loaders.pcen import AudioSettings, pcen_stream
+from tagging.ensemble import Ensemble
 
 SILENT = 1e-4  # of full scale, -80 dB: three steps of 16 bits, so that dither counts as silence
-PARTS = 10  # levels of a second
+PARTS = 20  # of a second, each with its level
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A recording as R rows of 1 / rate seconds, the last of which may be a part."""
+
+    scores: np.ndarray  # (R, C) float32 in [0, 1]; NaN where a row is silent
+    levels: np.ndarray  # (R, PARTS // rate) float32: see second_levels
+    rate: int = 1  # rows in a second
+
+
+def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int, rate: int = 1) -> Timeline:
+    """Scores of a recording that comes as from `read_seconds`.
+
+    It is cut into crops half a crop or a row apart, whichever is less; a row has the mean of the crops over it.
+    rate: rows in a second, a divisor of PARTS.
+    """
+    levels, settings = [], ensemble.settings
+
+    def noted() -> Iterator[np.ndarray]:
+        for second in seconds:
+            levels.append(second_levels(second, settings.sampling_rate))
+            yield second
+
+    step = max(min(ensemble.width // 2, 100 // rate), 1)  # frames, of which a second has 100
+    crops = stream_crops(stream_features(noted(), settings), ensemble.width, step)
+    starts, tables = [], []
+    while batch := list(islice(crops, batch_size)):
+        starts += [start for start, _ in batch]
+        tables.append(ensemble.predict([crop for _, crop in batch], batch_size, tta=1))
+    parts = np.concatenate(levels)
+    rows = np.pad(parts, (0, -len(parts) % (PARTS // rate))).reshape(-1, PARTS // rate)
+    hop = rate * settings.hop_length / settings.sampling_rate  # rows in a frame
+    scores = mean_per_row(np.array(starts) * hop, ensemble.width * hop, np.concatenate(tables), len(rows))
+    scores[(rows < SILENT).all(axis=1)] = np.nan
+    return Timeline(scores, rows, rate)
 
 
 def read_seconds(path: Path, settings: AudioSettings, remarks: list[str] | None = None) -> Iterator[np.ndarray]:
@@ -29,19 +70,15 @@ def read_seconds(path: Path, settings: AudioSettings, remarks: list[str] | None 
         yield held
 
 
-def second_levels(second: np.ndarray) -> np.ndarray:
-    """Half the range of the samples in each tenth of a second: (PARTS,) float32, 1 at full scale, 0 where constant.
+def second_levels(second: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """Half the range of the samples (n,) in each of the PARTS of a second: float32, 1 at full scale, 0 where constant.
 
-    The range and not the peak, since a constant offset cannot be heard.
+    The range and not the peak, since a constant offset cannot be heard.  Of the last second only the parts that are
+    there.
     """
-    parts = [part for part in np.array_split(second, PARTS) if len(part)]
-    levels = [(float(part.max()) - float(part.min())) / 2 for part in parts]
-    return np.pad(np.array(levels, np.float32), (0, PARTS - len(parts)))
-
-
-def is_silent(second: np.ndarray) -> bool:
-    """Whether samples (n,) are digital silence, or nearly so."""
-    return (float(second.max()) - float(second.min())) / 2 < SILENT
+    starts = np.arange(PARTS) * sampling_rate // PARTS
+    starts = starts[starts < len(second)]
+    return (np.maximum.reduceat(second, starts) - np.minimum.reduceat(second, starts)) / 2
 
 
 def stream_features(seconds: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
@@ -56,3 +93,36 @@ def stream_features(seconds: Iterable[np.ndarray], settings: AudioSettings) -> I
     start = wrap(np.concatenate(head), shortest) if head else np.zeros(shortest, np.float32)
     for features in pcen_stream(chain([start], seconds), settings):
         yield features.astype(np.float16)
+
+
+def stream_crops(blocks: Iterable[np.ndarray], width: int, step: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Crops `step` frames apart of blocks (frames, n_mels), each with its first frame; the last ends at the last frame.
+
+    What is shorter than a crop is given whole.
+    """
+    held, at, start = np.zeros(0), 0, 0  # frames, which the first of them is, where the next crop starts
+    for block in blocks:
+        held = np.concatenate([held, block]) if len(held) else block
+        while start + width <= at + len(held):
+            yield start, held[start - at :][:width]
+            start += step
+        over = max(start - step - at, 0)  # all but the latest crop and what follows: the last one needs those
+        held, at = held[over:], at + over
+    last = max(at + len(held) - width, 0)
+    if last > start - step:
+        yield last, held[last - at :]
+
+
+def mean_per_row(starts: np.ndarray, length: float, probabilities: np.ndarray, n_rows: int) -> np.ndarray:
+    """Probabilities (n, C) of crops that start at `starts` (n,) and are `length` long, both in rows -> (R, C) float32.
+
+    Each row gets the mean of the crops that it lies in, weighted by how much of them lies in it.
+    """
+    sums, weights = np.zeros((n_rows, probabilities.shape[1])), np.zeros((n_rows, 1))
+    for ahead in range(int(np.ceil(length)) + 1):
+        row = np.floor(starts).astype(int) + ahead
+        overlap = np.minimum(starts + length, row + 1) - np.maximum(starts, row)
+        inside = (overlap > 0) & (row < n_rows)
+        np.add.at(sums, row[inside], overlap[inside, None] * probabilities[inside])
+        np.add.at(weights, row[inside], overlap[inside, None])
+    return (sums / weights).astype(np.float32)

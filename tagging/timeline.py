@@ -3,22 +3,20 @@
 import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tagging.tagger import Timeline
+from tagging.stream import Timeline
 from utils.atomic import atomic_write
 from utils.errors import one_line
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 ROWS = 12  # labels of a picture
 LETTERS = 90  # of the title at most: the last ones, where the file's own name stands
 COLUMNS = 1200  # of a picture at most; more seconds than that share one, and it shows their highest score
 ACTIVE = 0.1  # a label that never scores this much is not worth a row, unless no label does
+STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800]  # seconds between the times on the axis
 INK, QUIET, PAPER = "#1f2933", "#7b8794", "#e4e7eb"  # text, secondary text, silence
 SHADES = ["#f5f7fa", "#b9e3d9", "#4fb3a9", "#1b7f8c", "#10516f", "#0b2545"]  # of probabilities from 0 to 1
 
@@ -29,7 +27,7 @@ def write_timeline(picture: Path, timeline: Timeline, class_names: list[str], fn
     Both say which file they are of.
     """
     table = pd.DataFrame(timeline.scores, columns=class_names)
-    table.index = pd.MultiIndex.from_product([[fname], range(len(table))], names=["fname", "second"])
+    table.index = pd.MultiIndex.from_product([[fname], table.index / timeline.rate], names=["fname", "second"])
     with atomic_write(picture.with_suffix(".csv"), "w") as file:
         table.to_csv(file, float_format="%.7g")
     png = draw_timeline(timeline, class_names, fname)
@@ -38,38 +36,34 @@ def write_timeline(picture: Path, timeline: Timeline, class_names: list[str], fn
 
 
 def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> bytes:
-    """A PNG: the wave over a map of the most active labels, those first that sound first."""
+    """A PNG: the wave over a map of the most active labels, those first that sound first; grey where it is silent."""
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure  # imported when drawn: it takes a second
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-    rows, n_seconds = choose_rows(timeline.scores), len(timeline.scores)
+    rows, seconds = choose_rows(timeline.scores), len(timeline.scores) / timeline.rate
     figure = Figure(figsize=(11, 1.9 + 0.33 * len(rows)), dpi=120, layout="constrained", facecolor="white")
     wave, heat = figure.subplots(2, 1, sharex=True, height_ratios=[0.8, 0.33 * len(rows)])
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08, hspace=0.02)
-
-    _draw_wave(wave, timeline.levels, n_seconds)
-    _draw_silence(heat, pooled(timeline.scores[:, :1].T), n_seconds, len(rows))
-    colours = LinearSegmentedColormap.from_list("scores", SHADES).with_extremes(bad=(0, 0, 0, 0))
+    _draw_wave(wave, pooled(timeline.levels.reshape(1, -1))[0], seconds)
+    colours = LinearSegmentedColormap.from_list("scores", SHADES).with_extremes(bad=PAPER)
+    columns = pooled(timeline.scores[:, rows].T)
     image = heat.imshow(
-        pooled(timeline.scores[:, rows].T), aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=1,
-        extent=(0, n_seconds, len(rows) - 0.5, -0.5),
+        columns, aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=1,
+        extent=(0, seconds, len(rows) - 0.5, -0.5),
     )  # fmt: skip
+    _name_silence(heat, np.isnan(columns[0]), seconds, len(rows))
     heat.set_yticks(range(len(rows)), [one_line(class_names[row], 34) for row in rows], parse_math=False)
-    heat.hlines(np.arange(len(rows) - 1) + 0.5, 0, n_seconds, color="white", linewidth=2.5)
-    heat.xaxis.set_major_locator(MultipleLocator(tick_step(n_seconds)))
+    heat.hlines(np.arange(len(rows) - 1) + 0.5, 0, seconds, color="white", linewidth=2.5)
+    heat.xaxis.set_major_locator(MultipleLocator(tick_step(seconds)))
     heat.xaxis.set_major_formatter(FuncFormatter(lambda at, _: clock(at)))
-    for axes in (wave, heat):
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0, labelcolor=INK, labelsize=10)
-    heat.tick_params(axis="x", labelcolor=QUIET)
-    wave.set_title(
-        one_line(title[-LETTERS:]), loc="left", color=INK, fontsize=12, fontweight="bold", pad=8, parse_math=False
-    )
     bar = figure.colorbar(image, ax=heat, pad=0.012, aspect=14, ticks=[0, 0.5, 1])
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(length=0, labelcolor=QUIET, labelsize=9)
-    bar.set_label("probability", color=QUIET, fontsize=9)
+    bar.set_label("probability", color=QUIET)
+    for axes in (wave, heat, bar.ax):
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelcolor=QUIET)
+    heat.tick_params(axis="y", labelcolor=INK)
+    wave.set_title(one_line(title[-LETTERS:]), loc="left", color=INK, fontweight="bold", parse_math=False)
 
     png = io.BytesIO()
     with warnings.catch_warnings():  # a letter that the font lacks becomes a box
@@ -101,27 +95,20 @@ def clock(second: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def tick_step(n_seconds: int) -> int:
+def tick_step(seconds: float) -> int:
     """Seconds between times on the axis, at most ten of them: a step that a clock shows well."""
-    steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800]
-    return next((step for step in steps if n_seconds / step <= 10), 3600 * -(-n_seconds // 36_000))
+    return next((step for step in STEPS if seconds / step <= 10), 3600 * -int(-seconds // 36_000))
 
 
-def _draw_wave(axes: "Axes", levels: np.ndarray, n_seconds: int) -> None:
-    height = pooled(levels.reshape(1, -1))[0]
-    time = np.linspace(0, n_seconds, len(height), endpoint=False) + n_seconds / len(height) / 2
+def _draw_wave(axes: Any, height: np.ndarray, seconds: float) -> None:
+    time = (np.arange(len(height)) + 0.5) * seconds / len(height)
     height = height / max(height.max(), 1e-9)
-    axes.fill_between(time, -height, height, color="#52606d", linewidth=0)
-    axes.axhline(0, color="#52606d", linewidth=0.5)
-    axes.set(xlim=(0, n_seconds), ylim=(-1.05, 1.05), yticks=[])
+    axes.fill_between(time, -height, height, color="#52606d", linewidth=0.5)
+    axes.set(xlim=(0, seconds), ylim=(-1.05, 1.05), yticks=[])
 
 
-def _draw_silence(axes: "Axes", row: np.ndarray, n_seconds: int, n_rows: int) -> None:
-    """Grey where every second is silent."""
-    edges = np.flatnonzero(np.diff(np.isnan(row[0]), prepend=False, append=False)).reshape(-1, 2)
-    scale = n_seconds / row.shape[1]
-    for first, last in edges * scale:
-        axes.axvspan(first, last, color=PAPER, linewidth=0)
-        if last - first > n_seconds / 50:
-            middle = (first + last) / 2, (n_rows - 1) / 2
-            axes.text(*middle, "silence", color=QUIET, ha="center", va="center", rotation=90, zorder=3)
+def _name_silence(axes: Any, silent: np.ndarray, seconds: float, n_rows: int) -> None:
+    edges = np.flatnonzero(np.diff(silent, prepend=False, append=False)).reshape(-1, 2) * seconds / len(silent)
+    for first, last in edges[np.ptp(edges, axis=1) > seconds / 50]:
+        middle = (first + last) / 2, (n_rows - 1) / 2
+        axes.text(*middle, "silence", color=QUIET, ha="center", va="center", rotation=90, zorder=3)

@@ -31,6 +31,7 @@ from loaders.index import features_dir
 from loaders.layouts import read_corpus
 from loaders.pcen import AudioSettings
 from loaders.pool import read_pool
+from tests.published import text
 from training.flags import build_parser
 from training.setup import Setup, Training, build_batches, build_pool, build_training
 from utils.errors import run
@@ -152,13 +153,11 @@ def write_corpus(root: Path, sound: Callable[..., np.ndarray]) -> None:
             sf.write(root / split / fname, samples, SETTINGS.sampling_rate)
         table = [f'{fname},"{",".join(names)}"' for fname, names in zip(fnames, rows, strict=True)]
         if split == "test":
-            usage = ["Public", "Private"]
-            table = [f"{row},{usage[i % 2]}" for i, row in enumerate(table)]
-            (root / "test_post_competition.csv").write_text("\n".join(["fname,labels,usage", *table]) + "\n")
-            table = [f"{fname},0,0,0,0" for fname in fnames]
-            (root / "sample_submission.csv").write_text("\n".join(["fname," + ",".join(CLASSES), *table]) + "\n")
+            rated = [f"{row},{['Public', 'Private'][i % 2]}" for i, row in enumerate(table)]
+            text(root / "test_post_competition.csv", ["fname,labels,usage", *rated])
+            text(root / "sample_submission.csv", [f"fname,{','.join(CLASSES)}", *(f"{x},0,0,0,0" for x in fnames)])
         else:
-            (root / f"{split}.csv").write_text("\n".join(["fname,labels", *table]) + "\n")
+            text(root / f"{split}.csv", ["fname,labels", *table])
 
 
 @pytest.fixture(scope="session")
@@ -196,8 +195,9 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
     return make
 
 
-def write_config(folder: Path, **data_paths: Path) -> Path:
-    """config.json in a folder; the data sets by name."""
+def write_config(folder: Path, **data_paths: Path | str) -> Path:
+    """config.json in a folder, which is made where it is not there; the data sets by name."""
+    folder.mkdir(exist_ok=True)
     config = {name: {"data_path": str(path)} for name, path in data_paths.items()}
     (folder / "config.json").write_text(json.dumps(config))
     return folder
@@ -206,17 +206,13 @@ def write_config(folder: Path, **data_paths: Path) -> Path:
 @pytest.fixture
 def workplace(template: Path, tmp_path: Path) -> Path:
     """An empty folder whose config.json knows the data set `tiny`."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return write_config(folder, tiny=template)
+    return write_config(tmp_path / "work", tiny=template)
 
 
 @pytest.fixture
 def spoiled(corpus: Path, tmp_path: Path) -> Path:
     """As workplace, but `tiny` is the copy that `corpus` gives."""
-    folder = tmp_path / "work"
-    folder.mkdir()
-    return write_config(folder, tiny=corpus)
+    return write_config(tmp_path / "work", tiny=corpus)
 
 
 @pytest.fixture(scope="session")

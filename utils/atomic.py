@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from utils.errors import MisuseError, UserError
 
@@ -22,7 +22,6 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     Until then it has a hidden name in the same folder.  A link stays: what it points to is replaced.  Text is UTF-8.
     Raises OSError, which names `path`; a device, a pipe or a folder is not replaced.
     """
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     if odd := _odd_kind(path):
         raise OSError(errno.EINVAL, f"{odd}, not a file to write", str(path))
     target = Path(os.path.realpath(path))
@@ -30,7 +29,7 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     _remove_leftovers(target)
     beside = _beside(target)
     try:
-        with open(beside, mode, **text) as file:
+        with open(beside, mode, **({} if "b" in mode else {"encoding": "utf-8", "newline": ""})) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -55,8 +54,8 @@ def try_outputs(flag: str, *paths: str | Path) -> None:
             if odd := _odd_kind(path):
                 raise MisuseError(f"{path} is {odd}; name a file to write with {flag}")
             probe = _beside(folder / path.name)
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT, 0o600))
-            probe.unlink(missing_ok=True)
+            probe.touch()
+            probe.unlink()
         except OSError as error:
             reason = f"{error.strerror} ({folder})" if folder.is_dir() else f"{folder} is not a folder"
             raise UserError(f"{path} cannot be written: {reason}; name another place with {flag}") from None

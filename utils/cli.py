@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any, NoReturn
 
@@ -13,9 +14,6 @@ HERTZ = range(1000, 768_001)
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=36, width=110)
-
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
 
@@ -31,7 +29,7 @@ def make_parser(description: str | None, example: str) -> argparse.ArgumentParse
 
     description: a script's docstring, whose first line is shown; None under `python -OO`.
     """
-    how = {"formatter_class": _Formatter, "allow_abbrev": False}
+    how = {"formatter_class": partial(_Formatter, max_help_position=36, width=110), "allow_abbrev": False}
     return _Parser(description=(description or "").partition("\n")[0], epilog=f"example:\n  {example}", **how)
 
 

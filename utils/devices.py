@@ -1,5 +1,6 @@
 """Where to compute and how exactly."""
 
+import argparse
 import ctypes
 import os
 import sys
@@ -13,17 +14,33 @@ from torch import Tensor
 
 from utils.errors import MisuseError, UserError, one_line
 
+USE_CUDA = "use_cuda"  # a value of --device that only --use_cuda gives
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEVICES = ("auto", "cpu", "cuda")
 PRECISIONS = ("auto", *DTYPES)
 PRECISION_HELP = "auto: bf16 where the device multiplies it, else fp16 on a GPU, fp32 on a CPU"
 
 
+def add_device_flags(group: argparse._ArgumentGroup, precision: str = PRECISION_HELP) -> None:
+    """Add --device, --use_cuda and --no-use_cuda, which set it too, and --precision with this help."""
+    group.add_argument("--device", default="auto", choices=DEVICES, help="auto: a GPU if there is one")
+    synonym = {"dest": "device", "action": "store_const"}
+    group.add_argument("--use_cuda", const=USE_CUDA, help="a GPU, or the CPU if there is none", **synonym)
+    group.add_argument("--no-use_cuda", const="cpu", help="the CPU, as --device cpu", **synonym)
+    group.add_argument("--precision", default="auto", choices=PRECISIONS, help=precision)
+
+
 def pick_device(name: str) -> torch.device:
-    """auto: a GPU if there is one.  Raises MisuseError where cuda is asked for and absent."""
-    if name == "cuda" and not torch.cuda.is_available():
+    """auto: a GPU if there is one; use_cuda: the same, but a line says so where there is none.
+
+    Raises MisuseError where cuda is asked for and absent.
+    """
+    there = torch.cuda.is_available()
+    if name == "cuda" and not there:
         raise MisuseError("--device cuda: there is no usable GPU here; leave the flag out to use the CPU")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == USE_CUDA and not there:
+        print("--use_cuda: there is no usable GPU here; using the CPU", file=sys.stderr)
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 def pick_precision(
@@ -35,23 +52,24 @@ def pick_precision(
     networks to run.  resumed: a checkpoint, whose precision auto keeps where this device multiplies it.
     Raises MisuseError where fp16 is asked of a CPU.
     """
-    what = "GPU" if device.type == "cuda" else "processor"
-    fast = multiplies_bf16(device)
-    if name == "fp16" and what == "processor":
+    on_gpu, fast = device.type == "cuda", multiplies_bf16(device)
+    what = "GPU" if on_gpu else "processor"
+    if name == "fp16" and not on_gpu:
         raise MisuseError("--precision fp16: only GPUs train in it; leave the flag out, or give fp32 or bf16")
     if name == "bf16" and not fast:
         print(f"--precision bf16: this {what} does not multiply it but emulates it, which is slow", file=sys.stderr)
+    before = resumed["precision"] if resumed else ""
     if name != "auto":
-        return DTYPES[name], f"precision {name}, as asked for"
-    multiplied = {"fp32": True, "bf16": fast, "fp16": what == "GPU"}
-    if resumed and multiplied[resumed["precision"]]:
-        return DTYPES[resumed["precision"]], f"precision {resumed['precision']}, as before"
-    if fast and (what == "GPU" or all(arch.startswith("resnet") for arch in archs)):
-        return torch.bfloat16, f"precision bf16: this {what} multiplies it"
-    if fast:
-        return torch.float32, "precision fp32: on a processor only ResNets gain from bf16"
-    best = "fp16" if what == "GPU" else "fp32"
-    return DTYPES[best], f"precision {best}: this {what} does not multiply bf16"
+        why = ", as asked for"
+    elif {"fp32": True, "bf16": fast, "fp16": on_gpu}.get(before, False):
+        name, why = before, ", as before"
+    elif not fast:
+        name, why = "fp16" if on_gpu else "fp32", f": this {what} does not multiply bf16"
+    elif on_gpu or all(arch.startswith("resnet") for arch in archs):
+        name, why = "bf16", f": this {what} multiplies it"
+    else:
+        name, why = "fp32", ": on a processor only ResNets gain from bf16"
+    return DTYPES[name], f"precision {name}{why}"
 
 
 def precision_name(dtype: torch.dtype) -> str:

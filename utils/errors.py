@@ -34,20 +34,18 @@ def run(main: Callable[[], int | None]) -> None:
     try:
         sys.exit(main())
     except UserError as error:
-        print(f"{script}: {one_line(str(error))}", file=sys.stderr)
-        if "RANK" in os.environ:  # one process of several
-            exit_at_once(error.exit_code)
-        sys.exit(error.exit_code)
+        code, text = error.exit_code, str(error)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        print(f"{script}: {one_line(f'{error.strerror or error}{where}')}", file=sys.stderr)
-        sys.exit(1)
+        code, text = 1, f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
     except KeyboardInterrupt:
-        print(f"{script}: interrupted; run the same command again", file=sys.stderr)
-        sys.exit(130)
+        code, text = 130, "interrupted; run the same command again"
+    print(f"{script}: {one_line(text)}", file=sys.stderr)
+    if "RANK" in os.environ:  # one process of several
+        exit_at_once(code)
+    sys.exit(code)
 
 
 def exit_at_once(code: int) -> NoReturn:

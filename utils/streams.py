@@ -10,21 +10,19 @@ NOISY_EPOCHS = 3  # the order of the noisy clips, where a batch has a fixed shar
 DROPOUT = 4  # torch's own generator, in every process of a training but the first
 
 
-def generator(seed: int, stream: int, *where: int) -> np.random.Generator:
-    """The generator of a stream.  where: the number of the batch, say, so that a resumed run draws the same."""
-    return np.random.default_rng([seed, stream, *where])
+def generator(seed: int, *where: int) -> np.random.Generator:
+    """The generator of a place in a run, such as a stream and the number of a batch: a resumed run draws the same.
+
+    Folds, which belong to the data and not to one training, have their number in its place.
+    """
+    return np.random.default_rng([seed, *where])
 
 
-def torch_seed(seed: int, stream: int, *where: int) -> int:
-    """A seed for torch's own generator, from a stream."""
-    return int(np.random.SeedSequence([seed, stream, *where]).generate_state(1)[0])
-
-
-def fold_generator(seed: int, num_folds: int, *where: int) -> np.random.Generator:
-    """The generator that deals clips to folds; it belongs to the data, not to one training."""
-    return np.random.default_rng([seed, num_folds, *where])
+def torch_seed(seed: int, *where: int) -> int:
+    """As generator, a seed for torch's own."""
+    return int(np.random.SeedSequence([seed, *where]).generate_state(1)[0])
 
 
 def seed_of_fold(seed: int, fold_num: int) -> int:
     """A seed for each fold of a run; that of fold 0 is the run's own."""
-    return int(np.random.SeedSequence([seed, fold_num]).generate_state(1)[0]) if fold_num else seed
+    return torch_seed(seed, fold_num) if fold_num else seed

@@ -15,6 +15,7 @@ import torch
 from loaders.layouts import read_corpus
 from predicting.checkpoint import build_network, load_checkpoint
 from predicting.prediction_file import Predictions, save_predictions
+from tests.conftest import write_config
 
 BEST = "checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{}-2_model.pth"
 RATE = 16000
@@ -43,16 +44,9 @@ def train(script, workplace, tiny_flags) -> Callable:
 
 
 @pytest.fixture(scope="session")
-def sharpen() -> Callable[[Path], None]:
-    """Make the network of a checkpoint that was hardly trained tell clips apart."""
-    return _sharpen
-
-
-@pytest.fixture(scope="session")
 def tagger(tmp_path_factory, template, script, tiny_flags) -> Path:
     """A folder with config.json, and both folds of a run whose scores differ from clip to clip."""
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "config.json").write_text(json.dumps({"tiny": {"data_path": str(template)}}))
+    folder = write_config(tmp_path_factory.mktemp("trained"), tiny=template)
     for fold in (0, 1):
         fold_flags = ["--fold_num", fold, "--shift_share", 0.2]
         done = script(folder, "train.py", *tiny_flags, "--n_iter", 2, "--eval_freq", 0, *fold_flags)
@@ -154,7 +148,6 @@ def make_repository(tmp_path_factory, template, request):
             source = request.config.rootpath / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
         shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
-        (root / "config.json").write_text(json.dumps({dataset: {"data_path": "data"}}))
-        return root
+        return write_config(root, **{dataset: "data"})
 
     return make

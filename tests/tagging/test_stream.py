@@ -1,7 +1,7 @@
 """Streams: the features of a recording that is never held whole are those of the whole."""
 
-import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from loaders.audio import UnusableClipError, read_mono, wrap
 from loaders.pcen import AudioSettings, pcen_mel, pcen_stream
-from tagging.stream import is_silent, read_seconds, second_levels, stream_features
+from tagging import stream
 
 LOW, FULL = AudioSettings(sampling_rate=8000, n_mels=16), AudioSettings(n_mels=32)
 
@@ -45,7 +45,7 @@ def test_features_of_blocks_of_any_sizes_equal_those_of_the_whole(n, sizes, seed
 def test_a_file_second_by_second_is_the_file(tmp_path_factory, n, rate):
     path = tmp_path_factory.mktemp("stream") / "x.wav"
     sf.write(path, noise(n), rate, subtype="FLOAT")
-    seconds, whole = list(read_seconds(path, LOW)), read_mono(path, 8000)
+    seconds, whole = list(stream.read_seconds(path, LOW)), read_mono(path, 8000)
     np.testing.assert_array_equal(np.concatenate(seconds), whole)
     assert {len(second) for second in seconds[:-1]} <= {8000}
     assert 1 <= len(seconds[-1]) <= 8000
@@ -54,64 +54,79 @@ def test_a_file_second_by_second_is_the_file(tmp_path_factory, n, rate):
 @pytest.mark.parametrize("n", [1, 7999, 8000, 15_999, 16_000, 16_001, 50_000])
 def test_features_of_a_stream_are_those_of_an_untrimmed_clip(n):
     samples = noise(n)
-    streamed = np.concatenate(list(stream_features(in_blocks(samples, [8000] * 10), LOW)))
+    streamed = np.concatenate(list(stream.stream_features(in_blocks(samples, [8000] * 10), LOW)))
     assert streamed.dtype == np.float16
     np.testing.assert_array_equal(streamed, pcen_mel(wrap(samples, 16_000), LOW).astype(np.float16))
 
 
-@pytest.mark.parametrize("level", [-80, -20])
-@pytest.mark.parametrize("silence", [0, 3])
-@pytest.mark.parametrize("audio", [LOW, FULL])
-def test_steady_noise_looks_the_same_at_the_start_of_a_recording_as_later(audio, level, silence):
-    rate = audio.sampling_rate
-    steady = np.random.default_rng(0).normal(0, 10 ** (level / 20), (30, rate)).astype(np.float32)
-    steady[:silence] = 0
-    features = np.concatenate(list(stream_features(iter(steady), audio))).astype(np.float32)
-    later = features[1300:].mean(axis=0)
-    if silence:
-        assert not features[:290].any()
-    for start in range(900, 1100, 100) if silence else range(0, 400, 100):
-        np.testing.assert_allclose(features[start : start + 100].mean(axis=0), later, rtol=0.1)
+@given(n=st.integers(1, 3000), width=st.integers(1, 400), step=st.integers(1, 100), size=st.integers(1, 500))
+def test_crops_go_from_the_first_to_the_last_frame_in_equal_steps(n, width, step, size):
+    frames = np.arange(n)[:, None]
+    crops = list(stream.stream_crops(np.split(frames, range(size, n, size)), width, step))
+    last = max(n - width, 0)
+    assert [first for first, _ in crops] == sorted({*range(0, last + 1, step), last})
+    for first, crop in crops:
+        np.testing.assert_array_equal(crop, frames[first : first + width])
 
 
-def test_a_recording_longer_than_any_clip_may_be_is_streamed(tmp_path, monkeypatch):
-    monkeypatch.setattr("loaders.audio.LONGEST", 2.0)
-    sf.write(tmp_path / "x.wav", noise(20_000), 8000)
-    with pytest.raises(UnusableClipError, match="longer than 2 seconds"):
-        read_mono(tmp_path / "x.wav", 8000)
-    assert sum(map(len, read_seconds(tmp_path / "x.wav", LOW))) == 20_000
+def test_a_row_has_the_mean_of_the_crops_over_it_by_their_overlap():
+    starts, probabilities = np.array([0.0, 0.5, 1.0]), np.array([[0.0], [0.4], [1.0]])
+    made = stream.mean_per_row(starts, 1.0, probabilities, 2)
+    np.testing.assert_allclose(made, [[(0 * 1 + 0.4 * 0.5) / 1.5], [(0.4 * 0.5 + 1 * 1) / 1.5]], rtol=1e-6)
+
+
+@given(length=st.floats(0.05, 12), duration=st.floats(0.05, 40))
+def test_every_row_of_a_recording_has_a_score_and_a_constant_one_stays(length, duration):
+    starts = np.append(np.arange(0, max(duration - length, 0), length / 2), max(duration - length, 0))
+    made = stream.mean_per_row(starts, length, np.full((len(starts), 2), 0.3), int(np.ceil(duration)))
+    np.testing.assert_allclose(made, 0.3, rtol=1e-6)
+
+
+def listener(width: int) -> SimpleNamespace:
+    """Stands in for an ensemble: the probability of a crop is its mean."""
+
+    def predict(features: list[np.ndarray], batch_size: int, tta: int) -> np.ndarray:
+        assert len(features) <= batch_size
+        return np.array([[crop.mean(dtype=float)] for crop in features])
+
+    return SimpleNamespace(width=width, settings=LOW, predict=predict)
+
+
+@pytest.mark.parametrize(("rate", "n_rows"), [(1, 7), (2, 13), (5, 32), (20, 127)])
+def test_rows_may_be_shorter_than_seconds_and_are_empty_where_it_is_silent(rate, n_rows):
+    """6.35 s, the third second of which is silent."""
+    samples = noise(50_800) + np.float32(1e-3) * np.tile([1, -1], 25_400).astype(np.float32)
+    samples[16_000:24_000] = 0.25  # a constant offset is no sound
+    made = stream.score_recording(np.split(samples, range(8000, 50_800, 8000)), listener(60), 8, rate)
+    assert (made.scores.shape, made.levels.shape, made.rate) == ((n_rows, 1), (n_rows, stream.PARTS // rate), rate)
+    assert np.flatnonzero(np.isnan(made.scores[:, 0])).tolist() == list(range(2 * rate, 3 * rate))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e20])
-def test_a_bad_sample_far_into_a_recording_is_found(tmp_path, bad):
+def test_a_bad_sample_far_into_a_recording_longer_than_any_clip_is_found(tmp_path, monkeypatch, bad):
+    monkeypatch.setattr("loaders.audio.LONGEST", 2.0)
     samples = noise(400_000)
+    sf.write(tmp_path / "x.wav", samples, 8000, subtype="FLOAT")
+    assert sum(map(len, stream.read_seconds(tmp_path / "x.wav", LOW))) == 400_000
     samples[390_000] = bad
     sf.write(tmp_path / "x.wav", samples, 8000, subtype="FLOAT")
     with pytest.raises(UnusableClipError, match="holds samples"):
-        list(read_seconds(tmp_path / "x.wav", LOW))
+        list(stream.read_seconds(tmp_path / "x.wav", LOW))
 
 
 STREAM = """
 import sys, numpy as np
-from loaders.pcen import AudioSettings
-from tagging.stream import stream_features
-audio = AudioSettings(8000, 16)
+from tests.tagging.test_stream import listener, stream
 seconds = (np.random.default_rng(i).uniform(-1, 1, 8000).astype(np.float32) for i in range(int(sys.argv[1])))
-print(sum(map(len, stream_features(seconds, audio))), __import__("resource").getrusage(0).ru_maxrss)
+print(len(stream.score_recording(seconds, listener(100), 32).scores), __import__("resource").getrusage(0).ru_maxrss)
 """
 
 
-def test_an_hour_takes_no_more_memory_than_a_minute(request):
-    def frames_and_memory(n_seconds: int) -> list[int]:
-        done = subprocess.run(
-            [sys.executable, "-c", STREAM, str(n_seconds)],
-            cwd=request.config.rootpath, capture_output=True, text=True, check=True, timeout=300,
-        )  # fmt: skip
-        return [int(word) for word in done.stdout.split()]
-
-    minute, hour = frames_and_memory(60), frames_and_memory(3600)
-    assert (minute[0], hour[0]) == (6001, 360_001)
-    assert hour[1] - minute[1] < 20_000  # kB; an hour of samples is 115 MB
+def test_ten_minutes_take_no_more_memory_than_one(process, request):
+    command = request.config.rootpath, sys.executable, "-c", STREAM
+    one, ten = (list(map(int, process(*command, n_seconds).out.split())) for n_seconds in (60, 600))
+    assert (one[0], ten[0]) == (60, 600)
+    assert ten[1] - one[1] < 8000  # kB; the samples of nine minutes are 17 MB
 
 
 @pytest.mark.parametrize(
@@ -126,10 +141,12 @@ def test_an_hour_takes_no_more_memory_than_a_minute(request):
     ids=["zeros", "a constant", "dither of 16 bits", "a tone 60 dB down", "a click"],
 )
 def test_digital_silence_is_told_from_quiet_sounds(samples, silent):
-    assert is_silent(samples.astype(np.float32)) == silent
+    assert (stream.second_levels(samples.astype(np.float32), 8000) < stream.SILENT).all() == silent
 
 
-def test_levels_of_a_second_and_of_a_part_of_one():
-    rising = np.repeat(np.arange(10) / 10, 800) * np.tile([1, -1], 4000)
-    np.testing.assert_allclose(second_levels(rising.astype(np.float32)), np.arange(10) / 10, atol=1e-6)
-    np.testing.assert_array_equal(second_levels(np.float32([0.5, -0.5])), np.zeros(10))
+@pytest.mark.parametrize("rate", [8000, 11025, 8001])
+def test_levels_of_a_second_and_of_a_part_of_one(rate):
+    rising = (np.arange(rate) / rate * (-1) ** np.arange(rate)).astype(np.float32)
+    levels = stream.second_levels(rising, rate)
+    np.testing.assert_allclose(levels, (np.arange(stream.PARTS) + 1) / stream.PARTS, atol=0.001)
+    np.testing.assert_array_equal(stream.second_levels(rising[: rate // 4], rate), levels[: stream.PARTS // 4])

@@ -72,18 +72,16 @@ def test_what_a_killed_process_left_is_removed_but_not_what_a_living_one_writes(
 
 @pytest.mark.parametrize("there", [True, False], ids=["a file", "nothing"])
 def test_what_a_link_points_to_is_replaced_and_the_link_stays(tmp_path, there):
-    for name in ("out", "deep"):
-        (tmp_path / name).mkdir()
-    target, link = tmp_path / "deep" / "x", tmp_path / "out" / "link"
+    target, link = tmp_path / "deep" / "x", tmp_path / "link"
+    target.parent.mkdir()
     if there:
         target.write_text("old")
-    (tmp_path / "out" / "second").symlink_to("../deep/x")
     link.symlink_to("second")
+    (tmp_path / "second").symlink_to("deep/x")
     with atomic_write(link, "w") as file:
         file.write("new")
-    assert (target.read_text(), target.is_symlink()) == ("new", False)
-    assert os.readlink(link) == "second"
-    assert (names(tmp_path / "out"), names(tmp_path / "deep")) == (["link", "second"], ["x"])
+    assert (target.read_text(), target.is_symlink(), os.readlink(link)) == ("new", False, "second")
+    assert (names(tmp_path), names(tmp_path / "deep")) == (["deep", "link", "second"], ["x"])
 
 
 @pytest.fixture
@@ -96,24 +94,6 @@ def odd(tmp_path):
     for name, target in links.items():
         (tmp_path / name).symlink_to(target)
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("loop", "symbolic links"),
-        ("x" * 253, "too long"),  # for the name that it has until it is whole
-        *((name, "a device or a pipe") for name in NO_FILES),
-        ("folder", "a folder"),
-    ],
-)
-def test_what_cannot_be_a_file_stays_and_is_named(odd, name, reason):
-    before = names(odd)
-    with pytest.raises(OSError, match=reason) as error, atomic_write(odd / name):
-        pytest.fail("it was opened")
-    assert error.value.filename == str(odd / name)
-    assert names(odd) == before
-    assert (odd / "fifo").is_fifo()
 
 
 def test_where_files_can_be_written_trying_leaves_nothing(tmp_path):
@@ -129,23 +109,20 @@ def test_where_files_can_be_written_trying_leaves_nothing(tmp_path):
     [
         *((name, UserError, "file is not a folder") for name in ("file/x", "file/deep/er/x", "link/x")),
         ("loop", UserError, "symbolic links"),
-        ("x" * 300, UserError, "too long"),
-        ("x" * 253, UserError, "too long"),
+        ("x" * 253, UserError, "too long"),  # for the name that it has until it is whole
         *((name, MisuseError, "a device or a pipe") for name in NO_FILES),
         ("folder", MisuseError, "a folder"),
     ],
 )
-def test_where_none_can_be_written_the_place_the_reason_and_the_flag_are_named(odd, name, error, reason):
+def test_what_cannot_be_a_file_stays_and_is_named_with_the_reason_and_the_flag(odd, name, error, reason):
     before = names(odd)
     with pytest.raises(error, match=reason) as refused:
         try_outputs("--csv", odd / name)
     assert type(refused.value) is error
     assert str(odd / name) in str(refused.value)
     assert "--csv" in str(refused.value)
+    with pytest.raises(OSError, match=r".") as raised, atomic_write(odd / name):
+        pytest.fail("it was opened")
+    assert "/x" in name or (reason in str(raised.value) and raised.value.filename == str(odd / name))
     assert names(odd) == before
-
-
-def test_a_read_only_folder_is_named(tmp_path, read_only):
-    read_only(tmp_path / "disc")
-    with pytest.raises(UserError, match=r"Read-only file system \(.*disc\)"):
-        try_outputs("--csv", tmp_path / "disc" / "deep" / "x")
+    assert (odd / "fifo").is_fifo()

@@ -33,29 +33,8 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-@pytest.mark.parametrize(
-    ("argv", "given"),
-    [
-        ([], {}),
-        (["--rate", "1"], {"rate": 1}),
-        (["--no-use_it"], {"use_it": False}),
-        (["--path=x", "--use_it"], {"path": "x", "use_it": True}),
-    ],
-)
-def test_given_flags_are_those_on_the_command_line_even_at_their_default(parser, argv, given):
-    assert given_flags(parser, argv) == given
+def test_given_flags_are_those_on_the_command_line_even_at_their_default(parser):
+    assert given_flags(parser, []) == {}
+    assert given_flags(parser, ["--rate", "1", "--no-use_it"]) == {"rate": 1, "use_it": False}
+    assert given_flags(parser, ["--path=x", "--use_it"]) == {"path": "x", "use_it": True}
     assert vars(parser.parse_args([])) == {"rate": 1, "use_it": False, "path": None}
-
-
-def test_abbreviated_flags_are_refused(parser, capsys):
-    with pytest.raises(SystemExit) as stop:
-        parser.parse_args(["--rat", "3"])
-    assert stop.value.code == 2
-    assert "--rat" in capsys.readouterr().err
-
-
-def test_help_shows_defaults_where_there_are_any_and_the_example(parser):
-    text = parser.format_help()
-    assert "Hz (default: 1)" in text
-    assert "where\n" in text
-    assert text.endswith("example:\n  python x.py --rate 3\n")
