@@ -4,7 +4,7 @@ import argparse
 
 from loaders import get_data_path
 from loaders.layouts import read_corpus
-from loaders.pcen import AudioSettings
+from loaders.pcen import audio_settings
 from predicting.merging import add_run_flags
 from reporting.calibration import calibration_section
 from reporting.classes import classes_section, confusion_section
@@ -32,7 +32,7 @@ def main() -> int:
 
 def sections(results: Results, args: argparse.Namespace) -> list[Section]:
     """The parts of the page for which there are data."""
-    audio = AudioSettings(results.settings["sampling_rate"], results.settings["img_rows"])
+    audio = audio_settings(results.settings)
     parts = [scores_section(results), training_section(results)]
     if "val" in results.tables:
         parts += [classes_section(results), confusion_section(results), calibration_section(results)]

@@ -111,14 +111,10 @@ def trim_silence(samples: np.ndarray, top_db: float = 60.0) -> np.ndarray:
     The same frames and thresholds as `librosa.effects.trim` (RMS over 2048 samples every 512, floor 1e-5), but
     each sample is squared once, not four times.
     """
-    whole = len(samples) // HOP
-    blocks, tail = samples[: whole * HOP].reshape(-1, HOP), samples[whole * HOP :]
-    energy = np.zeros(whole + FRAME // HOP)  # of each block, between half a frame of zeros at either end
-    edge = FRAME // HOP // 2
-    energy[edge : edge + whole] = np.einsum("ij,ij->i", blocks, blocks)
-    energy[edge + whole] = np.dot(tail, tail)
-    power = np.convolve(energy, np.ones(FRAME // HOP), mode="valid") / FRAME
-    floor = 1e-10
+    blocks = np.pad(samples, (0, -len(samples) % HOP)).reshape(-1, HOP)
+    energy = np.convolve(np.einsum("ij,ij->i", blocks, blocks), np.ones(FRAME // HOP))  # of a block and those before it
+    first, floor = FRAME // HOP // 2 - 1, 1e-10
+    power = energy[first : first + len(samples) // HOP + 1] / FRAME  # of the frames centred on every HOP-th sample
     loud = np.flatnonzero(np.maximum(power, floor) > max(power.max(), floor) * 10 ** (-top_db / 10))
     return samples[loud[0] * HOP : (loud[-1] + 1) * HOP]
 

@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-import soundfile as sf
-
 from utils.errors import UserError
 
 JUNK = {"__MACOSX", "__pycache__", "lost+found"}  # and every name that begins with a dot, .ipynb_checkpoints say
-SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {  # of what libsndfile and FFmpeg read
-    ".aif", ".aifc", ".snd", ".8svx", ".iff", ".mp1", ".mp2", ".mpga", ".oga", ".opus", ".sf", ".wave", ".bwf",
-    ".bwav", ".sph", ".m4a", ".m4b", ".m4r", ".mp4", ".3gp", ".3g2", ".3ga", ".aac", ".adts", ".ac3", ".eac3", ".dts",
-    ".alac", ".wma", ".amr", ".awb", ".ape", ".wv", ".tta", ".tak", ".shn", ".mpc", ".mka", ".weba", ".webm", ".ra",
-    ".rm", ".gsm", ".spx", ".dsf", ".dff", ".aax", ".qcp", ".vox", ".mov", ".mkv", ".avi",
+SUFFIXES = {  # of what libsndfile and FFmpeg read
+    ".3g2", ".3ga", ".3gp", ".8svx", ".aac", ".aax", ".ac3", ".adts", ".aif", ".aifc", ".aiff", ".alac", ".amr", ".ape",
+    ".au", ".avi", ".avr", ".awb", ".bwav", ".bwf", ".caf", ".dff", ".dsf", ".dts", ".eac3", ".flac", ".gsm", ".htk",
+    ".iff", ".ircam", ".m4a", ".m4b", ".m4r", ".mat4", ".mat5", ".mka", ".mkv", ".mov", ".mp1", ".mp2", ".mp3", ".mp4",
+    ".mpc", ".mpc2k", ".mpga", ".nist", ".oga", ".ogg", ".opus", ".paf", ".pvf", ".qcp", ".ra", ".raw", ".rf64", ".rm",
+    ".sd2", ".sds", ".sf", ".shn", ".snd", ".sph", ".spx", ".svx", ".tak", ".tta", ".voc", ".vox", ".w64", ".wav",
+    ".wave", ".wavex", ".weba", ".webm", ".wma", ".wv", ".wve", ".xi",
 }  # fmt: skip
 
 
@@ -61,25 +61,15 @@ def _entries(folder: Path) -> tuple[list[str], list[str], list[str]]:
     """Sorted names of files, of folders, and of links to folders."""
     files, folders, links = [], [], []
     try:
-        with os.scandir(folder) as listed:
-            for entry in sorted(listed, key=lambda entry: entry.name):
-                if not is_junk(entry.name):
-                    kind = (links if entry.is_symlink() else folders) if _is_folder(entry) else files
-                    kind.append(entry.name)
+        for name in sorted(os.listdir(folder)):
+            path = folder / name
+            if not is_junk(name):
+                (files if not path.is_dir() else links if path.is_symlink() else folders).append(name)
     except PermissionError as error:
         raise UserError(f"{error.filename or folder}: permission denied; make it readable or take it away") from None
     except OSError as error:
         raise UserError(f"{folder} cannot be listed: {error.strerror or error}") from None
     return files, folders, links
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except PermissionError:
-        raise
-    except OSError:  # a link that leads to itself is no folder; reading it gives the reason
-        return False
 
 
 def _is_sound(name: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from loaders import get_features_path
 from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus
-from loaders.pcen import AudioSettings
+from loaders.pcen import audio_settings
 from predicting.prediction_file import Predictions, load_predictions
 from predicting.runs import FOLD_KEYS, check_folds, choose_runs, run_name
 from predicting.splits import SPLITS, check_classes
@@ -143,8 +143,7 @@ def changed_since(fold: Predictions) -> list[str]:
     if before and Path(args["model_path"]).exists():
         now["the checkpoint"] = tensors_digest(args["model_path"])
     if before:
-        settings = AudioSettings(args["sampling_rate"], args["img_rows"])
-        folder = features_dir(get_features_path(args["dataset"]), settings)
+        folder = features_dir(get_features_path(args["dataset"]), audio_settings(args))
         index = read_index(folder / f"{SPLITS[args['split']]}.json")
         if index is not None:
             digests = {clip[0]: clip[3] for clip in index["clips"]}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from loaders.clips import Clips
-from loaders.pcen import AudioSettings
+from loaders.pcen import AudioSettings, audio_settings
 from models.fused_norms import fold_norms
 from predicting.checkpoint import build_network, find_runs, load_checkpoint
 from predicting.tta import predict, shift_of
@@ -86,5 +86,4 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
         members.append(Member(model, columns, shift_of(state["args"]), state["args"]["loss"]))
     archs = [state["args"]["arch"] for state in states.values()]
     dtype, _ = pick_precision(precision, device, *archs)
-    settings = AudioSettings(args["sampling_rate"], args["img_rows"])
-    return Ensemble(members, names, settings, args["img_cols"], device, dtype)
+    return Ensemble(members, names, audio_settings(args), args["img_cols"], device, dtype)

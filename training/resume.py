@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from loaders.pool import Pool, made_from
+from loaders.pool import Pool
 from predicting.checkpoint import load_checkpoint
 from predicting.paths import checkpoint_path, log_path, tensorboard_dir
 from training.processes import restarted
@@ -83,8 +83,7 @@ def fitting(args: argparse.Namespace, state: State | None, pool: Pool) -> State 
     """
     if state is None:
         return None
-    now = made_from(pool, pool.targets(args.noisy_weight))
-    changed = [what for what in changes(state["made_from"], now) if what != ALL_LABELS]
+    changed = [what for what in changes(state["made_from"], pool.made_from) if what != ALL_LABELS]
     if state["held_out"] != pool.held_out.fnames and "the held-out clips" not in changed:
         changed.append("the held-out clips")
     if state["class_names"] != pool.corpus.class_names:

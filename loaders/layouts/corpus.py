@@ -1,13 +1,18 @@
 """What a data set is to everything else: its classes, and per subset the clips and what is known about them."""
 
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from loaders.spelling import look
 from utils.errors import UserError
+
+
+def look(name: str) -> str:
+    """What names have in common that look alike: accented letters as one sign (macOS may write two)."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True)

@@ -357,23 +357,35 @@ def test_an_array_that_is_not_whole_is_made_again(subset, make, held, tmp_path, 
     assert make(subset) == (0, 6, {})
 
 
+@pytest.fixture
+def deny(monkeypatch):
+    """From now on nothing can be written, with this error.  For root, chmod would not do."""
+
+    def with_error(code: int) -> None:
+        def refuse(path: Path, mode: str = "r"):
+            return open(path, mode) if mode == "rb" else failing(code, os.strerror(code), str(path))()
+
+        monkeypatch.setattr(features, "open", refuse, raising=False)
+        monkeypatch.setattr(features, "atomic_write", lambda path, *_: refuse(path, "wb"))
+        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+
+    return with_error
+
+
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
 @pytest.mark.parametrize("changed", ["a.wav", "c.wav"])
-def test_finished_features_in_a_read_only_place_are_up_to_date(subset, make, monkeypatch, code, changed):
+def test_finished_features_in_a_read_only_place_are_up_to_date(subset, make, deny, code, changed):
     (subset.folder / "c.wav").write_bytes(b"")
     unusable = make(subset)[2]
     assert list(unusable) == ["c.wav"]
-    monkeypatch.setattr(features, "_locked", failing(code, os.strerror(code), "somewhere"))
-    assert make(Subset(subset.folder, FNAMES[::-1])) == (0, 5, unusable)
+    deny(code)
+    assert make(subset) == (0, 5, unusable)
     write_clip(subset.folder, changed, 77)
-    with pytest.raises(UserError, match="somewhere cannot be written; set features_path"):
+    with pytest.raises(UserError, match=r"test.part cannot be written; set features_path"):
         make(subset)
 
 
-def test_a_place_that_cannot_be_written_is_named(subset, make, monkeypatch, tmp_path):
+def test_a_place_that_cannot_be_written_is_named(subset, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="file"):
         make_features(subset, "test", tmp_path / "file" / "features", SETTINGS, 1)
-    monkeypatch.setattr(features, "_locked", failing(errno.EROFS, "Read-only file system", "somewhere"))
-    with pytest.raises(UserError, match="somewhere cannot be written; set features_path"):
-        make(subset)

@@ -9,7 +9,6 @@ import pytest
 from loaders.clip_features import locate
 from loaders.layouts import read_corpus
 from loaders.layouts.tables import read_sample
-from loaders.spelling import find_file
 from tests.published import labels
 from utils.errors import UserError
 
@@ -234,13 +233,11 @@ def test_labels_and_answers_spelt_in_two_ways_are_the_same(tmp_path, listed, giv
 def test_files_are_found_however_their_accents_are_spelt(tmp_path, on_disk, listed):
     file = folders(tmp_path, f"{on_disk}/{NFD}.wav") / on_disk / f"{NFD}.wav"
     for name in (NFC, NFD):
-        assert find_file(tmp_path, f"{listed}/{name}.wav").samefile(file)
         assert locate(tmp_path, f"{listed}/{name}.wav").samefile(file)
-    assert find_file(tmp_path, f"{NFD}/x.wav") == tmp_path / NFD / "x.wav"  # one that is not there
 
 
 def test_of_two_files_that_look_alike_the_one_as_it_is_spelt_is_taken(tmp_path):
     write(tmp_path, {name: name for name in (NFC, NFD)})
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system takes them for one")
-    assert [find_file(tmp_path, name).read_text() for name in (NFC, NFD)] == [NFC, NFD]
+    assert [locate(tmp_path, name).read_text() for name in (NFC, NFD)] == [NFC, NFD]

@@ -125,14 +125,14 @@ def deny(monkeypatch):
     """Take the right to read a path away, as chmod does from everybody but root, who may run the tests."""
 
     def from_path(denied: Path) -> None:
-        scandir, access = os.scandir, os.access
+        listdir, access = os.listdir, os.access
 
         def refuse(path):
             if Path(path) == denied:
                 raise PermissionError(13, "Permission denied", str(path))
-            return scandir(path)
+            return listdir(path)
 
-        monkeypatch.setattr(os, "scandir", refuse)
+        monkeypatch.setattr(os, "listdir", refuse)
         monkeypatch.setattr(os, "access", lambda path, *how: Path(path) != denied and access(path, *how))
 
     return from_path

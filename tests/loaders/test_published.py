@@ -145,7 +145,7 @@ def test_line_ends_and_byte_order_marks_change_nothing(tmp_path, name, end):
 MISTAKES = {
     ("fsdkaggle2018", "FSDKaggle2018.meta/train_post_competition.csv"): [
         ("a04.wav,Rain,1", "a04.wav,Rain,yes", "line 6 has manually_verified 'yes'; it must be 1 or 0"),
-        ("a04.wav,Rain,1", "a04.wav,,1", "a04.wav: the label is empty"),
+        ("a04.wav,Rain,1", "a04.wav,,1", "a04.wav: a label is empty"),
         ("a04.wav", "a03.wav", "lists a03.wav more than once"),
     ],
     ("fsdnoisy18k", "FSDnoisy18k.meta/test.csv"): [("1.wav,Rain", "1.wav,Snow", "1.wav: the label 'Snow' is not in")],

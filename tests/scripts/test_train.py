@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from loaders.batches import Batches
-from loaders.sampling import Sampler
+from loaders.sampling import Batches, Sampler
 from losses import get_loss
 from predicting.checkpoint import load_checkpoint
 from predicting.metrics import lwlrap
