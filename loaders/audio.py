@@ -64,20 +64,19 @@ def mono_blocks(
 def _check_file(path: Path) -> None:
     try:
         status = path.stat()
-        if not os.access(path, os.R_OK):
-            raise PermissionError
     except FileNotFoundError:
         raise UnusableClipError("there is no such file") from None
-    except PermissionError:  # of the file or of a folder above it
-        raise UnusableClipError(DENIED) from None
-    except OSError as error:  # a link that leads to itself, a name that is too long
-        raise UnusableClipError(f"cannot be opened: {error.strerror}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UnusableClipError("is a folder, a pipe or a device")
-    if status.st_size == 0:
-        raise UnusableClipError("the file is empty (0 bytes)")
-    if path.suffix.lower() == ".raw":
-        raise UnusableClipError("has no header, so its sampling rate is unknown")
+    except OSError as error:  # a folder above that is closed, a link that leads to itself, a name that is too long
+        denied = isinstance(error, PermissionError)
+        raise UnusableClipError(DENIED if denied else f"cannot be opened: {error.strerror}") from None
+    reasons = {
+        "is a folder, a pipe or a device": not stat.S_ISREG(status.st_mode),
+        DENIED: not os.access(path, os.R_OK),
+        "the file is empty (0 bytes)": status.st_size == 0,
+        "has no header, so its sampling rate is unknown": path.suffix.lower() == ".raw",
+    }
+    if reason := next((reason for reason, holds in reasons.items() if holds), None):
+        raise UnusableClipError(reason)
 
 
 def _resampled(blocks: Iterator[tuple[np.ndarray, int]], sampling_rate: int) -> Iterator[np.ndarray]:

@@ -28,49 +28,34 @@ def list_sounds(folder: Path) -> list[str]:
     followed.  No folder is entered twice below the same entry of `folder`, so a loop of links ends, while two
     labels may be links to one folder.  Raises UserError on a folder that cannot be listed.
     """
-    root = os.path.realpath(folder)
-    files, folders, links = _entries(folder)
-    found = [name for name in files if _is_sound(name)]
-    for name in folders + links:
-        found += (f"{name}/{inside}" for inside in _sounds_below(folder / name, {root}))
-    return sorted(found)
+    tops, files = _entries(folder)
+    found = list(files)
+    for top in tops:
+        waiting, seen = [f"{top}/"], {os.path.realpath(folder)}
+        while waiting:
+            prefix = waiting.pop(0)
+            real = os.path.realpath(folder / prefix)
+            if real not in seen:
+                folders, files = _entries(folder / prefix)
+                waiting += (f"{prefix}{name}/" for name in folders)
+                found += (prefix + name for name in files)
+            seen.add(real)
+    return sorted(name for name in found if os.path.splitext(name)[1].lower() in SUFFIXES)
 
 
 def list_folders(folder: Path) -> list[str]:
     """Names of the folders, and of links to folders, in this one, sorted.  Raises UserError as `list_sounds`."""
-    _, folders, links = _entries(folder)
-    return sorted(folders + links)
+    return sorted(_entries(folder)[0])
 
 
-def _sounds_below(top: Path, seen: set[str]) -> list[str]:
-    found, waiting, links_waiting = [], [""], []
-    while waiting or links_waiting:  # links last: what has two names within `top` goes by its own
-        prefix = (waiting or links_waiting).pop()
-        real = os.path.realpath(top / prefix)
-        if real in seen:
-            continue
-        seen.add(real)
-        files, folders, links = _entries(top / prefix)
-        found += (prefix + name for name in files if _is_sound(name))
-        waiting += (f"{prefix}{name}/" for name in folders)
-        links_waiting += (f"{prefix}{name}/" for name in links)
-    return found
-
-
-def _entries(folder: Path) -> tuple[list[str], list[str], list[str]]:
-    """Sorted names of files, of folders, and of links to folders."""
-    files, folders, links = [], [], []
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of folders, links to them at the end, and of files."""
     try:
-        for name in sorted(os.listdir(folder)):
-            path = folder / name
-            if not is_junk(name):
-                (files if not path.is_dir() else links if path.is_symlink() else folders).append(name)
+        names = [name for name in sorted(os.listdir(folder)) if not is_junk(name)]
+        folders = [name for name in names if (folder / name).is_dir()]
     except PermissionError as error:
         raise UserError(f"{error.filename or folder}: permission denied; make it readable or take it away") from None
     except OSError as error:
         raise UserError(f"{folder} cannot be listed: {error.strerror or error}") from None
-    return files, folders, links
-
-
-def _is_sound(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    folders.sort(key=lambda name: (folder / name).is_symlink())  # what has two names goes by its own
+    return folders, sorted({*names} - {*folders})

@@ -10,7 +10,7 @@ from loaders import get_data_path, get_features_path
 from loaders.clips import Clips, usable_clips
 from loaders.folds import deal_folds, settle_folds
 from loaders.index import features_dir
-from loaders.layouts import SUBSETS, Corpus, read_corpus
+from loaders.layouts import SUBSETS, Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
 from utils.digests import ALL_LABELS, MadeFrom, digest
 from utils.errors import UserError, one_line
@@ -75,10 +75,8 @@ def read_pool(
     keep_noisy: file names of the noisy clips to train on; None: all.
     """
     corpus = read_corpus(get_data_path(dataset))
-    subset = corpus.subset("train_curated")
-    fold_split, num_folds = settle_folds(subset, fold_split, num_folds)
-    clips, truth = labelled_clips(dataset, corpus, "train_curated", settings)
-    known = subset.select(subset.rows_of(clips.fnames))
+    fold_split, num_folds = settle_folds(corpus.subset("train_curated"), fold_split, num_folds)
+    clips, known = labelled_clips(dataset, corpus, "train_curated", settings)
     trusted = np.array([fname not in MISLABELLED for fname in clips.fnames])
     folds = deal_folds(known, trusted, corpus.class_names, num_folds, seed, fold_split)
     held_out, doubtful = np.flatnonzero(folds == fold_num), np.flatnonzero(~trusted)
@@ -86,18 +84,18 @@ def read_pool(
         raise UserError(f"fold {fold_num} of {num_folds} holds out no usable clip, so nothing could be scored")
 
     curated = np.flatnonzero(trusted & (folds != fold_num) & ("train_curated" in SUBSETS[split]))
-    noisy, noisy_truth = clips.select(curated[:0]), truth[:0]
+    noisy, noisy_truth = clips.select(curated[:0]), known.truth[:0]
     if split == "train_noisy" or (split == "train" and "train_noisy" in corpus.subsets):
         recordings = set() if known.groups is None else set(known.groups[held_out]) - {""}
         noisy, noisy_truth = _noisy_clips(dataset, corpus, settings, recordings, keep_noisy)
         if len(doubtful) and keep_noisy is None:
-            noisy, noisy_truth = noisy + clips.select(doubtful), np.concatenate([noisy_truth, truth[doubtful]])
+            noisy, noisy_truth = noisy + clips.select(doubtful), np.concatenate([noisy_truth, known.truth[doubtful]])
     if left_out := sorted({clips.fnames[i] for i in doubtful}.difference(noisy.fnames)):
         print(f"{len(left_out)} curated clips are left out, known to be mislabelled: {', '.join(left_out)}")
     if not len(curated) + len(noisy):
         raise UserError(f"no clip is left to train on: none of --split {split} is usable and believable")
-    trained, scored = clips.select(curated), clips.select(held_out)
-    return Pool(corpus, trained, truth[curated], noisy, noisy_truth, scored, truth[held_out], noisy_weight)
+    own, scored = ((clips.select(rows), known.truth[rows]) for rows in (curated, held_out))
+    return Pool(corpus, *own, noisy, noisy_truth, *scored, noisy_weight)
 
 
 def soften(truth: np.ndarray, weight: float) -> np.ndarray:
@@ -106,27 +104,27 @@ def soften(truth: np.ndarray, weight: float) -> np.ndarray:
     return np.where(truth, weight, (1 - weight) / np.maximum(others, 1)).astype(np.float32)
 
 
-def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSettings) -> tuple[Clips, np.ndarray]:
-    """The usable clips of a training subset in the order of its CSV, and their labels (N, C) bool."""
+def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSettings) -> tuple[Clips, Subset]:
+    """The usable clips of a training subset in the order of its CSV, and what is known about them."""
     subset = corpus.subset(split)
     clips = usable_clips(dataset, split, subset.fnames, settings)
-    usable = set(clips.fnames)
-    if broken := [one_line(fname, 100) for fname in subset.fnames if fname not in usable]:
+    usable = np.isin(np.array(subset.fnames, object), clips.fnames)
+    if not usable.all():
+        broken = [one_line(subset.fnames[i], 100) for i in np.flatnonzero(~usable)]
         reasons = features_dir(get_features_path(dataset), settings) / f"{split}_unusable.csv"
         names = ", ".join(broken[:10]) + (", ..." if len(broken) > 10 else "")
         print(f"{len(broken)} clips of {split} cannot be used: {names}; {reasons} says why")
-    return clips, subset.truth_of(clips.fnames)
+    return clips, subset.select(usable)
 
 
 def _noisy_clips(
     dataset: str, corpus: Corpus, settings: AudioSettings, recordings: set[str], keep_noisy: Collection[str] | None
 ) -> tuple[Clips, np.ndarray]:
     """The noisy clips to train on, and their labels (N, C) bool.  recordings: those of held-out clips."""
-    subset = corpus.subset("train_noisy")
-    noisy, truth = labelled_clips(dataset, corpus, "train_noisy", settings)
+    noisy, known = labelled_clips(dataset, corpus, "train_noisy", settings)
     rows = np.arange(len(noisy))
-    if recordings and subset.groups is not None:
-        torn = np.isin(subset.groups[subset.rows_of(noisy.fnames)], sorted(recordings))
+    if recordings and known.groups is not None:
+        torn = np.isin(known.groups, sorted(recordings))
         rows = rows[~torn]
         if torn.any():
             names = ", ".join(noisy.fnames[i] for i in np.flatnonzero(torn))
@@ -135,4 +133,4 @@ def _noisy_clips(
     if keep_noisy is not None:
         rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
         print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
-    return noisy.select(rows), truth[rows]
+    return noisy.select(rows), known.truth[rows]

@@ -28,12 +28,8 @@ class Subset:
 
     def truth_of(self, fnames: list[str]) -> np.ndarray:
         """The labels (n, C) of the named clips, in this order."""
-        return self.truth[self.rows_of(fnames)]
-
-    def rows_of(self, fnames: list[str]) -> np.ndarray:
-        """Where the named clips stand in `fnames`: (n,)."""
         row = {fname: i for i, fname in enumerate(self.fnames)}
-        return np.array([row[fname] for fname in fnames], int)
+        return self.truth[[row[fname] for fname in fnames]]
 
     def select(self, rows: np.ndarray) -> "Subset":
         """The clips at these indices, or where this mask (N,) is true."""
