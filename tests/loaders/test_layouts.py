@@ -51,7 +51,6 @@ def test_kaggles_layout(tmp_path):
     assert labels(corpus, "train_curated") == {"c1.wav": ["Bark"], "c2.wav": ["Hum", "Meow"]}
     assert labels(corpus, "train_noisy") == {"n1.wav": ["Hum"]}
     assert corpus.subset("test").fnames == ["t2.wav", "t1.wav"]
-    assert corpus.subset("test").truth is None
     assert [corpus.subset(name).folder for name in NAMES] == [tmp_path / name for name in NAMES]
     truth = corpus.subset("train_curated").truth_of(["c2.wav", "c1.wav"])
     np.testing.assert_array_equal(truth, [[False, True, True], [True, False, False]])
@@ -101,16 +100,6 @@ def test_zenodos_layout(tmp_path):
 )
 def test_zenodos_vocabulary_with_and_without_header_and_index(tmp_path, vocabulary):
     assert read_corpus(zenodo(tmp_path, vocabulary)).class_names == CLASSES
-
-
-def test_folders_of_labels(tmp_path):
-    clips = {"Bark/a.ogg": ["Bark"], "Hum/b.wav": ["Hum"], "Hum/deep/a.FLAC": ["Hum"]}
-    corpus = read_corpus(folders(tmp_path, *(f"train/{fname}" for fname in clips), "train/Hum/notes.txt"))
-    assert corpus.class_names == ["Bark", "Hum"]
-    assert labels(corpus, "train_curated") == clips
-    assert list(corpus.subsets) == ["train_curated"]
-    corpus = read_corpus(folders(tmp_path, "test/x.wav", "test/y.md"))
-    assert corpus.subset("test").fnames == ["x.wav"]
 
 
 BLANKS = {
