@@ -139,5 +139,5 @@ def map_array(path: Path) -> np.ndarray:
         if error.errno not in NO_MAPS:
             raise
         what = f"{path} cannot be memory-mapped where it lies ({error.strerror})"
-        print(f"{what}; reading it whole, {path.stat().st_size / 1e6:.0f} MB", file=sys.stderr)
-        return np.load(path, allow_pickle=False)
+    print(f"{what}; reading it whole, {path.stat().st_size / 1e6:.0f} MB", file=sys.stderr)
+    return np.load(path, allow_pickle=False)

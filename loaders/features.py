@@ -39,6 +39,7 @@ with warnings.catch_warnings():  # joblib warns where a system has no semaphores
 
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+KEPT = "the clips that were finished are kept"
 SYNC_SECONDS = 2.0  # a kill costs at most this much work
 core_count = cpu_count  # those of this process's affinity (taskset, SLURM), no more than a cgroup's quota
 
@@ -81,11 +82,10 @@ def make_features(
     except OSError as error:
         if error.errno in READ_ONLY:
             raise UserError(f"{error.filename or folder} cannot be written; set features_path in config.json") from None
-        raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
+        raise UserError(f"{folder}: {error.strerror or error}; {KEPT}") from None
     except TerminatedWorkerError:
         problem = f"a process that computed features of {split} died, perhaps because memory ran out"
-        remedy = "the clips that were finished are kept: run this again, with fewer --jobs"
-        raise UserError(f"{problem}; {remedy}") from None
+        raise UserError(f"{problem}; {KEPT}: run this again, with fewer --jobs") from None
 
 
 def _update(

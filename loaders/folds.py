@@ -19,8 +19,7 @@ def settle_folds(curated: Subset, fold_split: str | None, num_folds: int | None)
 
     Raises MisuseError where the data set gives no folds, or another number of them.
     """
-    if fold_split is None:
-        fold_split = "stratified" if curated.folds is None else "given"
+    fold_split = fold_split or ("stratified" if curated.folds is None else "given")
     if fold_split != "given":
         num_folds = 5 if num_folds is None else num_folds
         if num_folds < 2:
