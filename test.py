@@ -9,7 +9,7 @@ import torch
 from loaders import get_data_path
 from loaders.clips import usable_clips
 from loaders.layouts import read_corpus
-from loaders.pcen import AudioSettings
+from loaders.pcen import audio_settings
 from predicting.checkpoint import build_network, find_checkpoint, load_checkpoint
 from predicting.paths import prediction_path
 from predicting.prediction_file import Predictions, save_predictions
@@ -39,7 +39,7 @@ def main() -> int:
     precision, why_precision = pick_precision(args.precision, device, trained.arch, resumed=state)
     shift = shift_of(state["args"]) if args.tta_shift is None else args.tta_shift
     shift = 0.0 if args.tta in ONE_PASS else shift
-    settings = AudioSettings(trained.sampling_rate, trained.img_rows)
+    settings = audio_settings(trained)
     network: torch.nn.Module | None = None
     for split, path in paths.items():
         fnames = clips_of(split, corpus, state)

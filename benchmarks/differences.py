@@ -33,15 +33,7 @@ def start_from(state: Callable[[np.ndarray], np.ndarray]) -> Callable[[], None]:
 
     def change() -> None:
         pcen.BLOCK = 128
-        own = pcen._block
-
-        def block(frames: np.ndarray, before: np.ndarray | None, settings: pcen.AudioSettings, buffers: pcen.Buffers):
-            if before is None:
-                first = state(pcen._mel(frames, settings, buffers)).astype(np.float64)
-                before = (1 - pcen._smoothing(settings)) * first[None]
-            return own(frames, before, settings, buffers)
-
-        pcen._block = block
+        pcen._start = lambda mel, b: (1 - b) * state(mel).astype(np.float64)[None]
 
     return change
 

@@ -49,7 +49,7 @@ def write_clips(folder: Path, pool: Pool, at_most: int) -> None:
     some = np.arange(0, len(pool.clips), max(1, len(pool.clips) // at_most))
     for number, clip in zip(some, arrays(pool.clips.select(some)), strict=True):
         np.save(folder / f"{number}.npy", clip)
-    np.save(folder / "targets.npy", pool.targets(0.8))
+    np.save(folder / "targets.npy", pool.targets)
 
 
 class ClipFiles(Dataset):

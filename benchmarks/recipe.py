@@ -25,11 +25,10 @@ from benchmarks.common import ROOT, Row, publish, script
 from loaders import get_data_path, get_features_path
 from loaders.index import features_dir, read_index
 from loaders.layouts import read_corpus
-from loaders.pcen import AudioSettings
+from loaders.pcen import AudioSettings, audio_settings
 from predicting.metrics import lwlrap
 from predicting.prediction_file import Predictions, load_predictions
 from training.flags import build_parser
-from training.setup import audio_settings
 from utils.cli import make_parser, natural_int, positive_int
 from utils.devices import pick_device
 from utils.digests import digest, versions

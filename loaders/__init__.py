@@ -5,14 +5,14 @@ A data set in a known layout is a line of config.json; another layout is a reade
 
 import json
 from contextlib import suppress
-from os.path import abspath
+from os.path import abspath, expanduser
 from pathlib import Path
 from typing import Any
 
 from utils.errors import MisuseError, UserError
 
 CONFIG = Path("config.json")
-KEYS = {"data_path", "features_path"}  # of an entry
+ENTRY = '{"data_path": "FOLDER"}, perhaps with a "features_path" beside it'
 
 
 def get_data_path(name: str) -> Path:
@@ -45,7 +45,7 @@ def _config() -> dict[str, Any]:
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise UserError(f"config.json is not valid JSON: {error}") from None
     if not isinstance(config, dict):
-        raise UserError('config.json must hold {"NAME": {"data_path": "FOLDER"}}')
+        raise UserError(f'config.json must hold {{"NAME": {ENTRY}}}')
     return config
 
 
@@ -54,17 +54,8 @@ def _folders(config: dict[str, Any], name: str) -> tuple[Path, Path]:
     if name not in config:
         raise MisuseError(f"--dataset {name}: not in config.json, which has {', '.join(config)}; add it there")
     entry = config[name]
-    if not isinstance(entry, dict) or not isinstance(entry.get("data_path"), str):
-        raise UserError(f'config.json: {name} needs {{"data_path": "FOLDER"}}')
-    if not isinstance(entry.get("features_path", ""), str):
-        raise UserError(f"config.json: features_path of {name} is not the name of a folder")
-    if not set(entry) <= KEYS:
-        raise UserError(f"config.json: {name} may have data_path and features_path, not {', '.join(entry)}")
-    path = entry["data_path"]
-    try:
-        data = Path(path).expanduser()
-        path = entry.get("features_path") or data / "features"
-        return data, Path(path).expanduser()
-    except RuntimeError:
-        problem = f"{name} lies in {path}, but there is no such home folder"
-        raise UserError(f"config.json: {problem}; write the path in full") from None
+    texts = isinstance(entry, dict) and all(isinstance(path, str) for path in entry.values())
+    if not texts or not {"data_path"} <= set(entry) <= {"data_path", "features_path"}:
+        raise UserError(f"config.json: {name} needs {ENTRY}, and nothing else")
+    data = Path(expanduser(entry["data_path"]))
+    return data, Path(expanduser(entry.get("features_path") or data / "features"))

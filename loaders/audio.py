@@ -64,20 +64,19 @@ def mono_blocks(
 def _check_file(path: Path) -> None:
     try:
         status = path.stat()
-        if not os.access(path, os.R_OK):
-            raise PermissionError
     except FileNotFoundError:
         raise UnusableClipError("there is no such file") from None
-    except PermissionError:  # of the file or of a folder above it
-        raise UnusableClipError(DENIED) from None
-    except OSError as error:  # a link that leads to itself, a name that is too long
-        raise UnusableClipError(f"cannot be opened: {error.strerror}") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise UnusableClipError("is a folder, a pipe or a device")
-    if status.st_size == 0:
-        raise UnusableClipError("the file is empty (0 bytes)")
-    if path.suffix.lower() == ".raw":
-        raise UnusableClipError("has no header, so its sampling rate is unknown")
+    except OSError as error:  # a folder above that is closed, a link that leads to itself, a name that is too long
+        denied = isinstance(error, PermissionError)
+        raise UnusableClipError(DENIED if denied else f"cannot be opened: {error.strerror}") from None
+    reasons = {
+        "is a folder, a pipe or a device": not stat.S_ISREG(status.st_mode),
+        DENIED: not os.access(path, os.R_OK),
+        "the file is empty (0 bytes)": status.st_size == 0,
+        "has no header, so its sampling rate is unknown": path.suffix.lower() == ".raw",
+    }
+    if reason := next((reason for reason, holds in reasons.items() if holds), None):
+        raise UnusableClipError(reason)
 
 
 def _resampled(blocks: Iterator[tuple[np.ndarray, int]], sampling_rate: int) -> Iterator[np.ndarray]:
@@ -111,14 +110,10 @@ def trim_silence(samples: np.ndarray, top_db: float = 60.0) -> np.ndarray:
     The same frames and thresholds as `librosa.effects.trim` (RMS over 2048 samples every 512, floor 1e-5), but
     each sample is squared once, not four times.
     """
-    whole = len(samples) // HOP
-    blocks, tail = samples[: whole * HOP].reshape(-1, HOP), samples[whole * HOP :]
-    energy = np.zeros(whole + FRAME // HOP)  # of each block, between half a frame of zeros at either end
-    edge = FRAME // HOP // 2
-    energy[edge : edge + whole] = np.einsum("ij,ij->i", blocks, blocks)
-    energy[edge + whole] = np.dot(tail, tail)
-    power = np.convolve(energy, np.ones(FRAME // HOP), mode="valid") / FRAME
-    floor = 1e-10
+    blocks = np.pad(samples, (0, -len(samples) % HOP)).reshape(-1, HOP)
+    energy = np.convolve(np.einsum("ij,ij->i", blocks, blocks), np.ones(FRAME // HOP))  # of a block and those before it
+    first, floor = FRAME // HOP // 2 - 1, 1e-10
+    power = energy[first : first + len(samples) // HOP + 1] / FRAME  # of the frames centred on every HOP-th sample
     loud = np.flatnonzero(np.maximum(power, floor) > max(power.max(), floor) * 10 ** (-top_db / 10))
     return samples[loud[0] * HOP : (loud[-1] + 1) * HOP]
 

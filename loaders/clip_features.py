@@ -1,12 +1,13 @@
 """One sound file -> its features.  What each worker of the feature step runs, so it imports no more than that needs."""
 
+import os
+import unicodedata
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
 from loaders.pcen import AudioSettings, pcen_mel
-from loaders.spelling import find_file
 
 
 def clip_features(path: Path, settings: AudioSettings, remarks: list[str] | None = None) -> np.ndarray:
@@ -27,14 +28,19 @@ def sample_features(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
 
 
 def locate(folder: Path, fname: str) -> Path:
-    """Where a clip lies, in whichever of the two ways its accents are written.
+    """Where a clip lies; as it is spelt, or else with an accented letter as one sign, or as a letter and an accent.
 
     Raises UnusableClipError on a name that leads out of the folder.
     """
     name = PurePosixPath(fname)
     if name.is_absolute() or ".." in name.parts or "\0" in fname:
         raise UnusableClipError("its name points outside of the data folder")
-    return find_file(folder, fname)
+    if fname.isascii() or os.path.exists(folder / fname):  # which takes names that no file system does
+        return folder / fname
+    for part in name.parts:  # each may be spelt in a way of its own
+        spellings = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        folder = next((folder / name for name in spellings if os.path.exists(folder / name)), folder / part)
+    return folder
 
 
 def try_clip(folder: Path, fname: str, settings: AudioSettings) -> tuple[np.ndarray | str, str]:

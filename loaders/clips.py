@@ -41,15 +41,10 @@ class Clips:
         """Both one after the other; an array that both lie in is held once."""
         packs = list({id(pack): pack for pack in self.packs + other.packs}.values())
         place = {id(pack): i for i, pack in enumerate(packs)}
-        number = np.array([place[id(pack)] for pack in other.packs])
-        return Clips(
-            self.fnames + other.fnames,
-            tuple(packs),
-            np.concatenate([self.pack_of, number[other.pack_of]]),
-            np.concatenate([self.starts, other.starts]),
-            np.concatenate([self.lengths, other.lengths]),
-            np.concatenate([self.digests, other.digests]),
-        )
+        pack_of = np.array([place[id(pack)] for pack in other.packs])[other.pack_of]
+        mine, its = ((c.starts, c.lengths, c.digests) for c in (self, other))
+        tables = map(np.concatenate, zip((self.pack_of, *mine), (pack_of, *its), strict=True))
+        return Clips(self.fnames + other.fnames, tuple(packs), *tables)
 
     def select(self, keep: np.ndarray) -> "Clips":
         """The clips at these indices, on those of the arrays that they lie in."""
@@ -144,5 +139,5 @@ def map_array(path: Path) -> np.ndarray:
         if error.errno not in NO_MAPS:
             raise
         what = f"{path} cannot be memory-mapped where it lies ({error.strerror})"
-        print(f"{what}; reading it whole, {path.stat().st_size / 1e6:.0f} MB", file=sys.stderr)
-        return np.load(path, allow_pickle=False)
+    print(f"{what}; reading it whole, {path.stat().st_size / 1e6:.0f} MB", file=sys.stderr)
+    return np.load(path, allow_pickle=False)

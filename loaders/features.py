@@ -7,14 +7,14 @@ of the CSV.  The index `SPLIT.json`, renamed into place last, makes it the valid
 import csv
 import errno
 import fcntl
-import hashlib
+import io
 import json
 import os
 import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from loaders.audio import UnusableClipError
 from loaders.clip_features import locate, try_clip
-from loaders.index import FORMAT, holds, read_index
+from loaders.index import FORMAT, read_index
 from loaders.layouts import Subset
 from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
@@ -39,6 +39,7 @@ with warnings.catch_warnings():  # joblib warns where a system has no semaphores
 
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+KEPT = "the clips that were finished are kept"
 SYNC_SECONDS = 2.0  # a kill costs at most this much work
 core_count = cpu_count  # those of this process's affinity (taskset, SLURM), no more than a cgroup's quota
 
@@ -76,35 +77,33 @@ def make_features(
         raise UserError(f"there are no clips of {split}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f".{split}.lock", split):
+        with _locked(folder / f".{split}.lock", split) if os.access(folder, os.W_OK) else nullcontext():
             return _update(subset, split, folder, settings, jobs, scheduler)
     except OSError as error:
-        if error.errno not in READ_ONLY:
-            raise UserError(f"{folder}: {error.strerror or error}; the clips that were finished are kept") from None
-        if report := _finished(subset, split, folder, settings):
-            return report
-        raise UserError(f"{error.filename or folder} cannot be written; set features_path in config.json") from None
+        if error.errno in READ_ONLY:
+            raise UserError(f"{error.filename or folder} cannot be written; set features_path in config.json") from None
+        raise UserError(f"{folder}: {error.strerror or error}; {KEPT}") from None
     except TerminatedWorkerError:
         problem = f"a process that computed features of {split} died, perhaps because memory ran out"
-        remedy = "the clips that were finished are kept: run this again, with fewer --jobs"
-        raise UserError(f"{problem}; {remedy}") from None
+        raise UserError(f"{problem}; {KEPT}: run this again, with fewer --jobs") from None
 
 
 def _update(
     subset: Subset, split: str, folder: Path, settings: AudioSettings, jobs: int, scheduler: str | None
 ) -> Report:
+    """As make_features.  Where all is up to date nothing is written, so the place may be read-only."""
     sounds = _sounds(subset)
     old, old_unusable = _indexed(folder, split, settings, sounds)
     journal = _Journal(folder / f"{split}.part", settings)
     done, unusable = _up_to_date(journal.clips, sounds), {}
     todo = [fname for fname in subset.fnames if fname not in old and fname not in done]
-    if todo:
-        with journal:
-            for fname, (features, remark) in _compute(subset.folder, todo, settings, jobs, split, scheduler):
-                if isinstance(features, str):
-                    unusable[fname] = features
-                else:
-                    done[fname] = journal.add(fname, features, sounds[fname], remark)
+    with closing(journal):
+        results = _compute(subset.folder, todo, settings, jobs, split, scheduler) if todo else ()
+        for fname, (features, remark) in results:
+            if isinstance(features, str):
+                unusable[fname] = features
+            else:
+                done[fname] = journal.add(fname, features, sounds[fname], remark)
     kept = old | done
     clips = {fname: kept[fname] for fname in subset.fnames if fname in kept}
     if not clips:
@@ -112,18 +111,10 @@ def _update(
         raise UserError(f"none of the {len(unusable)} clips of {split} can be used; {fname}: {reason}")
     if done or list(clips) != list(old) or unusable != old_unusable:
         _commit(folder, split, settings, clips, unusable)
-    journal.path.unlink(missing_ok=True)
+    with suppress(OSError):
+        journal.path.unlink()
     computed = len(todo) - len(unusable)
     return Report(computed, len(clips) - computed, unusable, _remarks(clips))
-
-
-def _finished(subset: Subset, split: str, folder: Path, settings: AudioSettings) -> Report | None:
-    """The report on features that are up to date, or None.  It only reads."""
-    old, unusable = _indexed(folder, split, settings, _sounds(subset))
-    if not old or set(subset.fnames) != {*old, *unusable}:
-        return None
-    repaired = any(not isinstance(try_clip(subset.folder, fname, settings)[0], str) for fname in unusable)
-    return None if repaired else Report(0, len(old), unusable, _remarks(old))
 
 
 def _sounds(subset: Subset) -> dict[str, tuple[int, int]]:
@@ -148,13 +139,22 @@ def _indexed(
     if index is None or index["digest"] != settings.digest:
         return {}, {}
     array, frames, row_bytes = index["array"], sum(clip[2] for clip in index["clips"]), 2 * settings.n_mels
-    if not holds(folder / array, frames, settings.n_mels):
+    header, remarks = len(_header(frames, settings.n_mels)), dict(index["remarks"])
+    path = folder / array
+    if not path.exists() or path.stat().st_size != header + row_bytes * frames:
         return {}, {}
-    header, remarks = (folder / array).stat().st_size - row_bytes * frames, dict(index["remarks"])
     clips = {}
     for fname, start, *rest in index["clips"]:
         clips[fname] = Clip(array, header + row_bytes * start, *rest, remarks.get(fname, ""))
     return _up_to_date(clips, sounds), dict(index["unusable"])
+
+
+def _header(frames: int, n_mels: int) -> bytes:
+    """What an array (.npy) of features begins with."""
+    file = io.BytesIO()
+    shape = {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)}
+    np.lib.format.write_array_header_1_0(file, shape)
+    return file.getvalue()
 
 
 def _remarks(clips: dict[str, Clip]) -> dict[str, str]:
@@ -185,7 +185,7 @@ class _Journal:
     def __init__(self, path: Path, settings: AudioSettings) -> None:
         self.path, self.digest, self.row_bytes = path, settings.digest, 2 * settings.n_mels
         self.clips: dict[str, Clip] = {}  # what an interrupted run finished, up to the first damaged clip
-        self.size = 0  # bytes of the file that are whole clips
+        self.size, self.file = 0, None  # bytes of the file that are whole clips; the file once a clip is added
         with suppress(FileNotFoundError, ValueError, TypeError), open(path, "rb") as file:
             self._read(file)
 
@@ -198,17 +198,11 @@ class _Journal:
                 return
             self.clips[fname], self.size = clip, file.tell()
 
-    def __enter__(self) -> "_Journal":
-        self.file, self.synced = open(self.path, "ab"), time.monotonic()
-        self.file.truncate(self.size)
-        self.file.seek(self.size)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with self.file:
-            self._sync()
-
     def add(self, fname: str, features: np.ndarray, sound: tuple[int, int], remark: str) -> Clip:
+        if self.file is None:
+            self.file, self.synced = open(self.path, "ab"), time.monotonic()  # noqa: SIM115, closed in close()
+            self.file.truncate(self.size)
+            self.file.seek(self.size)
         facts = [len(features), digest(features), *sound, remark]
         self.file.write(json.dumps([self.digest, fname, *facts]).encode() + b"\n")
         clip = Clip(self.path.name, self.file.tell(), *facts)
@@ -216,6 +210,11 @@ class _Journal:
         if time.monotonic() - self.synced > SYNC_SECONDS:
             self._sync()
         return clip
+
+    def close(self) -> None:
+        if self.file:
+            with self.file:
+                self._sync()
 
     def _sync(self) -> None:
         self.file.flush()
@@ -229,14 +228,12 @@ def _commit(
     """Put the array together from the journal and the old array, then make it the valid one."""
     contents = [[fname, *clip[2:6]] for fname, clip in clips.items()]
     *starts, frames = np.cumsum([0, *(clip.frames for clip in clips.values())]).tolist()
-    tag = hashlib.sha256(json.dumps([settings.digest, contents]).encode()).hexdigest()
-    array, shape = f"{split}.{tag[:8]}.npy", (frames, settings.n_mels)
-    if not holds(folder / array, *shape):
-        with atomic_write(folder / array) as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
-            for clip in clips.values():  # read, not mapped, since not all file systems map files
-                rows = np.fromfile(folder / clip.file, np.float16, clip.frames * settings.n_mels, offset=clip.begin)
-                file.write(rows.tobytes())
+    array = f"{split}.{digest([settings.digest, json.dumps(contents)])[:8]}.npy"
+    with atomic_write(folder / array) as file:
+        file.write(_header(frames, settings.n_mels))
+        for clip in clips.values():  # read, not mapped, since not all file systems map files
+            rows = np.fromfile(folder / clip.file, np.float16, clip.frames * settings.n_mels, offset=clip.begin)
+            file.write(rows.tobytes())
     rows = [[fname, start, *rest] for start, (fname, *rest) in zip(starts, contents, strict=True)]
     index = {"format": FORMAT, "digest": settings.digest, "array": array, "clips": rows}
     with atomic_write(folder / f"{split}.json", "w") as file:

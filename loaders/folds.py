@@ -2,9 +2,9 @@
 
 import sys
 import warnings
-from collections import Counter
 
 import numpy as np
+import pandas as pd
 
 from loaders.layouts.corpus import Subset
 from utils.errors import MisuseError, UserError
@@ -19,8 +19,7 @@ def settle_folds(curated: Subset, fold_split: str | None, num_folds: int | None)
 
     Raises MisuseError where the data set gives no folds, or another number of them.
     """
-    if fold_split is None:
-        fold_split = "stratified" if curated.folds is None else "given"
+    fold_split = fold_split or ("stratified" if curated.folds is None else "given")
     if fold_split != "given":
         num_folds = 5 if num_folds is None else num_folds
         if num_folds < 2:
@@ -61,30 +60,24 @@ def assign_folds(
 ) -> np.ndarray:
     """The fold (N,) in 0..num_folds-1 that holds each clip out; truth is (N, C) bool.
 
-    stratified: the classes spread evenly over the folds (Sechidis et al. 2011), and every class with at least
-    num_folds clips has one in every fold, wherever that is possible for all classes together.
+    stratified: the classes spread evenly over the folds (Sechidis et al. 2011; a clip of a group counts for the rarest
+    of its labels), and every class with at least num_folds clips has one in every fold, wherever that is possible for
+    all classes together.
     random: the original solution's plain shuffle.
     groups (N,) str: clips of one group share a fold, in either; "" is a group of its own.
     Raises UserError where there are fewer clips or groups than folds.
     """
     members = _members(groups, len(truth))
     sizes = np.bincount(members)  # clips of each group: (G,)
-    alone = len(sizes) == len(truth)
     if len(sizes) < num_folds:
-        what = "curated clips" if alone else "groups of curated clips"
+        what = "curated clips" if len(sizes) == len(truth) else "groups of curated clips"
         raise UserError(f"--num_folds {num_folds}: there are only {len(sizes)} {what}")
+    folds = _split(truth, members, num_folds, seed, fold_split)
     if fold_split == "random":
-        return _split(truth, members, num_folds, seed, fold_split)
-    counts = _counts(members, truth, len(sizes))
-    single = (truth.sum(axis=1) == 1).all() and truth.sum(axis=0).max() >= num_folds  # fewer, scikit-learn refuses
-    if alone or single:
-        first = np.unique(members, return_index=True)[1]  # clip of each group
-        folds = _split(truth, members, num_folds, seed, fold_split)[first]
-    else:
-        folds = _deal_groups(counts, sizes, num_folds, seed)
+        return folds[members]
     for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):  # take one from the largest
         folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
-    return _cover(folds, counts > 0, num_folds, seed)[members]
+    return _cover(folds, _counts(members, truth, len(sizes)) > 0, num_folds, seed)[members]
 
 
 def uncovered(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> list[tuple[int, int]]:
@@ -95,9 +88,10 @@ def uncovered(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> list[tupl
 
 def torn(folds: np.ndarray, groups: np.ndarray | None) -> list[str]:
     """Groups whose clips are spread over several folds."""
-    pairs = set() if groups is None else set(zip(groups.tolist(), folds.tolist(), strict=True))
-    spread = Counter(group for group, _ in pairs if group)
-    return sorted(group for group, n in spread.items() if n > 1)
+    if groups is None:
+        return []
+    spread = pd.Series(folds).groupby(groups).nunique()
+    return [group for group, n in spread.items() if group and n > 1]
 
 
 def _members(groups: np.ndarray | None, n: int) -> np.ndarray:
@@ -109,48 +103,23 @@ def _members(groups: np.ndarray | None, n: int) -> np.ndarray:
 
 
 def _split(truth: np.ndarray, members: np.ndarray, num_folds: int, seed: int, fold_split: str) -> np.ndarray:
-    """The fold of each clip (N,), by a splitter for it; in stratified folds of groups every clip has one label."""
-    from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold  # slow to import, as the next
+    """The fold of each group (G,), by scikit-learn's splitter for it."""
+    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # slow to import, as the next
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    alone = members.max() + 1 == len(truth)
-    if fold_split == "random":
-        kind = KFold if alone else GroupKFold
-    elif alone:
-        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
-
-        kind = MultilabelStratifiedKFold
-    else:
+    clips = truth.sum(axis=0)
+    rarest = np.where(truth, clips, np.inf).argmin(axis=1)  # of each clip's labels
+    kind, labels = GroupKFold, rarest
+    if fold_split == "stratified" and members.max() + 1 == len(truth):
+        kind, labels = MultilabelStratifiedKFold, truth.astype(int)
+    elif fold_split == "stratified" and np.bincount(rarest).max() >= num_folds:  # with fewer, it refuses
         kind = StratifiedGroupKFold
-    labels = truth.astype(int) if alone else truth.argmax(axis=1)
-    folds = np.empty(len(truth), int)
+    folds = np.empty(members.max() + 1, int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of rare classes; deal_folds names what a fold lacks
-        splits = kind(num_folds, shuffle=True, random_state=seed).split(truth, labels, None if alone else members)
+        splits = kind(num_folds, shuffle=True, random_state=seed).split(truth, labels, members)
         for fold, (_, held_out) in enumerate(splits):
-            folds[held_out] = fold
-    return folds
-
-
-def _deal_groups(counts: np.ndarray, sizes: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
-    """The fold of each group (G,), where clips have several labels, which scikit-learn's rule cannot take.
-
-    Sechidis et al.'s rule with groups in the place of clips: the label with the fewest clips left is dealt next; its
-    groups, those with most of its clips first, each go to the fold that lacks most of the label, of equal ones to the
-    one that lacks most clips.  counts: (G, C) clips of each label; sizes: (G,) clips.
-    """
-    rng = generator(seed, num_folds, 1)
-    wants = np.tile(counts.sum(axis=0) / num_folds, (num_folds, 1))  # clips of each label that a fold still lacks
-    room = np.full(num_folds, sizes.sum() / num_folds)
-    folds = np.full(len(counts), -1)
-    while (waiting := np.flatnonzero(folds < 0)).size:
-        left = counts[waiting].sum(axis=0)
-        label = int(np.where(left > 0, left, np.inf).argmin())
-        mine = waiting[counts[waiting, label] > 0] if left.any() else waiting
-        for group in sorted(rng.permutation(mine), key=lambda g: (-counts[g, label], -sizes[g])):
-            fold = max(rng.permutation(num_folds), key=lambda f: (wants[f, label], room[f]))
-            folds[group] = fold
-            wants[fold] -= counts[group]
-            room[fold] -= sizes[group]
+            folds[members[held_out]] = fold
     return folds
 
 

@@ -16,7 +16,7 @@ from loaders.audio import DENIED
 from loaders.features import core_count, make_features
 from loaders.index import features_dir
 from loaders.layouts import SUBSETS, read_corpus
-from loaders.pcen import AudioSettings
+from loaders.pcen import AudioSettings, audio_settings
 from utils.cli import hertz, make_parser, positive_int
 from utils.errors import MisuseError, one_line, run
 from utils.recipes import read_recipe
@@ -25,23 +25,25 @@ from utils.recipes import read_recipe
 def main() -> int:
     args = parse_args()
     corpus = read_corpus(get_data_path(args.dataset))
-    settings = AudioSettings(args.sampling_rate, args.img_rows)
+    settings = audio_settings(args)
     folder = features_dir(get_features_path(args.dataset), settings)
     reasons: set[str] = set()  # why clips cannot be used
     wanted = [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]
     for split in wanted or [args.split]:
         report = make_features(corpus.subset(split), split, folder, settings, args.jobs, args.scheduler)
-        print(f"{split}: {report.computed} clips computed, {report.up_to_date} up to date, ", end="")
-        print(f"{len(report.unusable)} cannot be used", flush=True)
-        for fname, reason in report.unusable.items():
-            print(f"  {one_line(fname, 100)}: {one_line(reason)}")
+        done = f"{report.computed} clips computed, {report.up_to_date} up to date"
+        print_clips(f"{split}: {done}, {len(report.unusable)} cannot be used", report.unusable)
         if report.remarks:
-            print(f"{split}: {len(report.remarks)} clips are used, but there is something odd about them")
-        for fname, remark in report.remarks.items():
-            print(f"  {one_line(fname, 100)}: {one_line(remark)}")
+            odd = "clips are used, but there is something odd about them"
+            print_clips(f"{split}: {len(report.remarks)} {odd}", report.remarks)
         reasons.update(report.unusable.values())
     print(f"features are in {folder}")
     return int((args.strict and len(reasons) > 0) or DENIED in reasons)
+
+
+def print_clips(line: str, said: dict[str, str]) -> None:
+    """A line, and below it one for each clip."""
+    print(line, *(f"  {one_line(fname, 100)}: {one_line(text)}" for fname, text in said.items()), sep="\n", flush=True)
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,8 +58,7 @@ def parse_args() -> argparse.Namespace:
     signal.add_argument("--sampling_rate", type=hertz, default=AudioSettings.sampling_rate, help="Hz")
     signal.add_argument("--img_rows", type=positive_int, default=AudioSettings.n_mels, help="mel bands")
     work = parser.add_argument_group("work")
-    jobs = "processes; by default one for each usable core"
-    work.add_argument("--jobs", type=positive_int, default=core_count(), help=jobs)
+    work.add_argument("--jobs", type=positive_int, default=core_count(), help="processes; by default one a usable core")
     work.add_argument("--backend", default="loky", choices=["loky", "dask"], help="processes here, or a Dask cluster")
     work.add_argument("--scheduler", metavar="ADDRESS", help="address of the Dask cluster, such as tcp://HOST:8786")
     work.add_argument("--strict", action="store_true", help="fail if a clip cannot be used")

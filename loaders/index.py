@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
 from loaders.pcen import AudioSettings
 from utils.errors import UserError
 
@@ -27,19 +25,8 @@ def read_index(path: Path) -> dict | None:
     except FileNotFoundError:
         return None
     except ValueError:
-        raise UserError(f"{path} is damaged; delete it and compute the features again") from None
+        index = None
     if not isinstance(index, dict) or index.get("format") != FORMAT:
-        raise UserError(f"{path} is of another version of this program; delete it and compute the features again")
+        remedy = "delete it and compute the features again"
+        raise UserError(f"{path} is damaged, or of another version of this program; {remedy}")
     return index
-
-
-def holds(path: Path, frames: int, n_mels: int) -> bool:
-    """Whether a whole array of features (frames, n_mels) float16 is there, by its header and its size alone."""
-    try:
-        with open(path, "rb") as file:
-            np.lib.format.read_magic(file)
-            header = np.lib.format.read_array_header_1_0(file)
-            size = file.tell() + 2 * frames * n_mels
-        return header == ((frames, n_mels), False, np.float16) and path.stat().st_size == size
-    except (OSError, ValueError):
-        return False

@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-import soundfile as sf
-
 from utils.errors import UserError
 
 JUNK = {"__MACOSX", "__pycache__", "lost+found"}  # and every name that begins with a dot, .ipynb_checkpoints say
-SUFFIXES = {f".{name.lower()}" for name in sf.available_formats()} | {  # of what libsndfile and FFmpeg read
-    ".aif", ".aifc", ".snd", ".8svx", ".iff", ".mp1", ".mp2", ".mpga", ".oga", ".opus", ".sf", ".wave", ".bwf",
-    ".bwav", ".sph", ".m4a", ".m4b", ".m4r", ".mp4", ".3gp", ".3g2", ".3ga", ".aac", ".adts", ".ac3", ".eac3", ".dts",
-    ".alac", ".wma", ".amr", ".awb", ".ape", ".wv", ".tta", ".tak", ".shn", ".mpc", ".mka", ".weba", ".webm", ".ra",
-    ".rm", ".gsm", ".spx", ".dsf", ".dff", ".aax", ".qcp", ".vox", ".mov", ".mkv", ".avi",
+SUFFIXES = {  # of what libsndfile and FFmpeg read
+    ".3g2", ".3ga", ".3gp", ".8svx", ".aac", ".aax", ".ac3", ".adts", ".aif", ".aifc", ".aiff", ".alac", ".amr", ".ape",
+    ".au", ".avi", ".avr", ".awb", ".bwav", ".bwf", ".caf", ".dff", ".dsf", ".dts", ".eac3", ".flac", ".gsm", ".htk",
+    ".iff", ".ircam", ".m4a", ".m4b", ".m4r", ".mat4", ".mat5", ".mka", ".mkv", ".mov", ".mp1", ".mp2", ".mp3", ".mp4",
+    ".mpc", ".mpc2k", ".mpga", ".nist", ".oga", ".ogg", ".opus", ".paf", ".pvf", ".qcp", ".ra", ".raw", ".rf64", ".rm",
+    ".sd2", ".sds", ".sf", ".shn", ".snd", ".sph", ".spx", ".svx", ".tak", ".tta", ".voc", ".vox", ".w64", ".wav",
+    ".wave", ".wavex", ".weba", ".webm", ".wma", ".wv", ".wve", ".xi",
 }  # fmt: skip
 
 
@@ -28,59 +28,34 @@ def list_sounds(folder: Path) -> list[str]:
     followed.  No folder is entered twice below the same entry of `folder`, so a loop of links ends, while two
     labels may be links to one folder.  Raises UserError on a folder that cannot be listed.
     """
-    root = os.path.realpath(folder)
-    files, folders, links = _entries(folder)
-    found = [name for name in files if _is_sound(name)]
-    for name in folders + links:
-        found += (f"{name}/{inside}" for inside in _sounds_below(folder / name, {root}))
-    return sorted(found)
+    tops, files = _entries(folder)
+    found = list(files)
+    for top in tops:
+        waiting, seen = [f"{top}/"], {os.path.realpath(folder)}
+        while waiting:
+            prefix = waiting.pop(0)
+            real = os.path.realpath(folder / prefix)
+            if real not in seen:
+                folders, files = _entries(folder / prefix)
+                waiting += (f"{prefix}{name}/" for name in folders)
+                found += (prefix + name for name in files)
+            seen.add(real)
+    return sorted(name for name in found if os.path.splitext(name)[1].lower() in SUFFIXES)
 
 
 def list_folders(folder: Path) -> list[str]:
     """Names of the folders, and of links to folders, in this one, sorted.  Raises UserError as `list_sounds`."""
-    _, folders, links = _entries(folder)
-    return sorted(folders + links)
+    return sorted(_entries(folder)[0])
 
 
-def _sounds_below(top: Path, seen: set[str]) -> list[str]:
-    found, waiting, links_waiting = [], [""], []
-    while waiting or links_waiting:  # links last: what has two names within `top` goes by its own
-        prefix = (waiting or links_waiting).pop()
-        real = os.path.realpath(top / prefix)
-        if real in seen:
-            continue
-        seen.add(real)
-        files, folders, links = _entries(top / prefix)
-        found += (prefix + name for name in files if _is_sound(name))
-        waiting += (f"{prefix}{name}/" for name in folders)
-        links_waiting += (f"{prefix}{name}/" for name in links)
-    return found
-
-
-def _entries(folder: Path) -> tuple[list[str], list[str], list[str]]:
-    """Sorted names of files, of folders, and of links to folders."""
-    files, folders, links = [], [], []
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of folders, links to them at the end, and of files."""
     try:
-        with os.scandir(folder) as listed:
-            for entry in sorted(listed, key=lambda entry: entry.name):
-                if not is_junk(entry.name):
-                    kind = (links if entry.is_symlink() else folders) if _is_folder(entry) else files
-                    kind.append(entry.name)
+        names = [name for name in sorted(os.listdir(folder)) if not is_junk(name)]
+        folders = [name for name in names if (folder / name).is_dir()]
     except PermissionError as error:
         raise UserError(f"{error.filename or folder}: permission denied; make it readable or take it away") from None
     except OSError as error:
         raise UserError(f"{folder} cannot be listed: {error.strerror or error}") from None
-    return files, folders, links
-
-
-def _is_folder(entry: os.DirEntry) -> bool:
-    try:
-        return entry.is_dir()
-    except PermissionError:
-        raise
-    except OSError:  # a link that leads to itself is no folder; reading it gives the reason
-        return False
-
-
-def _is_sound(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES
+    folders.sort(key=lambda name: (folder / name).is_symlink())  # what has two names goes by its own
+    return folders, sorted({*names} - {*folders})

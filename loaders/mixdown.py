@@ -1,7 +1,6 @@
 """Which channels make a file's mono samples, and the constant that is taken off: decided by the file as a whole."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,18 +16,14 @@ SURE = 4.0  # times by which a constant exceeds what the means of pieces scatter
 Blocks = Iterator[tuple[np.ndarray, int]]  # samples, Hz
 
 
-@dataclass(frozen=True)
-class Mix:
-    """How many channels become one: the mean of some of them, less the constant in it."""
+Mix = tuple[list[int], np.float32]  # the channels whose mean is taken, and the constant in it
 
-    channels: list[int]
-    offset: np.float32
 
-    def apply(self, block: np.ndarray) -> np.ndarray:
-        """(n, channels) -> (n,) float32."""
-        chosen = block if len(self.channels) == block.shape[1] else block[:, self.channels]
-        mono = chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(axis=1)
-        return mono - self.offset if self.offset else mono
+def mixed(block: np.ndarray, channels: list[int], constant: np.float32) -> np.ndarray:
+    """(n, channels) -> (n,) float32."""
+    chosen = block if len(channels) == block.shape[1] else block[:, channels]
+    mono = chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(axis=1)
+    return mono - constant if constant else mono
 
 
 class Survey:
@@ -74,7 +69,7 @@ class Survey:
         if self.channels > 1 and power[loudest] > FAINT and mean < power[loudest] * 10 ** (-cancel_db / 10):
             remarks.append(f"its channels cancel out; channel {loudest + 1} of {self.channels} is taken alone")
             active = np.array([loudest])
-        return Mix(active.tolist(), np.float32(offsets[active].mean()))
+        return active.tolist(), np.float32(offsets[active].mean())
 
 
 def to_mono(decode: Callable[[list[str]], Blocks], cancel_db: float, remarks: list[str]) -> Blocks:
@@ -89,8 +84,8 @@ def to_mono(decode: Callable[[list[str]], Blocks], cancel_db: float, remarks: li
         held, surveys = _survey(decode(said))
         mixes = {channels: survey.mix(cancel_db, remarks) for channels, survey in surveys.items()}
         for block, rate in held or decode(said := []):
-            every = Mix(list(range(block.shape[1])), np.float32(0))  # where that many are first seen after an hour
-            yield mixes.get(block.shape[1], every).apply(block), rate
+            every = [*range(block.shape[1])], np.float32(0)  # where that many are first seen after an hour
+            yield mixed(block, *mixes.get(block.shape[1], every)), rate
         remarks += said
 
 

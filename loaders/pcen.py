@@ -7,19 +7,19 @@ PCEN: Wang et al., "Trainable frontend for robust and far-field keyword spotting
 parameters' meaning: Lostanlen et al., "Per-channel energy normalization: why and how", IEEE SPL 2019.
 """
 
+import argparse
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import scipy.sparse
 
 BLOCK = 64  # frames at a time: their windows and spectra stay in the cache
 PIECE = 6000  # hops of samples that are copied at a time
-
-Buffers = tuple[np.ndarray, np.ndarray, np.ndarray]  # windowed samples, spectra, magnitudes
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,12 @@ class AudioSettings:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
 
 
+def audio_settings(args: argparse.Namespace | Mapping[str, Any]) -> AudioSettings:
+    """Of the features that a script's arguments, or those in a checkpoint, ask for."""
+    args = args if isinstance(args, Mapping) else vars(args)
+    return AudioSettings(args["sampling_rate"], args["img_rows"])
+
+
 def pcen_mel(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
     """PCEN of a whole clip: samples (n,) float32, n >= 1 -> (1 + n // hop_length, n_mels) float32, time first.
 
@@ -73,8 +79,21 @@ def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterat
     Yields (frames, n_mels) float32, as soon as the samples of a frame are there.  The smoother's state is carried
     from block to block.
     """
-    hop, n_fft = settings.hop_length, settings.n_fft
-    state, buffers = None, _buffers(settings)
+    from scipy.signal import lfilter  # as the import of librosa below
+
+    b, state = _smoothing(settings), None
+    for mel in _mel_blocks(blocks, settings):
+        state = _start(mel, b) if state is None else state
+        smooth, state = lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
+        yield _compress(mel, smooth.astype(np.float32), settings)
+
+
+def _mel_blocks(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterator[np.ndarray]:
+    """Samples in blocks (n,) -> magnitudes in mel bands, (frames, n_mels) float32."""
+    hop, n_fft, bank, window = settings.hop_length, settings.n_fft, _mel_bank(settings), _window(settings.n_fft)
+    # memory that is allocated for each block costs more, page by page, than the transform that fills it
+    bins = n_fft // 2 + 1
+    buffers = np.empty((BLOCK, n_fft)), np.empty((BLOCK, bins), complex), np.empty((BLOCK, bins), np.float32)
     held = np.zeros(0, np.float32)  # samples from the first frame that is still to come
     for block in _reflected(blocks, n_fft // 2):
         held = np.concatenate([held, block])
@@ -82,8 +101,12 @@ def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterat
         for at in range(0, ready, BLOCK):
             last = min(at + BLOCK, ready) - 1
             frames = np.lib.stride_tricks.sliding_window_view(held[at * hop : last * hop + n_fft], n_fft)[::hop]
-            features, state = _block(frames, state, settings, buffers)
-            yield features
+            windowed, spectra, magnitudes = (buffer[: len(frames)] for buffer in buffers)
+            # in single precision the rounding of loud bands, 1e-7 of them, would drown quiet ones
+            np.multiply(frames, window, out=windowed)
+            np.fft.rfft(windowed, axis=1, out=spectra)
+            np.abs(spectra, out=magnitudes, casting="same_kind")
+            yield (bank @ magnitudes.T).T
         held = held[ready * hop :]
 
 
@@ -103,45 +126,15 @@ def _reflected(blocks: Iterable[np.ndarray], half: int) -> Iterator[np.ndarray]:
     yield tail[-2::-1]
 
 
-def _block(
-    frames: np.ndarray, state: np.ndarray | None, settings: AudioSettings, buffers: Buffers
-) -> tuple[np.ndarray, np.ndarray]:
-    """Windows (block, n_fft) -> their features (block, n_mels), and the smoother's state (1, n_mels) after them.
-
-    state: before them; None at the start of a recording, as if each band had always been as in the first frame.
-    """
-    from scipy.signal import lfilter  # as the import of librosa below
-
-    b, mel = _smoothing(settings), _mel(frames, settings, buffers)
-    state = (1 - b) * mel[:1].astype(np.float64) if state is None else state
-    smooth, state = lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
-    return _compress(mel, smooth.astype(np.float32), settings), state
-
-
-def _buffers(settings: AudioSettings) -> Buffers:
-    """Room for the windowed samples of a block, their spectra, and the magnitudes of those.
-
-    Memory that is allocated anew for each block costs more, page by page, than the transform that fills it.
-    """
-    n_fft = settings.n_fft
-    bins = n_fft // 2 + 1
-    return np.empty((BLOCK, n_fft)), np.empty((BLOCK, bins), complex), np.empty((BLOCK, bins), np.float32)
-
-
-def _mel(frames: np.ndarray, settings: AudioSettings, buffers: Buffers) -> np.ndarray:
-    """Windows (block, n_fft) -> magnitudes in mel bands, (block, n_mels) float32."""
-    windowed, spectra, magnitudes = (buffer[: len(frames)] for buffer in buffers)
-    # in single precision the rounding of loud bands, 1e-7 of them, would drown quiet ones
-    np.multiply(frames, _window(settings.n_fft), out=windowed)
-    np.fft.rfft(windowed, axis=1, out=spectra)
-    np.abs(spectra, out=magnitudes, casting="same_kind")
-    return (_mel_bank(settings) @ magnitudes.T).T
-
-
 def _smoothing(settings: AudioSettings) -> float:
     """The smoother's b for the time constant: half power at 1 / time_constant (librosa's rule)."""
     frames = settings.time_constant * settings.sampling_rate / settings.hop_length
     return float((np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2))
+
+
+def _start(mel: np.ndarray, b: float) -> np.ndarray:
+    """The smoother's state (1, n_mels) at the beginning, as if each band had always been as in the first frame."""
+    return (1 - b) * mel[:1].astype(np.float64)
 
 
 def _compress(mel: np.ndarray, smooth: np.ndarray, settings: AudioSettings) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from loaders import get_data_path, get_features_path
 from loaders.clips import Clips, usable_clips
 from loaders.folds import deal_folds, settle_folds
 from loaders.index import features_dir
-from loaders.layouts import SUBSETS, Corpus, read_corpus
+from loaders.layouts import SUBSETS, Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
 from utils.digests import ALL_LABELS, MadeFrom, digest
 from utils.errors import UserError, one_line
@@ -30,15 +31,31 @@ class Pool:
     noisy_truth: np.ndarray
     held_out: Clips
     held_out_truth: np.ndarray
+    noisy_weight: float  # of the listed labels of a noisy clip
 
-    @property
+    @cached_property
     def clips(self) -> Clips:
         """The training clips, curated ones first."""
         return self.curated + self.noisy if len(self.noisy) else self.curated
 
-    def targets(self, noisy_weight: float) -> np.ndarray:
+    @cached_property
+    def targets(self) -> np.ndarray:
         """(N, C) float32 in [0, 1] of the training clips; those of noisy ones are softened."""
-        return np.concatenate([self.curated_truth, soften(self.noisy_truth, noisy_weight)]).astype(np.float32)
+        return np.concatenate([self.curated_truth, soften(self.noisy_truth, self.noisy_weight)]).astype(np.float32)
+
+    @cached_property
+    def made_from(self) -> MadeFrom:
+        """Digests of all that a training depends on, by what it is, in words for the message of what changed."""
+        known = [self.corpus.subsets[name] for name in SUBSETS["train"] if name in self.corpus.subsets]
+        return {
+            "the training clips": digest(self.clips.fnames),
+            "the features of the training clips": digest(self.clips.digests),
+            "the labels or weights of the training clips": digest(self.targets),
+            "the held-out clips": digest(self.held_out.fnames),
+            "the features of the held-out clips": digest(self.held_out.digests),
+            "the labels of the held-out clips": digest(self.held_out_truth),
+            ALL_LABELS: digest([part for subset in known for part in (digest(subset.fnames), digest(subset.truth))]),
+        }
 
 
 def read_pool(
@@ -46,6 +63,7 @@ def read_pool(
     split: str,
     settings: AudioSettings,
     seed: int,
+    noisy_weight: float,
     fold_num: int = 0,
     num_folds: int | None = None,
     fold_split: str | None = None,
@@ -57,81 +75,62 @@ def read_pool(
     keep_noisy: file names of the noisy clips to train on; None: all.
     """
     corpus = read_corpus(get_data_path(dataset))
-    subset = corpus.subset("train_curated")
-    fold_split, num_folds = settle_folds(subset, fold_split, num_folds)
-    clips, truth = labelled_clips(dataset, corpus, "train_curated", settings)
-    known = subset.select(subset.rows_of(clips.fnames))
+    fold_split, num_folds = settle_folds(corpus.subset("train_curated"), fold_split, num_folds)
+    clips, known = labelled_clips(dataset, corpus, "train_curated", settings)
     trusted = np.array([fname not in MISLABELLED for fname in clips.fnames])
     folds = deal_folds(known, trusted, corpus.class_names, num_folds, seed, fold_split)
-    held_out, none = np.flatnonzero(folds == fold_num), np.zeros(0, int)
+    held_out, doubtful = np.flatnonzero(folds == fold_num), np.flatnonzero(~trusted)
     if not len(held_out):
         raise UserError(f"fold {fold_num} of {num_folds} holds out no usable clip, so nothing could be scored")
 
-    curated = np.flatnonzero(trusted & (folds != fold_num)) if "train_curated" in SUBSETS[split] else none
-    noisy, noisy_truth = clips.select(none), truth[none]
-    doubtful = np.flatnonzero(~trusted)
+    curated = np.flatnonzero(trusted & (folds != fold_num) & ("train_curated" in SUBSETS[split]))
+    noisy, noisy_truth = clips.select(curated[:0]), known.truth[:0]
     if split == "train_noisy" or (split == "train" and "train_noisy" in corpus.subsets):
         recordings = set() if known.groups is None else set(known.groups[held_out]) - {""}
         noisy, noisy_truth = _noisy_clips(dataset, corpus, settings, recordings, keep_noisy)
         if len(doubtful) and keep_noisy is None:
-            noisy, noisy_truth = noisy + clips.select(doubtful), np.concatenate([noisy_truth, truth[doubtful]])
-    left_out = sorted({clips.fnames[i] for i in doubtful}.difference(noisy.fnames))
-    if left_out:
+            noisy, noisy_truth = noisy + clips.select(doubtful), np.concatenate([noisy_truth, known.truth[doubtful]])
+    if left_out := sorted({clips.fnames[i] for i in doubtful}.difference(noisy.fnames)):
         print(f"{len(left_out)} curated clips are left out, known to be mislabelled: {', '.join(left_out)}")
     if not len(curated) + len(noisy):
         raise UserError(f"no clip is left to train on: none of --split {split} is usable and believable")
-    trained, scored = clips.select(curated), clips.select(held_out)
-    return Pool(corpus, trained, truth[curated], noisy, noisy_truth, scored, truth[held_out])
+    own, scored = ((clips.select(rows), known.truth[rows]) for rows in (curated, held_out))
+    return Pool(corpus, *own, noisy, noisy_truth, *scored, noisy_weight)
 
 
 def soften(truth: np.ndarray, weight: float) -> np.ndarray:
     """Targets (N, C) of doubtful labels: `weight` on each listed label, the rest spread over the others."""
-    listed = truth.sum(axis=1, keepdims=True)
-    others = truth.shape[1] - listed
+    others = (~truth).sum(axis=1, keepdims=True)
     return np.where(truth, weight, (1 - weight) / np.maximum(others, 1)).astype(np.float32)
 
 
-def made_from(pool: Pool, targets: np.ndarray) -> MadeFrom:
-    """Digests of all that a training depends on, by what it is, in words for the message that names what changed."""
-    clips, subsets = pool.clips, [pool.corpus.subsets[name] for name in SUBSETS["train"] if name in pool.corpus.subsets]
-    return {
-        "the training clips": digest(clips.fnames),
-        "the features of the training clips": digest(clips.digests),
-        "the labels or weights of the training clips": digest(targets),
-        "the held-out clips": digest(pool.held_out.fnames),
-        "the features of the held-out clips": digest(pool.held_out.digests),
-        "the labels of the held-out clips": digest(pool.held_out_truth),
-        ALL_LABELS: digest([part for subset in subsets for part in (digest(subset.fnames), digest(subset.truth))]),
-    }
-
-
-def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSettings) -> tuple[Clips, np.ndarray]:
-    """The usable clips of a training subset in the order of its CSV, and their labels (N, C) bool."""
+def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSettings) -> tuple[Clips, Subset]:
+    """The usable clips of a training subset in the order of its CSV, and what is known about them."""
     subset = corpus.subset(split)
     clips = usable_clips(dataset, split, subset.fnames, settings)
-    usable = set(clips.fnames)
-    if broken := [one_line(fname, 100) for fname in subset.fnames if fname not in usable]:
+    usable = np.isin(np.array(subset.fnames, object), clips.fnames)
+    if not usable.all():
+        broken = [one_line(subset.fnames[i], 100) for i in np.flatnonzero(~usable)]
         reasons = features_dir(get_features_path(dataset), settings) / f"{split}_unusable.csv"
         names = ", ".join(broken[:10]) + (", ..." if len(broken) > 10 else "")
         print(f"{len(broken)} clips of {split} cannot be used: {names}; {reasons} says why")
-    return clips, subset.truth_of(clips.fnames)
+    return clips, subset.select(usable)
 
 
 def _noisy_clips(
     dataset: str, corpus: Corpus, settings: AudioSettings, recordings: set[str], keep_noisy: Collection[str] | None
 ) -> tuple[Clips, np.ndarray]:
     """The noisy clips to train on, and their labels (N, C) bool.  recordings: those of held-out clips."""
-    subset = corpus.subset("train_noisy")
-    noisy, truth = labelled_clips(dataset, corpus, "train_noisy", settings)
-    apart = np.ones(len(noisy), bool)
-    if recordings and subset.groups is not None:
-        apart = ~np.isin(subset.groups[subset.rows_of(noisy.fnames)], sorted(recordings))
-    if not apart.all():
-        names = ", ".join(noisy.fnames[i] for i in np.flatnonzero(~apart))
-        why = "as the fold holds out clips of the same recordings"
-        print(f"{(~apart).sum()} noisy clips are left out, {why}: {names}")
-    rows = np.flatnonzero(apart)
+    noisy, known = labelled_clips(dataset, corpus, "train_noisy", settings)
+    rows = np.arange(len(noisy))
+    if recordings and known.groups is not None:
+        torn = np.isin(known.groups, sorted(recordings))
+        rows = rows[~torn]
+        if torn.any():
+            names = ", ".join(noisy.fnames[i] for i in np.flatnonzero(torn))
+            why = "as the fold holds out clips of the same recordings"
+            print(f"{torn.sum()} noisy clips are left out, {why}: {names}")
     if keep_noisy is not None:
         rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
         print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")
-    return noisy.select(rows), truth[rows]
+    return noisy.select(rows), known.truth[rows]

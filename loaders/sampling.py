@@ -1,10 +1,15 @@
-"""Which clips are in which batch: a function of the seed and the batch's number alone."""
+"""Which clips and which of their crops are in a batch: a function of the seed and the batch's number alone."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from loaders.clips import Clips
 from utils import streams
+from utils.devices import send
 
 Group = tuple[int, int, float, int]  # first clip, last clip + 1, share of the batches, random stream
 
@@ -44,6 +49,25 @@ class Sampler:
         epochs, places = np.divmod(positions, n)
         parts = [_epoch(self.seed, stream, epoch, n)[places[epochs == epoch]] for epoch in np.unique(epochs)]
         return np.concatenate(parts) if parts else np.zeros(0, int)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The training batches of a fold, by number, on the device."""
+
+    clips: Clips
+    targets: Tensor  # (N, C) float32 in [0, 1], on the device
+    sampler: Sampler
+    width: int  # frames of a crop
+
+    def __call__(self, number: int) -> tuple[Tensor, Tensor]:
+        """Inputs (B, 1, n_mels, width) float32 and targets (B, C) of the batch of that number."""
+        device = self.targets.device
+        chosen = self.sampler.batch(number)  # (B,)
+        slack = np.maximum(self.clips.lengths[chosen] - self.width, 0)
+        first = streams.generator(self.sampler.seed, streams.CROPS, number).integers(0, slack + 1)  # (B,)
+        inputs = self.clips.crops(chosen, first, self.width, device)
+        return inputs, self.targets[send(torch.from_numpy(chosen), device)]
 
 
 def _groups(n_curated: int, n_clips: int, share: float) -> list[Group]:

@@ -31,11 +31,8 @@ def choose_runs(found: Iterable[str], names: list[str] | None, purpose: str) -> 
     return names or found
 
 
-def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing: bool = False) -> None:
-    """Raises UserError unless folds 0..k-1 are there once each, and alike but for PER_FOLD.
-
-    remedy: what to do about a missing fold.  allow_missing: a missing fold is only named, on stderr.
-    """
+def check_alike(args_of: dict[Path, Args]) -> None:
+    """Raises UserError unless the arguments are the same but for PER_FOLD."""
     (first_path, first), *others = args_of.items()
     for path, args in others:
         differing = [key for key in first | args if key not in PER_FOLD and args.get(key) != first.get(key)]
@@ -44,11 +41,19 @@ def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing
         if differing:
             here, there = (f"{differing[0]} {held.get(differing[0])}" for held in (args, first))
             raise UserError(f"{path} was made with {here}, {first_path} with {there}; make them alike")
+
+
+def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing: bool = False) -> None:
+    """Raises UserError unless folds 0..k-1 are there once each, and alike but for PER_FOLD.
+
+    remedy: what to do about a missing fold.  allow_missing: a missing fold is only named, on stderr.
+    """
+    check_alike(args_of)
     numbers = [args["fold_num"] for args in args_of.values()]
     if doubled := [number for number in numbers if numbers.count(number) > 1]:
         paths = [str(path) for path, args in args_of.items() if args["fold_num"] == doubled[0]]
         raise UserError(f"fold {doubled[0]} is there more than once: {', '.join(paths)}; delete all but one")
-    if missing := sorted(set(range(first["num_folds"])) - set(numbers)):
+    if missing := sorted(set(range(next(iter(args_of.values()))["num_folds"])) - set(numbers)):
         text = f"{name} lacks fold {', '.join(map(str, missing))}"
         if not allow_missing:
             raise UserError(f"{text}; {remedy}")

@@ -10,7 +10,7 @@ import numpy as np
 from loaders import get_features_path
 from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus
-from loaders.pcen import AudioSettings
+from loaders.pcen import audio_settings
 from predicting.metrics import describe_test, lwlrap, metric_values
 from predicting.prediction_file import Predictions, load_predictions
 from utils.digests import ALL_LABELS, MadeFrom, changes, digest, tensors_digest
@@ -53,7 +53,7 @@ def made_from(args: dict[str, Any], fnames: list[str]) -> MadeFrom:
     found = {"the clips": digest(fnames)}
     if Path(args["model_path"]).exists():
         found["the checkpoint"] = tensors_digest(args["model_path"])
-    folder = features_dir(get_features_path(args["dataset"]), AudioSettings(args["sampling_rate"], args["img_rows"]))
+    folder = features_dir(get_features_path(args["dataset"]), audio_settings(args))
     if index := read_index(folder / f"{SPLITS[args['split']]}.json"):
         digests = {clip[0]: clip[3] for clip in index["clips"]}
         found["the features of the clips"] = digest(digests[fname] for fname in fnames if fname in digests)

@@ -11,7 +11,7 @@ import soxr
 
 from loaders.audio import UnusableClipError, read_mono, trim_silence
 from loaders.clip_features import locate
-from loaders.pcen import AudioSettings, pcen_mel
+from loaders.pcen import audio_settings, pcen_mel
 from predicting.metrics import clip_lwlrap
 from predicting.splits import SPLITS
 from reporting.markup import Section, data_uri, paragraph
@@ -89,7 +89,7 @@ def sound(samples: np.ndarray, sampling_rate: int) -> bytes:
 def _cards(results: Results, split: str, scores: dict[int, str], seconds: float) -> str:
     """HTML of clips of a split, by their rows, each with its score in words: picture, player, labels."""
     (fnames, probabilities), args = results.tables[split], next(results.folds(split))[2].args
-    settings = AudioSettings(args["sampling_rate"], args["img_rows"])
+    settings = audio_settings(args)
     subset, names, html = results.corpus.subset(SPLITS[split]), results.corpus.class_names, ""
     for i, score in scores.items():
         given, p, fname = np.flatnonzero(subset.truth_of([fnames[i]])[0]), probabilities[i], escape(fnames[i])

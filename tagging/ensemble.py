@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from loaders.clips import Clips
-from loaders.pcen import AudioSettings
+from loaders.pcen import AudioSettings, audio_settings
 from models.fused_norms import fold_norms
 from predicting.checkpoint import build_network, find_runs, load_checkpoint
 from predicting.runs import check_alike
@@ -78,5 +78,4 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
         columns = [state["class_names"].index(name) for name in names]
         members.append((model, columns, {"shift": shift_of(state["args"]), "loss": state["args"]["loss"]}))
     dtype, _ = pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))
-    settings = AudioSettings(args["sampling_rate"], args["img_rows"])
-    return Ensemble(members, names, settings, args["img_cols"], device, dtype)
+    return Ensemble(members, names, audio_settings(args), args["img_cols"], device, dtype)

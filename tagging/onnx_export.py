@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from loaders.pcen import AudioSettings
+from loaders.pcen import audio_settings
 from losses import get_activation
 from predicting.checkpoint import build_network
 from utils.atomic import atomic_write
@@ -42,7 +42,7 @@ def export_onnx(output: Path, path: Path, state: dict[str, Any]) -> None:
     proto = program.model_proto
     described = {
         "class_names": state["class_names"],
-        "audio_settings": asdict(AudioSettings(args["sampling_rate"], args["img_rows"])),
+        "audio_settings": asdict(audio_settings(args)),
         "frames": args["img_cols"],
         "arch": args["arch"],
     }

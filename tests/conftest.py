@@ -240,7 +240,7 @@ def make_fold(make_args: Callable[..., argparse.Namespace]) -> Callable[..., Sim
     def make(device: str = "cpu", keep_noisy: set[str] | None = None, **changes: object) -> SimpleNamespace:
         args = make_args(**changes)
         folds = args.fold_num, args.num_folds, args.fold_split
-        pool = read_pool(args.dataset, args.split, SETTINGS, args.seed, *folds, keep_noisy)
+        pool = read_pool(args.dataset, args.split, SETTINGS, args.seed, args.noisy_weight, *folds, keep_noisy)
         batches, held_out = build_batches(Setup(args, torch.device(device)), pool)
         return SimpleNamespace(
             pool=pool, batches=batches, clips=batches.clips, targets=batches.targets, held_out=held_out

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from loaders.pool import Pool, made_from
+from loaders.pool import Pool
 from predicting.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from predicting.metrics import lwlrap, metric_values, per_class_lwlrap
 from predicting.paths import checkpoint_path, log_path
@@ -34,7 +34,6 @@ class Progress:
         """resumed: a checkpoint to go on from."""
         self.training, self.setup, self.args, self.pool = training, training.setup, training.setup.args, pool
         self.first = self.setup.processes.rank == 0
-        self.made_from = made_from(pool, pool.targets(self.args.noisy_weight))
         self.step, self.best_score, self.best_step = 0, -1.0, 0
         self.log: list[dict[str, Any]] = []
         self.losses = torch.zeros(self.args.n_iter, device=self.setup.device)
@@ -204,7 +203,7 @@ class Progress:
             "losses": self.losses.cpu(),
             "log": self.log,
             "held_out": self.pool.held_out.fnames,
-            "made_from": self.made_from,
+            "made_from": self.pool.made_from,
             "prior": targets.sum(dim=0) / targets.sum(),
             "versions": versions(),
         }

@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from loaders.batches import Batches
 from loaders.clips import Clips
-from loaders.pcen import AudioSettings
+from loaders.pcen import audio_settings
 from loaders.pool import Pool, read_pool
-from loaders.sampling import Sampler
+from loaders.sampling import Batches, Sampler
 from losses import Criterion, get_loss
 from models import get_model
 from training.graphs import Setup, quicken
@@ -66,7 +65,7 @@ def build_pool(args: argparse.Namespace) -> Pool:
     """The clips of the run's fold."""
     keep_noisy = believable_clips(args) if args.noisy_scores else None
     folds = args.fold_num, args.num_folds, args.fold_split
-    return read_pool(args.dataset, args.split, audio_settings(args), args.seed, *folds, keep_noisy)
+    return read_pool(args.dataset, args.split, audio_settings(args), args.seed, args.noisy_weight, *folds, keep_noisy)
 
 
 def build_batches(setup: Setup, pool: Pool) -> tuple[Batches, Clips]:
@@ -76,14 +75,9 @@ def build_batches(setup: Setup, pool: Pool) -> tuple[Batches, Clips]:
     final_from = fine_tuning_from(args.n_iter, args.fine_tune) * args.iter_size
     shares = args.curated_share, args.final_share, final_from
     sampler = Sampler(len(pool.curated), len(clips), args.batch_size, setup.seed, *shares)
-    targets = torch.from_numpy(pool.targets(args.noisy_weight)).to(setup.device)
+    targets = torch.from_numpy(pool.targets).to(setup.device)
     batches = Batches(together.select(np.arange(len(clips))), targets, sampler, args.img_cols)
     return batches, together.select(np.arange(len(clips), len(together)))
-
-
-def audio_settings(args: argparse.Namespace) -> AudioSettings:
-    """Of the features that a run is trained on."""
-    return AudioSettings(args.sampling_rate, args.img_rows)
 
 
 def build_model(args: argparse.Namespace, n_classes: int) -> nn.Module:

@@ -20,7 +20,7 @@ import torch
 from loaders import get_data_path
 from loaders.folds import settle_folds
 from loaders.layouts import Corpus, read_corpus
-from loaders.pool import Pool, made_from
+from loaders.pool import Pool
 from predicting.checkpoint import load_checkpoint
 from predicting.paths import checkpoint_path, log_path, tensorboard_dir
 from training.flags import build_parser, parse_flags
@@ -135,10 +135,9 @@ def check_data(args: argparse.Namespace, state: State | None, pool: Pool) -> Sta
     """
     if state is None:
         return None
-    now = made_from(pool, pool.targets(args.noisy_weight))
     changed = ["the classes"] if state["class_names"] != pool.corpus.class_names else []
     changed += ["the held-out clips"] if state["held_out"] != pool.held_out.fnames else []
-    changed += [what for what in changes(state["made_from"], now) if what not in (ALL_LABELS, *changed)]
+    changed += [what for what in changes(state["made_from"], pool.made_from) if what not in (ALL_LABELS, *changed)]
     if changed and not args.overwrite:
         again = "to start again replace it with --overwrite, or leave --resume out and give another --checkpoint_dir"
         raise UserError(f"{args.resume}: since it was trained, {' and '.join(changed)} changed; {again}")

@@ -1,13 +1,18 @@
 """What a data set is to everything else: its classes, and per subset the clips and what is known about them."""
 
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from loaders.spelling import look
 from utils.errors import UserError
+
+
+def look(name: str) -> str:
+    """What names have in common that look alike: accented letters as one sign (macOS may write two)."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,8 @@ class Subset:
 
     def truth_of(self, fnames: list[str]) -> np.ndarray:
         """The labels (n, C) of the named clips, in this order."""
-        return self.truth[self.rows_of(fnames)]
-
-    def rows_of(self, fnames: list[str]) -> np.ndarray:
-        """Where the named clips stand in `fnames`: (n,)."""
         row = {fname: i for i, fname in enumerate(self.fnames)}
-        return np.array([row[fname] for fname in fnames], int)
+        return self.truth[[row[fname] for fname in fnames]]
 
     def select(self, rows: np.ndarray) -> "Subset":
         """The clips at these indices, or where this mask (N,) is true."""

@@ -5,13 +5,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from loaders.layouts.corpus import Corpus, Subset
+from loaders.listing import list_folders, list_sounds
 from utils.errors import UserError
 
 
 def read(root: Path) -> Corpus:
     """A label is the name of a folder, or of a link to one."""
-    from loaders.listing import list_folders  # it imports libsndfile, which training has no other use for
-
     class_names, fnames = list_folders(root / "train"), named_sounds(root / "train")
     loose = [fname for fname in fnames if "/" not in fname]
     if loose:
@@ -23,8 +22,6 @@ def read(root: Path) -> Corpus:
 
 def named_sounds(folder: Path) -> list[str]:
     """As `list_sounds`, none where there is no folder.  Raises UserError on a name that could not stand in a CSV."""
-    from loaders.listing import list_sounds
-
     fnames = list_sounds(folder) if folder.is_dir() else []
     for fname in fnames:
         if any("\ud800" <= letter <= "\udfff" for letter in fname):  # how Python spells bytes that are no UTF-8

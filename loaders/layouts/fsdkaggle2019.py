@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from loaders.layouts.corpus import Corpus, Subset
+from loaders.layouts.corpus import Corpus, Subset, look
 from loaders.layouts.tables import read_sample, read_subset, read_vocabulary
-from loaders.spelling import look
 from utils.errors import UserError
 
 

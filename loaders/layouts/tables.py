@@ -3,18 +3,16 @@
 Tables come from strangers: all is read as text, headers are checked, labels match though spelt another way.
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from loaders.layouts.corpus import Subset
-from loaders.spelling import look
+from loaders.layouts.corpus import Subset, look
 from utils.errors import UserError
 
-NAMELESS = re.compile(r"(Unnamed: \d+)?")  # the second is how pandas reads, and may have written, a missing name
+NAMELESS = r"(Unnamed: \d+)?"  # the second is how pandas reads, and may have written, a missing name
 VERIFIED = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
 OPTIONAL = ("usage", "fold", "group", "src_file", "fsID", "freesound_id")  # columns
 
@@ -24,8 +22,7 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
 
     Raises UserError on what is no table, where one of the named columns is missing or a column is there twice.
     """
-    header = _read_rows(path, nrows=1).iloc[0]
-    blanks = any(name != name.lstrip() for name in header)  # after every comma then, before quotes too
+    blanks = _read_rows(path, nrows=1).iloc[0].str.match(r"\s").any()  # after every comma then, before quotes too
     rows = _read_rows(path, skipinitialspace=blanks)
     table = rows.iloc[1:].set_axis(rows.iloc[0].str.strip().tolist(), axis=1).reset_index(drop=True)
     missing = [column for column in columns if column not in table]
@@ -62,25 +59,21 @@ def read_sample(csv: Path) -> tuple[list[str], list[str]]:
     A column that has no name and only counts rows is no class.
     """
     table = read_csv(csv, ["fname"])
-    names = []
-    for place, name in enumerate(table.columns):
-        if name != "fname" and not NAMELESS.fullmatch(name):
-            names.append(name)
-        elif name != "fname" and not _holds_nothing(table.iloc[:, place]):
+    nameless = table.columns.str.fullmatch(NAMELESS)
+    for place in np.flatnonzero(nameless):
+        values = table.iloc[
+            :, place
+        ]  # the index that pandas writes by default, or what a comma at each line's end makes
+        if not ((values == "").all() or (values.str.fullmatch(r"\d+").all() and values.is_unique)):
             raise UserError(f"{csv}: column {place + 1} has no name; give it that of its class, or delete it")
+    names = table.columns[~nameless & (table.columns != "fname")].tolist()
     return _without_commas(names, csv), unique(table.fname, csv)
 
 
-def _holds_nothing(values: pd.Series) -> bool:
-    """Whether a column is the index that pandas writes by default, or what a comma at each line's end makes."""
-    return (values == "").all() or (values.str.fullmatch(r"\d+").all() and values.is_unique)
-
-
 def _without_commas(class_names: list[str], csv: Path) -> list[str]:
-    for name in class_names:
-        if "," in name:
-            remedy = "and in CSVs commas separate labels; rename it there and in every table"
-            raise UserError(f"{csv}: the class {name!r} holds a comma, {remedy}")
+    if odd := [name for name in class_names if "," in name]:
+        remedy = "and in CSVs commas separate labels; rename it there and in every table"
+        raise UserError(f"{csv}: the class {odd[0]!r} holds a comma, {remedy}")
     return class_names
 
 
@@ -115,8 +108,7 @@ def clips_of(
         names = [text] if label else text.split(",")  # one label may hold a comma
         for name in (look(name.strip()) for name in names):
             if name not in number:
-                empty = "a label is empty" if len(names) > 1 else "the label is empty"
-                problem = f"the label {name!r} is not in the class list" if name else empty
+                problem = f"the label {name!r} is not in the class list" if name else "a label is empty"
                 raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
             truth[row, number[name]] = True
     return Subset(folder, unique(table.fname, csv), truth, usage, folds, groups)
@@ -131,35 +123,32 @@ def read_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]
     class_names = sorted(set(table.label.str.strip()) - {""})
     curated = table.manually_verified.str.strip().map(VERIFIED)
     if curated.isna().any():
-        row = int(curated.isna().to_numpy().argmax())
-        value = table.manually_verified.iloc[row]
+        row = int(curated.isna().argmax())
+        value = table.manually_verified[row]
         raise UserError(f"{csv}: line {row + 2} has manually_verified {value!r}; it must be 1 or 0")
-    curated, clips = curated.to_numpy(bool), clips_of(table, csv, folder, class_names, "label", group="freesound_id")
-    return class_names, {"train_curated": clips.select(curated), "train_noisy": clips.select(~curated)}
+    verified, clips = curated.to_numpy(bool), clips_of(table, csv, folder, class_names, "label", group="freesound_id")
+    return class_names, {"train_curated": clips.select(verified), "train_noisy": clips.select(~verified)}
 
 
 def _number_folds(column: pd.Series, csv: Path) -> np.ndarray:
     """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty, as no fold holds it out."""
     given = column != ""
     names = sorted(set(column[given]), key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name))
-    if not names:
-        raise UserError(f"{csv}: the column {column.name!r} names no fold; fill it in or take it out")
-    if len(names) == 1 and given.all():
-        problem = f"holds out all clips in fold {names[0]}; none is left to train"
-        raise UserError(f"{csv}: the column {column.name!r} {problem}")
-    number = {name: i for i, name in enumerate(names)}
-    return np.array([number.get(name, -1) for name in column], int)
+    if not names or (len(names) == 1 and given.all()):
+        problem = f"holds out all clips in fold {names[0]}; none is left to train" if names else "names no fold"
+        raise UserError(f"{csv}: the column {column.name!r} {problem}; correct it, or take it out")
+    return column.map({name: i for i, name in enumerate(names)}).fillna(-1).to_numpy(int)
 
 
 def classes_by_number(table: pd.DataFrame, number: str, name: str, csv: Path) -> list[str]:
     """Class names in the order of their numbers.  Raises UserError where a name and a number are no pair."""
     pairs = table[[number, name]].drop_duplicates()
     for column in (number, name):
-        if pairs[column].duplicated().any():
-            odd = pairs[pairs[column].duplicated(keep=False)].iloc[:2]
-            both = " and ".join(f"{row[name]} is {row[number]}" for _, row in odd.iterrows())
+        odd = pairs[pairs[column].duplicated(keep=False)].iloc[:2]
+        if len(odd):
+            both = " and ".join(odd[name] + " is " + odd[number])
             raise UserError(f"{csv}: {both}; a class has one {number}")
-    digits = pairs[number].str.strip().str.fullmatch(r"\d+")
+    digits = pairs[number].str.fullmatch(r"\s*\d+\s*")
     if not digits.all():
         line, value = digits.idxmin() + 2, pairs[number][digits.idxmin()]
         raise UserError(f"{csv}: line {line} has {number} {value!r}, which is no whole number; correct it")

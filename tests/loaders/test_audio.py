@@ -28,20 +28,7 @@ def write(path, samples, rate=16000, **how):
     return path
 
 
-def test_samples_of_a_wav_come_back_as_they_are(tmp_path):
-    samples = read_mono(write(tmp_path / "x.wav", NOISE, subtype="FLOAT"), 16000)
-    assert samples.dtype == np.float32
-    np.testing.assert_array_equal(samples, NOISE)
-
-
-def test_channels_are_averaged(tmp_path):
-    stereo = np.stack([NOISE, -0.5 * NOISE], axis=1)
-    samples = read_mono(write(tmp_path / "x.wav", stereo, subtype="FLOAT"), 16000)
-    np.testing.assert_allclose(samples, 0.25 * NOISE, atol=1e-7)
-
-
 OPPOSITE = np.stack([0.5 * NOISE, -0.55 * NOISE], axis=1)
-CANCELLED = "its channels cancel out; channel 2 of 2 is taken alone"
 
 
 def read(path, rate=16000) -> tuple[np.ndarray, list[str]]:
@@ -50,16 +37,11 @@ def read(path, rate=16000) -> tuple[np.ndarray, list[str]]:
     return read_mono(path, rate, remarks=remarks), remarks
 
 
-def test_of_channels_that_cancel_out_the_loudest_is_taken_and_that_is_said(tmp_path):
-    samples, remarks = read(write(tmp_path / "x.wav", OPPOSITE, subtype="FLOAT"))
-    np.testing.assert_array_equal(samples, OPPOSITE[:, 1])
-    assert remarks == [CANCELLED]
-
-
-def test_a_constant_offset_does_not_hide_that_channels_cancel_out(tmp_path):
-    samples, remarks = read(write(tmp_path / "x.wav", OPPOSITE / 2 + 0.3, subtype="FLOAT"))
-    np.testing.assert_allclose(samples, OPPOSITE[:, 1] / 2, atol=5e-3)
-    assert remarks == [CANCELLED]
+@pytest.mark.parametrize("offset", [0, 0.3])
+def test_of_channels_that_cancel_out_the_loudest_is_taken_and_that_is_said(tmp_path, offset):
+    samples, remarks = read(write(tmp_path / "x.wav", OPPOSITE + offset, subtype="FLOAT"))
+    np.testing.assert_allclose(samples, OPPOSITE[:, 1], atol=5e-3 if offset else 0)
+    assert remarks == ["its channels cancel out; channel 2 of 2 is taken alone"]
 
 
 @pytest.mark.parametrize(("gain", "cancelled"), [(-1, True), (-0.84, True), (-0.78, False), (0.01, False), (1, False)])
@@ -69,6 +51,13 @@ def test_twenty_decibels_are_where_channels_cancel_out(tmp_path, gain, cancelled
     samples, remarks = read(path)
     np.testing.assert_allclose(samples, NOISE if cancelled else (1 + gain) / 2 * NOISE, atol=1e-6)
     assert bool(remarks) == cancelled
+
+
+@pytest.mark.parametrize(("suffix", "tolerance"), [("wav", 1 / 32768), ("flac", 1 / 32768), ("ogg", 0.2)])
+def test_one_channel_is_read_as_it_is(tmp_path, suffix, tolerance):
+    samples = read_mono(write(tmp_path / f"x.{suffix}", sine(16000)), 16000)
+    assert samples.dtype == np.float32
+    np.testing.assert_allclose(samples, sine(16000), rtol=0, atol=tolerance)
 
 
 def test_the_whole_file_decides_and_not_each_block(tmp_path, monkeypatch):
@@ -128,13 +117,6 @@ def test_a_file_that_is_longer_than_what_is_kept_is_read_twice_and_is_the_same(t
     assert once[1] == twice[1] == ["its channels cancel out; channel 1 of 2 is taken alone"]
 
 
-def test_opposite_channels_have_the_features_of_one_of_them(tmp_path):
-    both = write(tmp_path / "both.wav", np.stack([NOISE, -NOISE], axis=1), subtype="FLOAT")
-    one = write(tmp_path / "one.wav", NOISE, subtype="FLOAT")
-    settings = AudioSettings(16000, 32)
-    np.testing.assert_array_equal(clip_features(both, settings), clip_features(one, settings))
-
-
 def cut(path, share, samples=NOISE, **how):
     """Write a file and keep that share of its bytes."""
     write(path, samples, **how)
@@ -143,20 +125,12 @@ def cut(path, share, samples=NOISE, **how):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "rf64", "aiff", "au"])
-def test_a_file_that_was_cut_off_is_used_and_named(tmp_path, suffix):
-    samples, remarks = read(cut(tmp_path / f"x.{suffix}", 0.5))
-    assert 3950 <= len(samples) <= 4000
-    assert remarks == ["it was cut off: holds 0.25 of the 0.50 seconds that its header promises"]
-
-
-def test_both_remarks_of_a_file_are_made(tmp_path):
-    stereo = np.stack([NOISE, -NOISE], axis=1)
-    assert len(read(cut(tmp_path / "x.wav", 0.5, stereo))[1]) == 2
-
-
-@pytest.mark.parametrize("share", [1, 0.995])
-def test_a_file_that_lacks_next_to_nothing_is_not_named(tmp_path, share):
-    assert read(cut(tmp_path / "x.wav", share))[1] == []
+@pytest.mark.parametrize("share", [1, 0.995, 0.5])
+def test_a_file_that_was_cut_off_is_used_and_named(tmp_path, suffix, share):
+    samples, remarks = read(cut(tmp_path / f"x.{suffix}", share))
+    assert abs(len(samples) - share * 8000) <= 50
+    said = ["it was cut off: holds 0.25 of the 0.50 seconds that its header promises"]
+    assert remarks == (said if share == 0.5 else [])
 
 
 @pytest.mark.parametrize("promise", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000])
@@ -169,20 +143,6 @@ def test_sizes_of_programs_that_could_not_go_back_to_the_header_promise_nothing(
     samples, remarks = read(tmp_path / "x.wav")
     np.testing.assert_allclose(samples, NOISE, atol=1 / 32768)
     assert remarks == ([] if promise else ["its header was never finished; it is read to its end, 0.50 seconds"])
-
-
-def test_two_samples_of_two_channels_are_mixed_along_the_channels(tmp_path):
-    samples = read_mono(write(tmp_path / "x.wav", np.float32([[1, 0], [0.5, 0.25]]), subtype="FLOAT"), 16000)
-    np.testing.assert_array_equal(samples, [0.5, 0.375])
-
-
-def test_flac_is_read_to_its_16_bits(tmp_path):
-    np.testing.assert_allclose(read_mono(write(tmp_path / "x.flac", NOISE), 16000), NOISE, atol=1 / 32768)
-
-
-def test_ogg_is_read(tmp_path):
-    samples = read_mono(write(tmp_path / "x.ogg", sine(16000)), 16000)
-    assert np.corrcoef(samples, sine(16000))[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
@@ -200,21 +160,12 @@ def test_reading_block_by_block_changes_nothing(tmp_path, rate, monkeypatch):
     np.testing.assert_allclose(read_mono(path, 16000), whole, atol=1e-6)
 
 
-def _text(path):
-    path.write_text("fname,labels\n")
-
-
-def _cut_flac(path):
-    sf.write(path, NOISE, 16000, format="FLAC")
-    path.write_bytes(path.read_bytes()[:50])
-
-
 UNUSABLE = {
     "missing": (lambda path: None, "no such file"),
     "a folder": (lambda path: path.mkdir(), "is a folder"),
     "zero bytes": (lambda path: path.write_bytes(b""), "empty"),
-    "text": (_text, "not readable as audio"),
-    "cut off": (_cut_flac, "not readable as audio|no samples"),
+    "text": (lambda path: path.write_text("fname,labels\n"), "not readable as audio"),
+    "cut off": (lambda path: cut(path, 50 / 9000, format="FLAC"), "not readable as audio|no samples"),
     "not a number": (lambda path: write(path, np.float32([0, np.nan, 0]), subtype="FLOAT"), "not finite"),
     "infinite": (lambda path: write(path, np.float32([0, np.inf, 0]), subtype="FLOAT"), "not finite"),
     "slow": (lambda path: write(path, NOISE, 100), "100 Hz"),
@@ -255,29 +206,9 @@ def test_trim_equals_librosas(levels, piece, seed):
     np.testing.assert_array_equal(trim_silence(samples), librosa.effects.trim(samples, top_db=60)[0])
 
 
-def test_trim_leaves_silence_between_sounds():
-    samples = np.concatenate([np.zeros(9000), NOISE, np.zeros(9000), NOISE, np.zeros(9000)]).astype(np.float32)
-    trimmed = trim_silence(samples)
-    assert len(NOISE) * 2 + 9000 <= len(trimmed) < len(samples) - 2 * 6000
-
-
-def test_pure_silence_is_left_whole():
-    assert len(trim_silence(np.zeros(5000, np.float32))) == 5000
-
-
-@pytest.mark.parametrize("n", [1, 2, 511, 512, 513])
-def test_a_clip_of_a_few_samples_is_left_whole(n):
-    np.testing.assert_array_equal(trim_silence(NOISE[:n]), NOISE[:n])
-
-
-def test_wrap_repeats_a_short_clip_from_its_start():
-    np.testing.assert_array_equal(wrap(np.array([1, 2, 3]), 8), [1, 2, 3, 1, 2, 3, 1, 2])
-
-
-def test_wrap_leaves_a_long_clip():
-    np.testing.assert_array_equal(wrap(NOISE, 8000), NOISE)
-
-
-def test_the_shortest_clip_still_gives_two_seconds_of_features(tmp_path):
-    path = write(tmp_path / "x.wav", NOISE[:40])
-    assert clip_features(path, AudioSettings(16000, 32)).shape == (201, 32)
+@pytest.mark.parametrize("samples", [NOISE[:1], NOISE[:511], NOISE[:512], NOISE[:513], NOISE[:5000] * 0])
+def test_a_clip_of_a_few_samples_or_pure_silence_is_left_whole_and_repeated_for_two_seconds(tmp_path, samples):
+    np.testing.assert_array_equal(trim_silence(samples), samples)
+    np.testing.assert_array_equal(wrap(samples, 9000), [samples[i % len(samples)] for i in range(9000)])
+    assert wrap(samples, 1) is samples
+    assert clip_features(write(tmp_path / "x.wav", samples), AudioSettings(16000, 32)).shape == (201, 32)

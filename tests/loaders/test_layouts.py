@@ -9,7 +9,6 @@ import pytest
 from loaders.clip_features import locate
 from loaders.layouts import read_corpus
 from loaders.layouts.tables import read_sample
-from loaders.spelling import find_file
 from tests.published import labels
 from utils.errors import UserError
 
@@ -52,7 +51,6 @@ def test_kaggles_layout(tmp_path):
     assert labels(corpus, "train_curated") == {"c1.wav": ["Bark"], "c2.wav": ["Hum", "Meow"]}
     assert labels(corpus, "train_noisy") == {"n1.wav": ["Hum"]}
     assert corpus.subset("test").fnames == ["t2.wav", "t1.wav"]
-    assert corpus.subset("test").truth is None
     assert [corpus.subset(name).folder for name in NAMES] == [tmp_path / name for name in NAMES]
     truth = corpus.subset("train_curated").truth_of(["c2.wav", "c1.wav"])
     np.testing.assert_array_equal(truth, [[False, True, True], [True, False, False]])
@@ -102,16 +100,6 @@ def test_zenodos_layout(tmp_path):
 )
 def test_zenodos_vocabulary_with_and_without_header_and_index(tmp_path, vocabulary):
     assert read_corpus(zenodo(tmp_path, vocabulary)).class_names == CLASSES
-
-
-def test_folders_of_labels(tmp_path):
-    clips = {"Bark/a.ogg": ["Bark"], "Hum/b.wav": ["Hum"], "Hum/deep/a.FLAC": ["Hum"]}
-    corpus = read_corpus(folders(tmp_path, *(f"train/{fname}" for fname in clips), "train/Hum/notes.txt"))
-    assert corpus.class_names == ["Bark", "Hum"]
-    assert labels(corpus, "train_curated") == clips
-    assert list(corpus.subsets) == ["train_curated"]
-    corpus = read_corpus(folders(tmp_path, "test/x.wav", "test/y.md"))
-    assert corpus.subset("test").fnames == ["x.wav"]
 
 
 BLANKS = {
@@ -234,13 +222,11 @@ def test_labels_and_answers_spelt_in_two_ways_are_the_same(tmp_path, listed, giv
 def test_files_are_found_however_their_accents_are_spelt(tmp_path, on_disk, listed):
     file = folders(tmp_path, f"{on_disk}/{NFD}.wav") / on_disk / f"{NFD}.wav"
     for name in (NFC, NFD):
-        assert find_file(tmp_path, f"{listed}/{name}.wav").samefile(file)
         assert locate(tmp_path, f"{listed}/{name}.wav").samefile(file)
-    assert find_file(tmp_path, f"{NFD}/x.wav") == tmp_path / NFD / "x.wav"  # one that is not there
 
 
 def test_of_two_files_that_look_alike_the_one_as_it_is_spelt_is_taken(tmp_path):
     write(tmp_path, {name: name for name in (NFC, NFD)})
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system takes them for one")
-    assert [find_file(tmp_path, name).read_text() for name in (NFC, NFD)] == [NFC, NFD]
+    assert [locate(tmp_path, name).read_text() for name in (NFC, NFD)] == [NFC, NFD]

@@ -1,7 +1,6 @@
 """Features against librosa's, the reference that section 4 of the design names."""
 
 import math
-import warnings
 
 import librosa
 import numpy as np
@@ -57,10 +56,12 @@ def clip(kind: str, seconds: float, rate: int, seed: int = 0) -> np.ndarray:
 KINDS = ["noise", "bursts", "sines", "quiet", "silence around", "background around", "silence", "click"]
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("audio", "seconds"), [(FULL, 3.1), (FULL, 0.4), (LOW, 2.5), (LOW, 0.01)])
+@pytest.mark.parametrize(("audio", "seconds"), [(FULL, 3.1), (FULL, 0.4), (LOW, 9), (LOW, 0.01)])
 def test_equals_librosa_on_realistic_clips(kind, audio, seconds):
     samples = clip(kind, seconds, audio.sampling_rate)
+    assert features(samples, audio).dtype == np.float32
     np.testing.assert_allclose(features(samples, audio), reference(samples, audio), rtol=0, atol=1e-4)
 
 
@@ -77,13 +78,6 @@ def test_equals_librosa_on_random_clips(kind, seconds, level, seed, audio):
     np.testing.assert_allclose(features(samples, audio), reference(samples, audio), rtol=0, atol=1e-4)
 
 
-def test_equals_librosa_over_several_blocks():
-    samples = clip("bursts", 9, 16000)
-    made = features(samples, LOW)
-    assert len(made) > 3 * pcen.BLOCK
-    np.testing.assert_allclose(made, reference(samples, LOW), rtol=0, atol=1e-4)
-
-
 @pytest.mark.parametrize("block", [1, 7, 201, 100_000])
 def test_block_boundaries_do_not_matter(block, monkeypatch):
     samples = clip("noise", 2.003, 16000)
@@ -93,22 +87,14 @@ def test_block_boundaries_do_not_matter(block, monkeypatch):
     np.testing.assert_allclose(pcen_mel(samples, LOW), whole, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 2, 159, 160, 161, 511, 512, 513])
+def test_clips_shorter_than_a_window_have_a_frame_per_hop(n):
+    assert pcen_mel(np.ones(n, np.float32), LOW).shape == (1 + n // 160, 64)
+
+
 def test_two_seconds_are_201_frames_of_which_197_lie_wholly_within_the_clip():
     assert pcen_mel(np.zeros(2 * 44100, np.float32), FULL).shape == (201, 128)
     assert math.ceil((2 * 44100 - 2048) / 441) + 1 == 197
-
-
-def tone_in_noise(audio: AudioSettings) -> np.ndarray:
-    time = np.arange(2 * audio.sampling_rate) / audio.sampling_rate
-    noise = np.random.default_rng(0).normal(0, 0.01, len(time))
-    return (0.5 * np.sin(2 * np.pi * 1000 * time) * (time > 0.5) + noise).astype(np.float32)
-
-
-@pytest.mark.parametrize("audio", [FULL, LOW])
-def test_the_first_second_has_the_same_pattern_at_any_level(audio):
-    loud = tone_in_noise(audio)
-    patterns = [pcen_mel(samples, audio)[:100].ravel() for samples in (loud, loud * np.float32(0.01))]
-    assert np.corrcoef(*patterns)[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("audio", [AudioSettings(n_mels=32), AudioSettings(8000, 16)])
@@ -118,25 +104,12 @@ def test_steady_noise_looks_the_same_at_the_start_of_a_clip_as_later(audio):
     np.testing.assert_allclose(made[:100].mean(axis=0), made[500:].mean(axis=0), rtol=0.1)
 
 
-@pytest.mark.parametrize("n", [1, 2, 159, 160, 161, 511, 512, 513])
-def test_clips_shorter_than_a_window_have_a_frame_per_hop(n):
-    assert pcen_mel(np.ones(n, np.float32), LOW).shape == (1 + n // 160, 64)
-
-
 @pytest.mark.parametrize(
     ("rate", "n_fft", "hop"), [(44100, 2048, 441), (16000, 512, 160), (22050, 1024, 220), (48000, 2048, 480)]
 )
 def test_other_rates_keep_10_ms_hops_and_25_ms_windows(rate, n_fft, hop):
     audio = AudioSettings(sampling_rate=rate)
     assert (audio.n_fft, audio.hop_length) == (n_fft, hop)
-
-
-def test_features_are_finite_and_of_single_precision_without_warnings():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        made = features(clip("silence around", 1, 44100), FULL)
-    assert made.dtype == np.float32
-    assert np.isfinite(made).all()
 
 
 def test_every_setting_changes_the_digest():

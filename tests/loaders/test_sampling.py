@@ -1,7 +1,6 @@
 """Which clips are in which batch."""
 
 import numpy as np
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -43,11 +42,3 @@ def test_the_share_changes_with_the_number_of_the_batch_alone(before, after):
     whole = Sampler(9, 25, 8, 1, before, after, final_from=3)
     parts = [Sampler(9, 25, 8, 1, before if number < 3 else after).batch(number) for number in range(6)]
     np.testing.assert_array_equal(visited(whole, 6), np.concatenate(parts))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.4])
-def test_a_batch_depends_on_the_seed_and_its_number_alone(share):
-    one, same, other = (Sampler(10, 30, 8, seed, share) for seed in (1, 1, 2))
-    later = one.batch(9)
-    np.testing.assert_array_equal(later, [same.batch(n) for n in (3, 9)][1])
-    assert (later != other.batch(9)).any()

@@ -13,6 +13,7 @@ import torch
 from predicting.checkpoint import load_checkpoint
 
 STEM = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"
+ALL = ("test.py", "tag.py", "train.py")
 FLIPPED = 50  # checkpoints with a few bytes changed
 
 
@@ -26,7 +27,7 @@ def state(tagger) -> dict:
 def refuse(tagger, script, tmp_path) -> Callable[..., None]:
     """Hand a checkpoint to test.py, tag.py and train.py --resume; each must refuse it with one line that names it."""
 
-    def hand_over(stranger: Path, said: str = "", scripts: tuple[str, ...] = ("test.py", "tag.py", "train.py")) -> None:
+    def hand_over(stranger: Path, said: str = "", scripts: tuple[str, ...] = ALL) -> None:
         for name in scripts:
             *before, output = {
                 "test.py": ("--model_path", stranger, "--prediction_dir"),
@@ -74,10 +75,7 @@ REFUSED = {  # by every script: what differs, from what the checkpoint holds; an
     "a weight too many": (lambda s: {"model": {**s["model"], "further.weight": torch.ones(2)}}, "further.weight"),
     "a weight missing": (lambda s: {"model": {k: v for k, v in s["model"].items() if k != FIRST}}, FIRST),
     "a weight that is a text": (lambda s: {"model": {**s["model"], FIRST: "text"}}, FIRST),
-    "a weight that is not finite": (
-        lambda s: {"model": {**s["model"], FIRST: s["model"][FIRST] * torch.nan}},
-        "finite",
-    ),
+    "a weight not finite": (lambda s: {"model": {**s["model"], FIRST: s["model"][FIRST] * torch.nan}}, "finite"),
     "no weights": (lambda s: {"model": {}}, ""),
     "a class too many": (lambda s: {"class_names": [*s["class_names"], "Meow"]}, ""),
     "a class twice": (lambda s: {"class_names": [*s["class_names"][1:], s["class_names"][1]]}, ""),
@@ -100,30 +98,18 @@ def test_other_classes_than_those_of_the_data_set_are_refused(refuse, state, tmp
     refuse(tmp_path / "stranger.pth", "class", ("test.py", "train.py"))  # tag.py has no data set
 
 
-TRAINING_ARGS = {
-    "n_iter": [0, -1, "2", None, 1],
-    "batch_size": [0, -4, "4", None],
-    "iter_size": [0, "1"],
-    "l_rate": ["0.1", None, -1.0],
-    "dropout_rate": ["0.5", 7.0],
-    "loss": ["nonsense"],
-    "split": ["elsewhere", None],
-    "fold_split": ["elsewhere", 5],
-    "noisy_weight": ["0.8", None],
-    "precision": ["fp7", None],
-}
-TRAINING_PARTS = {
-    "generators": [{}, {"cpu": torch.zeros(3)}, {"cpu": "text"}],
-    "optimizer": [{}, {"state": "x"}, {"state": {}, "param_groups": []}],
-    "losses": [torch.zeros(7), torch.zeros(2, 2)],
-    "held_out": [["nobody.wav"], []],
-}
+TRAINING = {  # arguments and parts that only a training needs
+    "n_iter": [0, "2", None, 1], "batch_size": [0, "4"], "iter_size": [0], "l_rate": ["0.1", -1.0],
+    "dropout_rate": [7.0], "loss": ["nonsense"], "split": ["elsewhere"], "fold_split": [5], "noisy_weight": [None],
+    "precision": ["fp7"], "generators": [{}, {"cpu": torch.zeros(3)}], "losses": [torch.zeros(7), torch.zeros(2, 2)],
+    "optimizer": [{}, {"state": "x"}, {"state": {}, "param_groups": []}], "held_out": [["nobody.wav"], []],
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("key", [*TRAINING_ARGS, *TRAINING_PARTS])
+@pytest.mark.parametrize("key", TRAINING)
 def test_what_only_a_training_needs_is_refused_by_train_py(refuse, state, tmp_path, key):
-    changes = [{"args": {**state["args"], key: value}} for value in TRAINING_ARGS.get(key, ())]
-    for change in changes + [{key: value} for value in TRAINING_PARTS.get(key, ())]:
+    for value in TRAINING[key]:
+        change = {"args": {**state["args"], key: value}} if key in state["args"] else {key: value}
         torch.save({**state, **change}, tmp_path / "stranger.pth")
         refuse(tmp_path / "stranger.pth", scripts=("train.py",))
 
@@ -164,9 +150,8 @@ def test_changed_bytes_are_refused_or_change_nothing_that_matters(tagger, script
         for _ in range(rng.randint(1, 8)):
             spoilt[rng.randrange(*names)] = rng.randrange(256)
         path.write_bytes(spoilt)
-        outcome = script(
-            tagger, "test.py", "--model_path", path, "--prediction_dir", tmp_path / "out", "--split", "val"
-        )
+        flags = ["--model_path", path, "--prediction_dir", tmp_path / "out", "--split", "val"]
+        outcome = script(tagger, "test.py", *flags)
         assert outcome.code in (0, 1, 2), outcome
         assert "Traceback" not in outcome.err
         if outcome.code:

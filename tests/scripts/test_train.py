@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from loaders.batches import Batches
-from loaders.sampling import Sampler
+from loaders.sampling import Batches, Sampler
 from predicting.checkpoint import load_checkpoint
 from predicting.metrics import lwlrap
 from predicting.tta import predict
