@@ -11,7 +11,7 @@ import soxr
 
 from loaders.audio import UnusableClipError, read_mono, trim_silence
 from loaders.clip_features import locate
-from loaders.pcen import audio_settings, pcen_mel
+from loaders.pcen import AudioSettings, audio_settings, pcen_mel
 from predicting.metrics import clip_lwlrap
 from predicting.splits import SPLITS
 from reporting.markup import Section, data_uri, paragraph
