@@ -24,6 +24,7 @@ from benchmarks.rows import TABLES, Table
 from benchmarks.runs import Record, Run, corpus_of, finish, make_features, score
 from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser, natural_int, positive_int
+from utils.errors import MisuseError
 from utils.errors import run as run_main
 
 STALE = "†"
@@ -71,7 +72,7 @@ def lines_of(table: Table, dataset: str, args: argparse.Namespace) -> list[Line]
         words, change = f"{regime.flags} {flags} {args.flags}".strip(), name if name in CHANGES else ""
         seeds = [[Run(dataset, words, fold, seed, change) for fold in folds] for seed in args.seeds or regime.seeds]
         lines[name] = Line(name, flags, seeds)
-    for name, members in table.joined.items():
+    for name, members in table.joined:
         together = zip(*(lines[each].seeds for each in members), strict=True)
         lines[name] = Line(name, "", [list(chain(*runs)) for runs in together])
     return [line for name, line in lines.items() if not args.rows or name in args.rows]
@@ -102,16 +103,15 @@ def table(lines: list[Line], records: dict[Run, Record], args: argparse.Namespac
     means = [{column: mean(each) for column, each in values.items()} for _, values in figures]
     rows = []
     for (line, values), own in zip(figures, means, strict=True):
-        row: Row = {"row": line.name, "flags": f"`{line.flags}`" if line.flags else "merged"} | dict.fromkeys(
-            columns, ""
-        )
+        flags = f"`{line.flags}`" if line.flags else "merged"
+        row: Row = {"row": line.name, "flags": flags} | dict.fromkeys(columns, "")
         stale = STALE * any(run in records and not records[run]["present"] for run in line.runs)
         for column, value in own.items():
             best = "**" * (len(means) > 1 and value == max(each.get(column, 0) for each in means))
             spread = f" ± {stdev(values[column]):.4f}" if len(values[column]) > 1 else ""
             row[column] = f"{best}{value:.4f}{best}{spread}{stale}"
         first = next(iter(columns))
-        rows.append(row | {"error": f"{(1 - own[first]) / (1 - means[0][first]):.2f}"})
+        rows.append(row | {"error": f"{(1 - own[first]) / max(1 - means[0][first], 1e-9):.2f}"})
     return rows
 
 
@@ -181,7 +181,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--best", action="store_true", help="instead: the best rows of all folds, and their commands")
     parser.add_argument("--output", type=Path, help="page for the tables, each between marker lines of its own")
     args = parser.parse_args()
-    args.folder = args.folder.resolve()
+    args.folder, known = args.folder.resolve(), [name for table in args.tables for name in TABLES[table].all_rows]
+    if odd := sorted({*(args.rows or ())}.difference(known)):
+        raise MisuseError(f"--rows {odd[0]}: not in these tables, which have {', '.join(known)}")
     return args
 
 
