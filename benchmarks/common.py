@@ -7,11 +7,12 @@ round of each, then the next round.  A busy minute then slows all of them, and r
 import argparse
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -115,20 +116,24 @@ def comparison(contenders: list[Contender], unit: str = "clip", clips: int = 1) 
     return rows
 
 
-def script(name: str, *flags: object) -> None:
-    """Run one of the repository's scripts.  Raises UserError with its output if it fails."""
-    command = [sys.executable, str(ROOT / name), *map(str, flags)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def script(name: str, *flags: object, root: Path = ROOT, cwd: Path | None = None) -> None:
+    """Run one of the scripts of a root, in a folder.  Raises UserError with its output if it fails."""
+    command = [sys.executable, str(root / name), *map(str, flags)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
     if done.returncode:
         raise UserError(f"{name} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def markdown(rows: list[Row]) -> str:
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def publish(title: str, facts: str, rows: list[Row], args: argparse.Namespace) -> None:
     """Print a section of Markdown and append it to the file --output.  facts: sizes and n; args: the script's."""
     packages = ", ".join(f"{name} {number}" for name, number in versions().items())
-    lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    text = f"### {title}\n\n{machine(args.device)}; {packages}; {facts}.\n\n{table}\n"
+    where = f"{machine(args.device)}, load average {os.getloadavg()[0]:.1f}"
+    text = f"### {title}\n\n{where}; {packages}; {facts}.\n\n{markdown(rows)}"
     print(f"\n{text}", flush=True)
     if args.output:
         with open(args.output, "a", encoding="utf-8") as file:
@@ -136,11 +141,9 @@ def publish(title: str, facts: str, rows: list[Row], args: argparse.Namespace) -
 
 
 def machine(device: str) -> str:
-    """The GPU's name if it is measured, else the CPU's, its cores and its load."""
+    """The GPU's name if it is measured, else the CPU's and its cores."""
     if device == "cuda":
         return torch.cuda.get_device_name(0)
-    model = platform.processor() or platform.machine()
-    with suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return f"{os.cpu_count()} cores of {model}, load average {os.getloadavg()[0]:.1f}"
+    info = Path("/proc/cpuinfo")
+    model = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8") if info.exists() else "")
+    return f"{os.cpu_count()} cores of {model[1] if model else platform.machine()}"

@@ -27,17 +27,18 @@ from benchmarks.synthetic import write_dataset
 from predicting.checkpoint import load_checkpoint
 from predicting.tta import predict
 from training.setup import Training, build_pool
-from utils.cli import make_parser, positive_int
 from utils.devices import DTYPES, pick_device, set_up_device
 from utils.errors import UserError, run
 
 LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
 PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between precisions
 CHECKED = ("--batch_size", 16)  # small, since the CPU takes part
+SIZES = {"batch_size": 128, "clips": 4000, "steps": 50, "predicted": 100}
 
 
 def main() -> int:
-    args = parse_args()
+    how = {"device": "cuda", "precision": "auto", "modes": speed.MODES, "parts": ["step", "predict"]}
+    args = speed.parse_args(__doc__, "python benchmarks/gpu.py", **SIZES, **how)
     if args.output or args.device == "cuda":
         card = machine(args.device).lower().replace(" ", "_")
         args.output = args.output or ROOT / "benchmarks" / f"gpu_{card}.md"
@@ -46,35 +47,31 @@ def main() -> int:
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
         write_dataset(Path(), args.clips)
         checked = Contender("checks", checks, (args,))
-        with checked.running():  # what is set for a check stays set
-            checked.work(1)
+        with checked.running():
+            checked.work(min(args.steps, 20))
         publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
-        for mode in args.modes:
-            try:
-                speed.measure_steps(args, mode, speed.STEPS)
-            except UserError as error:
-                publish("Training step", mode, [{"not measured": str(error)}], args)
-        speed.measure_predictions(args, speed.PREDICTIONS)
+        speed.measure_all(args, speed.STEPS, speed.PREDICTIONS)
     return int(any(row["passed"] == "NO" for row in checked.result))
 
 
 def checks(args: argparse.Namespace) -> Work:
-    """In a process of its own, since what is set for a check stays set."""
-    return lambda _: check(args)
+    """Whether the device's losses of so many steps are the CPU's, a resumed run ends in the same bits, and precisions
+    agree.  In a process of its own, since what is set for a check stays set.
+    """
+    return lambda steps: check(args, steps)
 
 
-def check(args: argparse.Namespace) -> list[Row]:
-    """Whether the device's losses are the CPU's, a resumed run ends in the same bits, precisions agree."""
+def check(args: argparse.Namespace, steps: int) -> list[Row]:
     device = pick_device(args.device)
     set_up_device(device, deterministic=True)
-    (on_cpu, _), (there, training) = losses(args, "cpu"), losses(args, args.device)
+    (on_cpu, _), (there, training) = losses(args, steps, "cpu"), losses(args, steps, args.device)
     rows = [
-        row(f"losses of {args.check_steps} whole steps in fp32 against the CPU", apart(there, on_cpu), LOSS_TOLERANCE),
+        row(f"losses of {steps} whole steps in fp32 against the CPU", apart(there, on_cpu), LOSS_TOLERANCE),
         row("batches gathered in the host's memory against those on the device", gathered(training)),
     ]
     torch.use_deterministic_algorithms(False)
     if device.type == "cuda":  # before TF32 is allowed
-        recorded, _ = losses(args, args.device, "recorded")
+        recorded, _ = losses(args, steps, args.device, "recorded")
         rows.append(row("losses by recorded graphs against eager ones", apart(recorded, there), LOSS_TOLERANCE))
     rows.append(row("resume with --deterministic: tensors that differ in a bit", resumed_differently(args)))
     set_up_device(device)
@@ -92,11 +89,11 @@ def row(check: str, difference: float, tolerance: float = 0) -> Row:
     return {"check": check, "difference": f"{difference:.1e}", "at most": f"{tolerance:g}", "passed": passed}
 
 
-def losses(args: argparse.Namespace, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
+def losses(args: argparse.Namespace, steps: int, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
     """Losses (steps,) of train.py's step in fp32 without dropout, and the training after them."""
     how = argparse.Namespace(**vars(args) | {"device": device, "mode": mode, "precision": "fp32"})
-    training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", args.check_steps)
-    return torch.stack([train.train_step(training, step).cpu() for step in range(args.check_steps)]), training
+    training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", steps)
+    return torch.stack([train.train_step(training, step).cpu() for step in range(steps)]), training
 
 
 def apart(made: torch.Tensor, expected: torch.Tensor) -> float:
@@ -126,15 +123,6 @@ def resumed_differently(args: argparse.Namespace) -> int:
     whole, parts = (load_checkpoint(next(Path(name).glob("*_last_*.pth"))) for name in ("whole", "parts"))
     pairs = [(tensor, parts["model"][name]) for name, tensor in whole["model"].items()]
     return sum(not torch.equal(one, other) for one, other in [*pairs, (whole["losses"], parts["losses"])])
-
-
-def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__, "python benchmarks/gpu.py")
-    speed.add_flags(parser)
-    parser.add_argument("--check_steps", type=positive_int, default=20, help="of the losses that are compared")
-    parser.set_defaults(batch_size=128, clips=4000, steps=50, predicted=100, device="cuda", precision="auto")
-    parser.set_defaults(modes=speed.MODES)
-    return speed.checked(parser.parse_args())
 
 
 if __name__ == "__main__":

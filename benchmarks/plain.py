@@ -30,10 +30,10 @@ def features(n: int) -> None:
         samples, _ = librosa.effects.trim(samples, top_db=60)
         if len(samples) < 2 * rate:
             samples = np.resize(samples, 2 * rate)
-        shape = {"sr": rate, "hop_length": 441}
         bands = {"n_fft": 2048, "n_mels": 128, "fmin": 20, "fmax": 22050, "power": 1, "pad_mode": "reflect"}
-        mel = librosa.feature.melspectrogram(y=samples, **bands, **shape)
-        pcen = librosa.pcen(mel, gain=0.5, bias=0.001, power=0.2, time_constant=0.4, eps=1e-9, **shape)
+        mel = librosa.feature.melspectrogram(y=samples, sr=rate, hop_length=441, **bands)
+        numbers = {"gain": 0.5, "bias": 0.001, "power": 0.2, "time_constant": 0.4, "eps": 1e-9}
+        pcen = librosa.pcen(mel, sr=rate, hop_length=441, **numbers)
         np.save(Path("librosa", f"{path.stem}.npy"), pcen.astype(np.float16))
 
 
@@ -66,8 +66,8 @@ class ClipFiles(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         clip = np.load(self.paths[index])  # (n_mels, frames)
         start = int(torch.randint(clip.shape[1] - self.width + 1, ()))
-        crop = np.ascontiguousarray(clip[:, start : start + self.width])
-        return torch.from_numpy(crop)[None], self.targets[int(self.paths[index].stem)]
+        crop = torch.from_numpy(clip[:, start : start + self.width])
+        return crop[None].contiguous(), self.targets[int(self.paths[index].stem)]
 
 
 def trainer(model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.device) -> Callable[[int], None]:
@@ -97,13 +97,11 @@ def trainer(model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.d
 def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator, alpha: float = 0.4) -> tuple[Tensor, Tensor]:
     """Mix each sample of (B, 1, n_mels, T) and its targets (B, C) with another one."""
     lambdas = [rng.beta(alpha, alpha) for _ in inputs]
-    partners = rng.permutation(len(inputs))
-    mixed_inputs, mixed_targets = [], []
-    for i, lam in enumerate(lambdas):
+    mixed = []
+    for i, (lam, j) in enumerate(zip(lambdas, rng.permutation(len(inputs)), strict=True)):
         lam = max(lam, 1 - lam)
-        mixed_inputs.append(lam * inputs[i] + (1 - lam) * inputs[partners[i]])
-        mixed_targets.append(lam * targets[i] + (1 - lam) * targets[partners[i]])
-    return torch.stack(mixed_inputs), torch.stack(mixed_targets)
+        mixed.append((lam * inputs[i] + (1 - lam) * inputs[j], lam * targets[i] + (1 - lam) * targets[j]))
+    return torch.stack([each for each, _ in mixed]), torch.stack([each for _, each in mixed])
 
 
 def spec_augment(inputs: Tensor, rng: np.random.Generator, masks: int = 2, share: float = 0.2) -> Tensor:

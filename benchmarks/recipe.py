@@ -1,8 +1,8 @@
-"""Recipe: what each part of a recipe is worth, by the scripts as a user calls them, with several seeds each.
+"""Recipe: rows x data sets x seeds through train.py and test.py, as a user calls them, into the tables of a page.
 
-Every row is trained on fold 0, and its last weights score the test clips; the features must be there.  Finished runs
-stand in --folder, one line each, keyed by digests of the code, the data and the flags: stale ones are made again, a run
-that was stopped goes on.  Errors are compared with the first row's.
+Test clips are scored where their answers are known, else the clips that each fold held out; both also as if they were
+20 and 40 dB quieter.  What is finished stands in --folder, keyed by its code, data and flags: what is stale is made
+again, a run that was stopped goes on.  Each table stands between two marker lines of --output, and is replaced there.
 """
 
 import sys
@@ -12,165 +12,180 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the repository's root instead of benchmarks/
 
 import argparse
-import json
 import os
 import re
-import shlex
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from itertools import chain
 from statistics import mean, stdev
+from typing import NamedTuple
 
-from benchmarks.common import ROOT, Row, publish, script
-from loaders import get_data_path, get_features_path
-from loaders.index import features_dir, read_index
-from loaders.layouts import read_corpus
-from loaders.pcen import AudioSettings, audio_settings
-from predicting.metrics import lwlrap
-from predicting.prediction_file import Predictions, load_predictions
-from training.flags import build_parser
+from benchmarks.changes import CHANGES
+from benchmarks.common import Row, markdown
+from benchmarks.rows import TABLES, Table
+from benchmarks.runs import Record, Run, corpus_of, finish, make_features, score
+from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser, natural_int, positive_int
-from utils.devices import pick_device
-from utils.digests import digest, versions
-from utils.errors import UserError, run
+from utils.errors import MisuseError
+from utils.errors import run as run_main
 
-SIZES = "--arch resnet18 --use_cbam --img_rows 64 --img_cols 128 --n_iter 600 --batch_size 16 --precision fp32"
-ORIGINAL = "--use_mix_up --use_spec_aug"
-ADAMW = "--optimizer adamw --l_rate 2e-3 --weight_decay 0.05"
-ROWS = {  # name -> flags of train.py, and --select_noisy of run.sh
-    "original": ORIGINAL,
-    "original, random folds": f"{ORIGINAL} --fold_split random",
-    "original, AdamW": f"{ORIGINAL} {ADAMW}",
-    "original, AdamW, one cosine": f"{ORIGINAL} {ADAMW} --num_cycles 1",
-    "improved": "--recipe improved",
-    "improved, bf16": "--recipe improved --precision bf16",
-    "improved, original loss": "--recipe improved --loss bce+lovasz",
-    "improved, no shift": "--recipe improved --shift_share 0",
-    "improved, no masks": "--recipe improved --no-use_spec_aug",
-    "improved, masks twice as wide": "--recipe improved --mask_share 0.4",
-    "improved, one stage": "--recipe improved --fine_tune 0",
-    "improved, curated clips alone at the end": "--recipe improved --final_share 1",
-    "improved, curated clips alone": "--recipe improved --split train_curated",
-    "improved, believable noisy clips": "--recipe improved --select_noisy",
-}
-CODE = ["train.py", "test.py", "loaders", "losses", "models", "predicting", "recipes", "training", "utils"]
-CODE += ["benchmarks/recipe.py", "benchmarks/differences.py"]
-Scores = dict[str, float]
-Prefix = Callable[[str, Path], tuple[object, ...]]  # (row, folder): what stands before a script's name
+STALE = "†"
 
 
-def main(rows: dict[str, str] = ROWS, flags: str = SIZES, prefix: Prefix = lambda row, folder: ()) -> None:
-    """rows: name -> flags, beside those for all rows.  prefix: differences.py runs each script through itself."""
-    args = parse_args(rows, flags)
+class Line(NamedTuple):
+    """A row of a table."""
+
+    name: str
+    flags: str
+    seeds: list[list[Run]]  # for each seed the runs of its folds
+
+    @property
+    def runs(self) -> list[Run]:
+        return list(chain(*self.seeds))
+
+
+def main() -> None:
+    args = parse_args()
+    if args.output:
+        try_outputs("--output", args.output)
     os.environ["OMP_NUM_THREADS"] = str(max(os.cpu_count() // args.jobs, 1))
-    if read_corpus(get_data_path(args.dataset)).subset("test").truth is None:
-        raise UserError(f"the answers to the test clips of {args.dataset} are not there, so nothing can be compared")
-    for_all = build_parser().parse_args(shlex.split(args.flags))
-    args.device = pick_device(for_all.device).type
-    sources = [*made_from(args.dataset, audio_settings(for_all)), args.dataset, args.flags]
-    keys = {name: digest([*sources, name, rows[name]]) for name in args.rows}
-
-    def scored(name: str, seed: int, folder: Path) -> Scores:
-        flags = ["--dataset", args.dataset, "--seed", str(seed), *shlex.split(f"{args.flags} {rows[name]}")]
-        return train_and_score(flags, folder, partial(script, *prefix(name, folder)))
-
-    scores = finish(keys, args, scored)
-    facts = f"`{args.flags}`; n = {len(args.seeds)} seeds, {args.jobs} runs at a time"
-    publish(f"{args.dataset}, each row with further flags", facts, table(scores, rows), args)
+    tables = {(name, data): lines_of(TABLES[name], data, args) for data in args.datasets for name in args.tables}
+    lines = list(chain(*tables.values()))
+    runs = list(dict.fromkeys(run for line in lines for run in line.runs))
+    if not args.no_runs:
+        make_features(runs, args.folder)
+    records = finish(runs, args.folder, args.jobs, work=not args.no_runs)
+    texts = {f"{name}, {data}": section(lines, records, args) for (name, data), lines in tables.items() if lines}
+    for name, text in ({"best": best(lines, records, args)} if args.best else texts).items():
+        print(f"\n{text}", flush=True)
+        if args.output:
+            put(args.output, name, text)
 
 
-def made_from(dataset: str, settings: AudioSettings) -> list[str]:
-    """Digests of the code, the packages and the data.  A finished run has no checkpoint left that would tell."""
-    sources = [path for name in CODE for path in (ROOT / name, *(ROOT / name).rglob("*.*")) if path.is_file()]
-    code = digest(path.read_text(encoding="utf-8") for path in sorted(sources) if path.suffix in (".py", ".json"))
-    clips = []
-    for name, subset in read_corpus(get_data_path(dataset)).subsets.items():
-        index = read_index(features_dir(get_features_path(dataset), settings) / f"{name}.json") or {"clips": []}
-        clips.append(json.dumps([subset.truth_of(subset.fnames).tolist(), [[c[0], c[3]] for c in index["clips"]]]))
-    return [code, json.dumps(versions()), digest(clips)]
+def lines_of(table: Table, dataset: str, args: argparse.Namespace) -> list[Line]:
+    """The rows of a table for a data set, none where the table is not for such."""
+    test = corpus_of(dataset).subsets.get("test")
+    regime = table.folded if test is None or test.truth is None else table.tested
+    if regime is None:
+        return []
+    lines = {}
+    for name, flags in table.rows.items():
+        folds = args.folds or ((0,) if name in table.first_fold else regime.folds)
+        words, change = f"{regime.flags} {flags} {args.flags}".strip(), name if name in CHANGES else ""
+        seeds = [[Run(dataset, words, fold, seed, change) for fold in folds] for seed in args.seeds or regime.seeds]
+        lines[name] = Line(name, flags, seeds)
+    for name, members in table.joined:
+        together = zip(*(lines[each].seeds for each in members), strict=True)
+        lines[name] = Line(name, "", [list(chain(*runs)) for runs in together])
+    return [line for name, line in lines.items() if not args.rows or name in args.rows]
 
 
-def finish(keys: dict[str, str], args: argparse.Namespace, scored: Callable[..., Scores]) -> dict[str, list[Scores]]:
-    """The scores of every row, one for each seed; what is not in the results is made, args.jobs runs at a time.
-
-    keys: digests of all that a row's results depend on but the seed.  If a run fails, the others still finish.
-    """
-    args.folder.mkdir(parents=True, exist_ok=True)
-    results = args.folder / "results.jsonl"
-    lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
-    done = {(row["key"], row["seed"]): row for row in map(json.loads, lines)}
-    todo = [(name, seed) for seed in args.seeds for name in keys if (keys[name], seed) not in done]
-    if stale := {(row["row"], row["seed"]) for row in done.values()}.intersection(todo):
-        print(f"{len(stale)} runs in {results} are of other code, data or flags, and are made again", flush=True)
-
-    def make(job: tuple[str, int]) -> None:
-        name, seed = job
-        folder = args.folder / "_".join([*re.findall(r"\w+", name), str(seed), keys[name][:8]])
-        row = {"row": name, "seed": seed, "key": keys[name], "scores": scored(name, seed, folder)}
-        done[keys[name], seed] = row
-        with open(results, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(f"{name}, seed {seed}: {json.dumps(row['scores'])}", flush=True)
-
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(make, todo))
-    return {name: [done[key, seed]["scores"] for seed in args.seeds] for name, key in keys.items()}
+def measured(line: Line, records: dict[Run, Record], args: argparse.Namespace) -> dict[str, list[float]]:
+    """A row's figures by column, one for each seed whose runs are all finished."""
+    values: dict[str, list[float]] = {}
+    for runs in line.seeds:
+        if not records.keys() >= set(runs):
+            continue
+        done, held_out = [records[run] for run in runs], runs[0].split == "val"
+        parts = [done] if held_out else [[record] for record in done]
+        for level in runs[0].levels:
+            lwlrap = mean(score(part, level, "lwlrap", args.folder) for part in parts)
+            values.setdefault(f"lwlrap, {level} dB", []).append(lwlrap)
+        if held_out and corpus_of(runs[0].dataset).single_label:
+            values.setdefault("accuracy, 0 dB", []).append(score(done, 0, "accuracy", args.folder))
+        elif not held_out and len(runs) > 1:
+            values.setdefault("merged, 0 dB", []).append(score(done, 0, "lwlrap", args.folder))
+    return values
 
 
-def train_and_score(flags: list[str], folder: Path, run_script: Callable[..., None]) -> Scores:
-    """One training; lwlrap of its last weights on the test clips and on the held-out ones."""
-    trained = build_parser().parse_args([flag for flag in flags if flag != "--select_noisy"])
-
-    def train(into: Path, *more: object) -> Path:
-        how = ("--num_folds", 5, "--eval_freq", 0, "--save_freq", 200, "--resume", "auto", "--checkpoint_dir", into)
-        run_script("train.py", *how, *(flag for flag in flags if flag != "--select_noisy"), *more)
-        return next(into.glob("*_last_*.pth"))
-
-    def predict(checkpoint: Path, split: str, into: Path) -> Predictions:
-        how = ("--model_path", checkpoint, "--precision", trained.precision, "--prediction_dir", into)
-        run_script("test.py", *how, "--split", split)
-        return load_predictions(next(into.glob(f"*_{split}_*.npz")))
-
-    more: tuple[object, ...] = ()
-    if "--select_noisy" in flags:
-        predict(train(folder / "first", "--split", "train_curated"), "train_noisy", folder / "first")
-        more = ("--noisy_scores", folder / "first")
-    predictions = predict(train(folder, *more), "test", folder)
-    corpus = read_corpus(get_data_path(trained.dataset))
-    truth = corpus.subset("test").truth_of(predictions.fnames)
-    test = lwlrap(truth, predictions.aligned(predictions.fnames, corpus.class_names))
-    log = next(folder.glob("*_log.jsonl")).read_text(encoding="utf-8").splitlines()
-    for checkpoint in folder.rglob("*.pth"):
-        checkpoint.unlink()
-    return {"lwlrap, test": test, "held out": json.loads(log[-1])["lwlrap"]}
-
-
-def table(scores: dict[str, list[Scores]], flags: dict[str, str]) -> list[Row]:
-    """A line for each row: its mean scores and their standard deviation over the seeds."""
-    rows: list[Row] = []
-    errors = {name: 1 - mean(next(iter(each.values())) for each in seeds) for name, seeds in scores.items()}
-    for name, seeds in scores.items():
-        values = {score: [each[score] for each in seeds] for score in seeds[0]}
-        spread = {score: f" ± {stdev(each):.4f}" if len(each) > 1 else "" for score, each in values.items()}
-        means = {score: f"{mean(each):.4f}{spread[score]}" for score, each in values.items()}
-        error = f"{errors[name] / next(iter(errors.values())):.2f}"
-        rows.append({"row": name, "flags": f"`{flags[name]}`", **means, "error": error})
+def table(lines: list[Line], records: dict[Run, Record], args: argparse.Namespace) -> list[Row]:
+    """Means over the seeds, with their standard deviations; the best of each column is bold."""
+    figures = [(line, values) for line in lines if (values := measured(line, records, args))]
+    columns = dict.fromkeys(column for _, values in figures for column in values)
+    means = [{column: mean(each) for column, each in values.items()} for _, values in figures]
+    rows = []
+    for (line, values), own in zip(figures, means, strict=True):
+        flags = f"`{line.flags}`" if line.flags else "merged"
+        row: Row = {"row": line.name, "flags": flags} | dict.fromkeys(columns, "")
+        stale = STALE * any(run in records and not records[run]["present"] for run in line.runs)
+        for column, value in own.items():
+            best = "**" * (len(means) > 1 and value == max(each.get(column, 0) for each in means))
+            spread = f" ± {stdev(values[column]):.4f}" if len(values[column]) > 1 else ""
+            row[column] = f"{best}{value:.4f}{best}{spread}{stale}"
+        first = next(iter(columns))
+        rows.append(row | {"error": f"{(1 - own[first]) / max(1 - means[0][first], 1e-9):.2f}"})
     return rows
 
 
-def parse_args(rows: dict[str, str], flags: str) -> argparse.Namespace:
-    parser = make_parser(__doc__, f"python benchmarks/{Path(sys.argv[0]).name} --dataset esc10 --folder results")
-    parser.add_argument("--dataset", default="freesound", help="a name in config.json, with answers to its test clips")
-    parser.add_argument("--flags", default=flags, help="of train.py, for all rows")
-    parser.add_argument("--rows", nargs="+", default=list(rows), choices=rows, help="which; the first is compared with")
-    parser.add_argument("--seeds", nargs="+", type=natural_int, default=[1, 2, 3], help="three or more say something")
+def section(lines: list[Line], records: dict[Run, Record], args: argparse.Namespace) -> str:
+    """A table and what it was made from."""
+    rows, runs = table(lines, records, args), list(chain(*(line.runs for line in lines)))
+    done = [records[run] for run in runs if run in records]
+    missing = [line.name for line in lines if not records.keys() >= set(line.runs)]
+    facts = [
+        f"{runs[0].dataset}, {'test clips' if runs[0].split == 'test' else 'clips that the folds held out'}",
+        f"folds {listed(run.fold for run in runs)}, seeds {listed(run.seed for run in runs)}",
+        *(listed(record[name] for record in done) for name in ("machine", "date")),
+        f"commit {listed(record['commit'] for record in done)}",
+        "error: 1 - lwlrap, against the first row's",
+        *([f"{STALE} by other code or flags than the present"] if not all(each["present"] for each in done) else []),
+        *([f"not finished: {', '.join(missing)}"] if missing else []),
+    ]
+    command = f"All rows: `{lines[0].runs[0].flags.replace(lines[0].flags, 'FLAGS')}`"
+    return f"{'; '.join(facts)}. {command}\n\n{markdown(rows) if rows else ''}"
+
+
+def listed(values) -> str:
+    return ", ".join(map(str, sorted(set(values))))
+
+
+def best(lines: list[Line], records: dict[Run, Record], args: argparse.Namespace) -> str:
+    """The best row of each data set among those of all folds, and the commands that give it."""
+    rows, commands = [], []
+    for dataset in args.datasets:
+        whole = [line for line in lines if len(line.seeds[0]) > 1 and line.runs[0].dataset == dataset]
+        found = [(line, values) for line in whole if (values := measured(line, records, args))]
+        if found:
+            line, _ = max(found, key=lambda each: mean(each[1].get("merged, 0 dB") or each[1]["lwlrap, 0 dB"]))
+            row = table([line], records, args)[0]
+            rows.append({"data": dataset} | {key: text for key, text in row.items() if key not in ("flags", "error")})
+            calls = dict.fromkeys(f"./run.sh {dataset} {run.flags} --seed {run.seed}" for run in line.seeds[0])
+            commands += [f"# {dataset}: {line.name}", *calls]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    rows = [{column: row.get(column, "") for column in columns} for row in rows]
+    return "\n".join([markdown(rows), "```bash", *commands, "```", ""]) if rows else ""
+
+
+def put(path: Path, name: str, text: str) -> None:
+    """Put a text between the two marker lines of that name; at the end of the page if they are not there."""
+    first, last = f"<!-- benchmarks/recipe.py: {name} -->", "<!-- end -->"
+    page = path.read_text(encoding="utf-8") if path.exists() else ""
+    if first not in page:
+        page = f"{page}\n{first}\n{last}\n".lstrip("\n")
+    new = f"{first}\n{text}{last}"
+    page = re.sub(f"{re.escape(first)}.*?{re.escape(last)}", lambda _: new, page, count=1, flags=re.DOTALL)
+    with atomic_write(path, "w") as file:
+        file.write(page)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__, "python benchmarks/recipe.py --tables protocol merged --folder results")
+    names = "names in config.json: of data with answers to its test clips, or with folds"
+    parser.add_argument("--datasets", nargs="+", default=["A", "esc10"], metavar="NAME", help=names)
+    parser.add_argument("--tables", nargs="+", default=["protocol"], choices=TABLES, help="what to measure")
+    parser.add_argument("--rows", nargs="+", metavar="ROW", help="which; without the flag, all of the tables")
+    parser.add_argument("--seeds", nargs="+", type=natural_int, help="without the flag, those of the table")
+    parser.add_argument("--folds", nargs="+", type=natural_int, help="without the flag, those of the table")
+    parser.add_argument("--flags", default="", help="further ones of train.py, for all rows")
     parser.add_argument("--jobs", type=positive_int, default=2, help="runs at a time, which share the cores")
     parser.add_argument("--folder", type=Path, required=True, help="where results are kept")
-    parser.add_argument("--output", type=Path, help="file to append the table to")
+    parser.add_argument("--no_runs", action="store_true", help="make nothing, write what is there")
+    parser.add_argument("--best", action="store_true", help="instead: the best rows of all folds, and their commands")
+    parser.add_argument("--output", type=Path, help="page for the tables, each between marker lines of its own")
     args = parser.parse_args()
-    args.folder = args.folder.resolve()
+    args.folder, known = args.folder.resolve(), [name for table in args.tables for name in TABLES[table].all_rows]
+    if odd := sorted({*(args.rows or ())}.difference(known)):
+        raise MisuseError(f"--rows {odd[0]}: not in these tables, which have {', '.join(known)}")
     return args
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

@@ -35,7 +35,7 @@ from training.graphs import Setup
 from training.setup import Training, build_pool, build_training
 from utils import devices
 from utils.cli import make_parser, positive_int
-from utils.errors import MisuseError, run
+from utils.errors import MisuseError, UserError, run
 
 MODES = ("eager", "recorded", "compiled")  # a network as it is; as CUDA graphs; by torch.compile, as graphs too
 PARTS = ("step", "predict", "features")
@@ -45,50 +45,51 @@ PLAIN_CLIPS = 2000  # at most; so few stay in memory, which favours the plain pi
 
 
 def main() -> None:
-    args = parse_args()
+    args = parse_args(__doc__, "python benchmarks/speed.py --parts step --batch_size 128 --output results.md")
     with TemporaryDirectory() as name, contextlib.chdir(name):
         if args.scale:
             for n in args.scale:
                 write_dataset(Path(str(n)), n * args.clips, sparse=True)
-            works = {f"{n * args.clips:,} clips": partial(sparse_steps, folder=str(n)) for n in args.scale}
-            measure("Memory and growth", works, args, network(args), args.steps, args.batch_size)
+            works = {f"{n * args.clips:,} clips": partial(our_steps, folder=str(n)) for n in args.scale}
+            measure("Memory and growth", works, args, args.steps, args.batch_size)
             return
         write_dataset(Path(), args.clips)
         if "step" in args.parts:
             plain.write_clips(Path("plain"), build_pool(train_args(args)), PLAIN_CLIPS)
-            for mode in args.modes:
-                measure_steps(args, mode, STEPS | {"plain pipeline, fp32": plain_steps})
-        if "predict" in args.parts:
-            title = "plain, the same crops, one clip at a time, fp32"
-            measure_predictions(args, PREDICTIONS | {title: plain_predictions})
-        if "features" in args.parts:
-            hours = write_wavs(Path("wavs"), args.wavs) / 3600
-            works = {f"loaders/features.py, {os.cpu_count()} processes": our_features, "librosa, one process": librosa}
-            measure("Features", works, args, f"{hours:.2f} hours, 44.1 kHz", args.wavs)
+        theirs = {"plain, the same crops, one clip at a time, fp32": plain_predictions}
+        measure_all(args, STEPS | {"plain pipeline, fp32": plain_steps}, PREDICTIONS | theirs)
 
 
-def measure_steps(args: argparse.Namespace, mode: str, works: Works) -> None:
-    args = argparse.Namespace(**vars(args) | {"mode": mode})
-    measure("Training step", works, args, f"{network(args)}, {mode}", args.steps, args.batch_size)
-
-
-def measure_predictions(args: argparse.Namespace, works: Works) -> None:
-    measure("Prediction", works, args, f"{network(args)}, {TTA} crops a clip", args.predicted)
+def measure_all(args: argparse.Namespace, steps: Works, predictions: Works) -> None:
+    """The parts asked for, in this folder; a mode that a GPU cannot take is said and left out."""
+    for mode in args.modes if "step" in args.parts else []:
+        args.mode = mode
+        try:
+            measure("Training step", steps, args, args.steps, args.batch_size)
+        except UserError as error:
+            if args.device == "cpu":
+                raise
+            publish("Training step", args.mode, [{"not measured": str(error)}], args)
+    if "predict" in args.parts:
+        measure("Prediction", predictions, args, args.predicted)
+    if "features" in args.parts:
+        hours = write_wavs(Path("wavs"), args.wavs) / 3600
+        works = {f"loaders/features.py, {os.cpu_count()} processes": our_features, "librosa, one process": librosa}
+        measure("Features", works, args, args.wavs, facts=f"{hours:.2f} hours, 44.1 kHz")
 
 
 def measure(
-    title: str, works: Works, args: argparse.Namespace, facts: str, amount: int, step_of: int | None = None
+    title: str, works: Works, args: argparse.Namespace, amount: int, step_of: int | None = None, facts: str = ""
 ) -> None:
     """Time contenders in turn and publish their table.  amount: of a round, in clips, or in steps of so many clips."""
     contenders = [Contender(name, measured, (build_work, args)) for name, build_work in works.items()]
     time_in_turn(contenders, args.repeats, amount)
     rows = comparison(contenders, "step", step_of) if step_of else comparison(contenders)
-    publish(title, f"{facts}; n = {args.repeats} rounds of {amount} in turn", rows, args)
-
-
-def network(args: argparse.Namespace) -> str:
-    sizes = train_args(args)
-    return f"{args.arch}, {args.precision}, batch {args.batch_size}, crops {sizes.img_rows} x {sizes.img_cols}"
+    sizes, how = train_args(args), args.mode if step_of else f"{TTA} crops a clip"
+    network = (
+        f"{args.arch}, {args.precision}, batch {args.batch_size}, crops {sizes.img_rows} x {sizes.img_cols}, {how}"
+    )
+    publish(title, f"{facts or network}; n = {args.repeats} rounds of {amount} in turn", rows, args)
 
 
 def train_words(args: argparse.Namespace) -> list[str]:
@@ -105,10 +106,9 @@ def train_args(args: argparse.Namespace, *more: object) -> argparse.Namespace:
 
 def build(args: argparse.Namespace, *more: object) -> Training:
     """A training of the random clips in this folder, built as train.py builds it.  more: further flags of train.py."""
-    run_args = train_args(args, *more)
+    run_args, device = train_args(args, *more), devices.pick_device(args.device)
     how = {"compiled": args.mode == "compiled", "graphs": args.mode != "eager"}
-    setup = Setup(run_args, devices.pick_device(args.device), devices.DTYPES[args.precision], **how)
-    return build_training(setup, build_pool(run_args))
+    return build_training(Setup(run_args, device, devices.DTYPES[args.precision], **how), build_pool(run_args))
 
 
 def measured(build_work: Callable[[argparse.Namespace], Work], args: argparse.Namespace) -> Work:
@@ -125,16 +125,12 @@ def memory(device: str) -> int:
     return 1024 * int(words[words.index("RssAnon:") + 1])
 
 
-def our_steps(args: argparse.Namespace) -> Work:
+def our_steps(args: argparse.Namespace, folder: str = ".") -> Work:
+    os.chdir(folder)
     devices.set_up_device(devices.pick_device(args.device))
+    torch.set_flush_denormal(bool(args.scale))  # inputs of zeros lead to denormals, which are slow
     training, numbers = build(args), count()
     return lambda steps: [train.train_step(training, next(numbers)) for _ in range(steps)]
-
-
-def sparse_steps(args: argparse.Namespace, folder: str) -> Work:
-    os.chdir(folder)
-    torch.set_flush_denormal(True)  # inputs of zeros lead to denormals, which are slow
-    return our_steps(args)
 
 
 def bare_steps(args: argparse.Namespace) -> Work:
@@ -156,9 +152,8 @@ def bare_steps(args: argparse.Namespace) -> Work:
 def plain_steps(args: argparse.Namespace) -> Work:
     args.mode = "eager"
     training = build(args)
-    model = training.model.to(memory_format=torch.contiguous_format)
     clips = plain.ClipFiles(Path("plain"), training.setup.args.img_cols)
-    return plain.trainer(model, clips, args.batch_size, training.setup.device)
+    return plain.trainer(training.model, clips, args.batch_size, training.setup.device)
 
 
 def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
@@ -173,9 +168,8 @@ def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
 
 def plain_predictions(args: argparse.Namespace) -> Work:
     training = build(args)
-    model = training.model.to(memory_format=torch.contiguous_format)
     how = training.setup.args.img_cols, TTA, training.setup.device
-    return lambda n: plain.predict(model, plain.arrays(some_clips(training, n)), *how)
+    return lambda n: plain.predict(training.model, plain.arrays(some_clips(training, n)), *how)
 
 
 def some_clips(training: Training, n: int) -> Clips:
@@ -210,40 +204,29 @@ PREDICTIONS: Works = {
 }
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Those that gpu.py has too."""
+def parse_args(doc: str | None, example: str, **defaults: object) -> argparse.Namespace:
+    """Of speed.py, and of gpu.py with other defaults; --precision auto becomes a precision."""
+    parser = make_parser(doc, example)
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what to measure")
     parser.add_argument("--arch", default="resnet18", choices=list(ARCHS), help="which network; a ResNet has CBAM")
     parser.add_argument("--batch_size", type=positive_int, default=32, help="clips of a step, crops of a prediction")
     parser.add_argument("--clips", type=positive_int, default=1000, help="of the random data set")
     parser.add_argument("--steps", type=positive_int, default=2, help="of a round")
     parser.add_argument("--predicted", type=positive_int, default=8, help="clips of a round of prediction")
+    parser.add_argument("--wavs", type=positive_int, default=250, help="sounds of a round of features")
     parser.add_argument("--repeats", type=positive_int, default=5, help="rounds of each, after one from a cold start")
+    parser.add_argument("--scale", nargs="+", type=positive_int, help="instead: so many times --clips, as in 1 4 16")
     parser.add_argument("--modes", nargs="+", default=MODES[:1], choices=MODES, help="recorded: as CUDA graphs")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
     parser.add_argument("--precision", default="fp32", choices=devices.PRECISIONS, help=devices.PRECISION_HELP)
     parser.add_argument("--output", type=os.path.abspath, help="file to append the tables to")
-    parser.set_defaults(scale=None, mode=MODES[0])
-
-
-def checked(args: argparse.Namespace) -> argparse.Namespace:
-    """Raises MisuseError where CUDA graphs are asked of a CPU; --precision auto becomes a precision."""
+    parser.set_defaults(mode=MODES[0], **({"clips": FULL_SIZE} if "--scale" in sys.argv else {}), **defaults)
+    args = parser.parse_args()
     if "recorded" in args.modes and args.device == "cpu":
         raise MisuseError("recorded: CUDA graphs are for GPUs; add --device cuda, or choose another mode")
-    args.precision = devices.precision_name(
-        devices.pick_precision(args.precision, devices.pick_device(args.device), args.arch)[0]
-    )
+    precision, _ = devices.pick_precision(args.precision, devices.pick_device(args.device), args.arch)
+    args.precision = devices.precision_name(precision)
     return args
-
-
-def parse_args() -> argparse.Namespace:
-    parser = make_parser(__doc__, "python benchmarks/speed.py --parts step --batch_size 128 --output results.md")
-    add_flags(parser)
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what to measure")
-    parser.add_argument("--scale", nargs="+", type=positive_int, help="instead: so many times --clips, as in 1 4 16")
-    parser.add_argument("--wavs", type=positive_int, default=250, help="sounds of a round of features")
-    if "--scale" in sys.argv:
-        parser.set_defaults(clips=FULL_SIZE)
-    return checked(parser.parse_args())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """A data set of random features in Kaggle's layout, as train.py finds it after the feature step, and random sounds."""
 
-import csv
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -32,38 +30,29 @@ def write_dataset(folder: Path, n_clips: int, sparse: bool = False) -> None:
     rng, curated, settings = np.random.default_rng(0), round(CURATED_SHARE * n_clips), AudioSettings()
     if curated < 10 or n_clips - curated < len(CLASSES):
         raise MisuseError(f"--clips {n_clips}: {len(CLASSES)} classes need at least {len(CLASSES) / 0.79:.0f} clips")
+    block = np.random.default_rng(0).random((0 if sparse else BLOCK, settings.n_mels), np.float32).astype(np.float16)
     features = features_dir(folder / "features", settings)
     features.mkdir(parents=True)
     config = {NAME: {"data_path": ".", "features_path": "features"}}
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    _write_csv(folder / "sample_submission.csv", [["fname", *CLASSES]])
+    (folder / "sample_submission.csv").write_text(",".join(["fname", *CLASSES]) + "\n", encoding="utf-8")
     seconds = {"train_curated": curated_seconds(rng, curated, 2.0), "train_noisy": np.full(n_clips - curated, 15.0)}
     for split, lengths in seconds.items():
         fnames = [f"{split}_{number:06d}.wav" for number in range(len(lengths))]
-        labels = [CLASSES[i] for i in rng.permutation(len(lengths)) % len(CLASSES)]
-        _write_csv(folder / f"{split}.csv", [["fname", "labels"], *zip(fnames, labels, strict=True)])
+        table = [
+            f"{fname},{CLASSES[i % len(CLASSES)]}\n"
+            for fname, i in zip(fnames, rng.permutation(len(lengths)), strict=True)
+        ]
+        (folder / f"{split}.csv").write_text("".join(["fname,labels\n", *table]), encoding="utf-8")
         frames = 1 + (lengths * settings.sampling_rate).astype(int) // settings.hop_length
-        starts = np.cumsum([0, *frames])
-        array = features / f"{split}.bench.npy"
-        _write_rows(array, (int(starts[-1]), settings.n_mels), sparse)
+        starts, array = np.cumsum([0, *frames]), features / f"{split}.bench.npy"
+        shape = int(starts[-1]), settings.n_mels
+        rows = np.lib.format.open_memmap(array, "w+", np.float16, shape)  # all holes until it is written to
+        for start in range(0, 0 if sparse else len(rows), BLOCK):
+            rows[start : start + BLOCK] = block[: len(rows) - start]
         clips = [[name, int(start), int(n), "", 0, 0] for name, start, n in zip(fnames, starts, frames, strict=False)]
         index = {"format": FORMAT, "digest": settings.digest, "array": array.name, "clips": clips, "unusable": []}
         (features / f"{split}.json").write_text(json.dumps(index), encoding="utf-8")
-
-
-def _write_csv(path: Path, rows: Iterable[Iterable[str]]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def _write_rows(path: Path, shape: tuple[int, int], sparse: bool) -> None:
-    """The flat array of a subset's features, as loaders/features.py writes it."""
-    rows = np.lib.format.open_memmap(path, "w+", np.float16, shape)  # all holes until it is written to
-    if sparse:
-        return
-    block = np.random.default_rng(0).random((BLOCK, shape[1]), np.float32).astype(np.float16)
-    for start in range(0, len(rows), BLOCK):
-        rows[start : start + BLOCK] = block[: len(rows) - start]
 
 
 def write_wavs(folder: Path, n: int, rate: int = 44_100) -> float:

@@ -2,7 +2,6 @@
 
 import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -22,23 +21,18 @@ def work(name: str, amount: int) -> None:
         sys.exit(3)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
+def test_contenders_take_turns_and_every_other_round_is_reversed(tmp_path, monkeypatch):
     monkeypatch.setattr(common, "REST", 0)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_contenders_take_turns_and_every_other_round_is_reversed(folder):
     contenders = [Contender(name, build, (name,)) for name in "ab"]
     time_in_turn(contenders, repeats=3, amount=5)
-    assert (folder / "work.log").read_text() == "a5 b5 a5 b5 b5 a5 a5 b5 "
-    for contender in contenders:
-        assert len(contender.rounds) == 3
-        assert 0 < min(contender.rounds) <= max(contender.rounds) < contender.cold
+    assert (tmp_path / "work.log").read_text() == "a5 b5 a5 b5 b5 a5 a5 b5 "
+    assert [len(contender.rounds) for contender in contenders] == [3, 3]
+    assert all(0 < min(contender.rounds) <= max(contender.rounds) < contender.cold for contender in contenders)
 
 
-def test_a_contender_that_dies_is_named(folder):
+def test_a_contender_that_dies_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="The bad one: its process ended"):
         time_in_turn([Contender("The bad one", build, ("bad",))], repeats=1, amount=1)
 

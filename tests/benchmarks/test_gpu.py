@@ -4,8 +4,8 @@ import sys
 
 HIDDEN = ["librosa", "soundfile", "soxr", "iterstrat"]
 SMALL = (
-    "--device cpu --arch mobilenet_v3_small --clips 110 --batch_size 4 --steps 1 --repeats 1 "
-    "--predicted 2 --check_steps 2 --modes eager --output gpu.md"
+    "--device cpu --arch mobilenet_v3_small --clips 110 --batch_size 4 --steps 2 --repeats 1 "
+    "--predicted 2 --modes eager --output gpu.md"
 )
 
 

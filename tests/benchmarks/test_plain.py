@@ -34,10 +34,7 @@ def test_losses_and_gradients(batch):
 
 
 def test_mixup(batch):
-    for theirs, ours in zip(
-        plain.mixup(*batch, np.random.default_rng(0)), mixup(*batch, np.random.default_rng(0)), strict=True
-    ):
-        assert_close(theirs, ours)
+    assert_close(plain.mixup(*batch, np.random.default_rng(0)), mixup(*batch, np.random.default_rng(0)))
 
 
 def test_masks(batch):

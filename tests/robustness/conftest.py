@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from benchmarks.common import markdown
 from tests.robustness.victim import Victim
 
 REPORT = os.environ.get("ROBUSTNESS_REPORT")  # a file to append figures to; where it is set, attacks run in full
@@ -22,11 +23,10 @@ def tell() -> Callable[..., None]:
     """tell(title, facts, columns, rows): append a section with one table to the report, if one is written."""
 
     def write(title: str, facts: str, columns: list[str], rows: list[tuple]) -> None:
-        cells = [columns, ["---"] * len(columns), *rows]
-        table = "\n".join(f"| {' | '.join(map(str, row))} |" for row in cells)
+        table = markdown([dict(zip(columns, map(str, row), strict=True)) for row in rows])
         if REPORT:
             with open(REPORT, "a", encoding="utf-8") as file:
-                file.write(f"\n## {title}\n\n{date.today()}; {facts}.\n\n{table}\n")
+                file.write(f"\n## {title}\n\n{date.today()}; {facts}.\n\n{table}")
 
     return write
 

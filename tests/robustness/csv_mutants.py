@@ -43,7 +43,7 @@ def tables() -> dict[str, Table]:
     return made
 
 
-def encode(table: Table, **style: str) -> bytes:
+def encode(table: Table, **style: str | int) -> bytes:
     """CSV in UTF-8; style: of csv.writer."""
     file = io.StringIO(newline="")
     csv.writer(file, **({"lineterminator": "\n"} | style)).writerows(table)
@@ -62,48 +62,26 @@ def mutants(rng: np.random.Generator, count: int) -> Iterator[Mutant]:
         yield Mutant(kind, name, content, EITHER if name == "vocabulary" else expected)  # it has no header to go by
 
 
-def without(table: Table, column: int) -> Table:
-    """The table less a column."""
-    return [row[:column] + row[column + 1 :] for row in table]
-
-
 def pick(rng: np.random.Generator, choices: list) -> object:
-    """One of them."""
     return choices[int(rng.integers(len(choices)))]
 
 
 def put(rng: np.random.Generator, table: Table, column: int, value: str) -> Table:
     """The table with another value in some row, not the header."""
-    table[int(rng.integers(1, len(table)))][column] = value
+    pick(rng, table[1:])[column] = value
     return table
 
 
-def lengthen(rng: np.random.Generator, table: Table) -> Table:
-    """A row, or all but the header, with further fields."""
-    rows = table[1:] if rng.random() < 0.5 else [pick(rng, table[1:])]
-    for row in rows:
-        row += ["0"] * int(rng.integers(1, 4))
-    return table
-
-
-def insert(rng: np.random.Generator, data: bytes, piece: bytes) -> bytes:
-    """A piece put in anywhere."""
+def insert(rng: np.random.Generator, data: bytes, piece: bytes, instead: int = 0) -> bytes:
+    """A piece put in anywhere, instead of so many bytes."""
     at = int(rng.integers(len(data) + 1))
-    return data[:at] + piece + data[at:]
-
-
-def flip(rng: np.random.Generator, data: bytes) -> bytes:
-    """1 to 8 bytes replaced."""
-    flipped = bytearray(data)
-    for _ in range(rng.integers(1, 9)):
-        flipped[rng.integers(len(data))] = rng.integers(256)
-    return bytes(flipped)
+    return data[:at] + piece + data[at + instead :]
 
 
 Change = tuple[Callable[[np.random.Generator, Table], Table], str]
 CHANGES: dict[str, Change] = {
-    "a column missing": (lambda rng, table: without(table, 0), REFUSED),
-    "another column missing": (lambda rng, table: without(table, len(table[0]) - 1), EITHER),
+    "a column missing": (lambda rng, table: [row[1:] for row in table], REFUSED),
+    "another column missing": (lambda rng, table: [row[:-1] for row in table], EITHER),
     "columns swapped": (lambda rng, table: [row[::-1] for row in table], EITHER),
     "a further column": (lambda rng, table: [[*row, f"extra{i}"] for i, row in enumerate(table)], EITHER),
     "a column twice": (lambda rng, table: [[*row, row[-1]] for row in table], EITHER),
@@ -112,7 +90,8 @@ CHANGES: dict[str, Change] = {
     "header only": (lambda rng, table: table[:1], EITHER),
     "a row twice": (lambda rng, table: [*table, pick(rng, table[1:])], REFUSED),
     "rows too short": (lambda rng, table: [*table[:-1], table[-1][:1]], EITHER),
-    "rows too long": (lambda rng, table: lengthen(rng, table), REFUSED),
+    "a row too long": (lambda rng, table: [*table[:-1], table[-1] + ["0"] * int(rng.integers(1, 4))], REFUSED),
+    "rows too long": (lambda rng, table: [table[0], *([*row, "0"] for row in table[1:])], REFUSED),
     "odd file names": (lambda rng, table: put(rng, table, 0, pick(rng, NAMES)), EITHER),
     "unknown and empty labels": (lambda rng, table: put(rng, table, 1, pick(rng, LABELS)), EITHER),
     "a huge field": (lambda rng, table: put(rng, table, 0, "x" * 2_000_000), EITHER),
@@ -133,9 +112,10 @@ DAMAGES: dict[str, Damage] = {
     "NUL bytes": (lambda rng, data: insert(rng, data, b"\0" * int(rng.integers(1, 9))), EITHER),
     "stray characters": (lambda rng, data: insert(rng, data, pick(rng, RUBBISH).encode()), EITHER),
     "an unbalanced quote": (lambda rng, data: insert(rng, data, b'"'), EITHER),
-    "bytes replaced": (flip, EITHER),
+    "bytes replaced": (lambda rng, data: insert(rng, data, rng.bytes(int(n := rng.integers(1, 9))), n), EITHER),
     "bytes cut off": (lambda rng, data: data[: rng.integers(len(data))], EITHER),
     "random bytes": (lambda rng, data: rng.bytes(int(rng.integers(1, 3000))), EITHER),
     "nothing": (lambda rng, data: pick(rng, [b"", b"\n", b" ", b"\xef\xbb\xbf", b"\n\n\n", b","]), EITHER),
 }
 KINDS = CHANGES | DAMAGES
+WHAT = {"rows, columns and fields": CHANGES, "bytes, line ends and encodings": DAMAGES}

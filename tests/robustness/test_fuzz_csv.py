@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,8 @@ import soundfile as sf
 from loaders.audio import UnusableClipError
 from loaders.clip_features import locate
 from loaders.layouts import read_corpus
-from tests.robustness.csv_mutants import (
-    CHANGES,
-    CLIPS,
-    DAMAGES,
-    EITHER,
-    KINDS,
-    READ,
-    REFUSED,
-    Mutant,
-    encode,
-    mutants,
-    tables,
-)
+from tests.robustness import csv_mutants
+from tests.robustness.csv_mutants import EITHER, KINDS, READ, REFUSED, Mutant
 from tests.robustness.victim import FEATURES
 
 ZENODO = "FSDKaggle2019."
@@ -36,17 +26,17 @@ ZENODO = "FSDKaggle2019."
 def make_dataset(root: Path, rng: np.random.Generator) -> Path:
     """A data set with whole tables and a short sound for every clip, in a folder with its config.json."""
     data, kaggle = root / "data", root.name == "kaggle"
-    for split, count in CLIPS.items():
+    for split, count in csv_mutants.CLIPS.items():
         folder = data / (split if kaggle else f"{ZENODO}audio_{split}")
         folder.mkdir(parents=True)
         for i in range(count):
             sf.write(folder / f"{split[6:7] or split[0]}{i}.wav", rng.uniform(-0.5, 0.5, 800), 16000)
     sf.write(root / "x.wav", rng.uniform(-0.5, 0.5, 800), 16000)  # outside, and good, so that reading it would show
-    for name, table in tables().items():
+    for name, table in csv_mutants.tables().items():
         path = table_path(root, name)
         path.parent.mkdir(exist_ok=True)
         if not kaggle or name != "vocabulary":
-            path.write_bytes(encode(table))
+            path.write_bytes(csv_mutants.encode(table))
     (root / "config.json").write_text(json.dumps({"fuzz": {"data_path": "data"}}))
     return root
 
@@ -58,21 +48,19 @@ def table_path(root: Path, name: str) -> Path:
     return root / "data" / f"{ZENODO}meta" / f"{name if name == 'vocabulary' else f'{name}_post_competition'}.csv"
 
 
-def leads_outside(data: Path) -> list[str]:
+def leads_outside(data: Path) -> Iterator[str]:
     """Clips that the tables name and that lie outside of their split's folder."""
-    found = []
     for subset in read_corpus(data).subsets.values():
         for fname in subset.fnames:
             with contextlib.suppress(UnusableClipError):
-                path = Path(os.path.normpath(locate(subset.folder, fname)))
-                found += [] if path.is_relative_to(subset.folder) else [f"{fname!r} leads outside"]
-    return found
+                if not Path(os.path.normpath(locate(subset.folder, fname))).is_relative_to(subset.folder):
+                    yield f"{fname!r} leads outside"
 
 
 def judge(mutant: Mutant, root: Path, done) -> tuple[str, list[str]]:
     """What became of a mutant, and what is wrong with that."""
     became, line = {0: READ, 1: REFUSED}.get(done.code, "failed"), done.err.removesuffix("\n")
-    problems = leads_outside(root / "data") if became == READ else []
+    problems = [*leads_outside(root / "data")] if became == READ else []
     if became == "failed" or mutant.expected not in (EITHER, became):
         problems.append(f"{became}, not {mutant.expected}: {line[:300]!r}")
     if became == REFUSED and (not line.isprintable() or "data" not in line or len(line) > 500):
@@ -84,7 +72,7 @@ def test_broken_tables_are_read_or_refused_in_one_line(script, tmp_path, size, t
     rng, tally, problems = np.random.default_rng(0), Counter(), []
     kaggle, zenodo = (make_dataset(tmp_path / layout, rng) for layout in ("kaggle", "zenodo"))
     count = size(len(KINDS), 500)  # each kind once
-    for mutant in mutants(rng, count):
+    for mutant in csv_mutants.mutants(rng, count):
         root = zenodo if mutant.table == "vocabulary" else kaggle
         path = table_path(root, mutant.table)
         whole = path.read_bytes()
@@ -96,8 +84,8 @@ def test_broken_tables_are_read_or_refused_in_one_line(script, tmp_path, size, t
     assert problems == []
     assert {kind for kind, _ in tally} == set(KINDS)
     assert {became for _, became in tally} == {READ, REFUSED}
-    kinds = {"rows, columns and fields": CHANGES, "bytes, line ends and encodings": DAMAGES}
     rows = [
-        (what, *(sum(tally[kind, became] for kind in of) for became in (READ, REFUSED))) for what, of in kinds.items()
+        (what, *(sum(tally[kind, became] for kind in of) for became in (READ, REFUSED)))
+        for what, of in csv_mutants.WHAT.items()
     ]
     tell("Broken CSVs", f"{count} tables, each read, or refused in one line", ["what is odd", READ, REFUSED], rows)

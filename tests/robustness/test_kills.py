@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,9 @@ PATIENCE = 300  # seconds
 def snapshot(folder: Path) -> set[tuple[str, int, int]]:
     """All files with their sizes and times."""
     seen = set()
-    for top, _, names in os.walk(folder):
-        for path in (os.path.join(top, name) for name in names):
-            try:
-                seen.add((path, os.stat(path).st_size, os.stat(path).st_mtime_ns))
-            except FileNotFoundError:  # renamed meanwhile
-                continue
+    for path in (os.path.join(top, name) for top, _, names in os.walk(folder) for name in names):
+        with suppress(FileNotFoundError):  # renamed meanwhile
+            seen.add((path, os.stat(path).st_size, os.stat(path).st_mtime_ns))
     return seen
 
 
@@ -34,9 +32,8 @@ def kill_once(victim, stage: str, rng: np.random.Generator) -> bool:
     """Start a stage in a process of its own and kill it while it writes; False if it ended before."""
     script, *flags = victim.stages[stage]
     changes, delay = int(rng.integers(1, AT_WORK + 1)), rng.uniform(0, 0.05)
-    process = subprocess.Popen(
-        [sys.executable, ROOT / script, *flags], cwd=victim.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, ROOT / script, *flags], cwd=victim.folder, **silent)
     try:
         before, until = snapshot(victim.folder), time.monotonic() + PATIENCE
         while changes and process.poll() is None and time.monotonic() < until:

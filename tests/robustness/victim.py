@@ -51,13 +51,11 @@ class Victim:
         """Files under their final names that are not whole, with the reason."""
         problems = []
         for name in self.files():
-            if name.suffix == ".tmp":
-                continue
             try:
-                whole = CHECKS.get(name.suffix, same_bytes)(self.folder / name, peace.folder / name)
+                whole = name.suffix == ".tmp" or is_whole(self.folder / name, peace.folder / name)
+                problems += [] if whole else [str(name)]
             except Exception as error:  # whatever a reader cannot take is what we look for
-                whole, name = False, f"{name}: {error}"
-            problems += [] if whole else [str(name)]
+                problems.append(f"{name}: {error}")
         return problems
 
     def differences(self, peace: "Victim") -> list[str]:
@@ -67,34 +65,26 @@ class Victim:
         return sorted(map(str, (mine ^ theirs) | set(odd)))
 
 
-def same_bytes(path: Path, other: Path) -> bool:
-    """A table that was cut off can look like a whole one, so it is compared."""
-    return path.read_bytes() == other.read_bytes()
-
-
 def same(path: Path, other: Path) -> bool:
     """Whether two files say the same; the bytes of a checkpoint's pickle depend on whether a run was resumed."""
     if path.suffix != ".pth":
-        return same_bytes(path, other)
+        return path.read_bytes() == other.read_bytes()
     one, two = load_checkpoint(path), load_checkpoint(other)
     return tensors_digest(path) == tensors_digest(other) and all(one[key] == two[key] for key in CONTENT)
 
 
-def is_log(path: Path, other: Path) -> bool:
-    """A log ends at a validation, an earlier one perhaps than the undisturbed log."""
-    text = path.read_text()
-    return other.read_text().startswith(text) and text.endswith("\n" * bool(text))
-
-
-def is_index(path: Path, other: Path) -> bool:
-    """An index and the array that it names describe each other; open_clips checks this."""
-    return path.name == "config.json" or bool(open_clips(path.parents[1], path.stem, AudioSettings(16000, 32), ""))
-
-
-CHECKS: dict[str, Callable[[Path, Path], bool]] = {
-    ".pth": lambda path, other: bool(load_checkpoint(path)),
-    ".npz": lambda path, other: bool(load_predictions(path).fnames),
-    ".npy": lambda path, other: bool(np.isfinite(np.load(path, allow_pickle=False)).all()),
-    ".jsonl": is_log,
-    ".json": is_index,
-}
+def is_whole(path: Path, other: Path) -> bool:
+    """Whether a file can be read to its end; a table that was cut off can look like a whole one, so it is compared."""
+    match path.suffix:
+        case ".pth":
+            return bool(load_checkpoint(path))
+        case ".npz":
+            return bool(load_predictions(path).fnames)
+        case ".npy":
+            return bool(np.isfinite(np.load(path, allow_pickle=False)).all())
+        case ".jsonl":  # it ends at a validation, an earlier one perhaps than the undisturbed log
+            text = path.read_text()
+            return other.read_text().startswith(text) and text.endswith("\n" * bool(text))
+        case ".json" if path.name != "config.json":  # open_clips checks it against the array that it names
+            return bool(open_clips(path.parents[1], path.stem, AudioSettings(16000, 32), ""))
+    return path.read_bytes() == other.read_bytes()
