@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from loaders import audio, mixdown
 from loaders.audio import UnusableClipError, read_mono, trim_silence, wrap
 from loaders.clip_features import clip_features
-from loaders.decoders import pcm
+from loaders.decoders import sndfile
 from loaders.pcen import AudioSettings
 
 RNG = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_twenty_decibels_are_where_channels_cancel_out(tmp_path, gain, cancelled
 
 
 def test_the_whole_file_decides_and_not_each_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(pcm, "BLOCK", 999)
+    monkeypatch.setattr(sndfile, "BLOCK", 999)
     half = np.stack([NOISE, np.where(np.arange(8000) < 4000, -NOISE, NOISE)], axis=1)
     samples, remarks = read(write(tmp_path / "x.wav", half, subtype="FLOAT"))
     np.testing.assert_allclose(samples, half.mean(axis=1), atol=1e-7)
@@ -196,7 +196,7 @@ def test_other_rates_are_resampled_in_place_and_in_level(tmp_path, rate):
 def test_reading_block_by_block_changes_nothing(tmp_path, rate, monkeypatch):
     path = write(tmp_path / "x.wav", np.stack([NOISE, NOISE[::-1]], axis=1), rate)
     whole = read_mono(path, 16000)
-    monkeypatch.setattr(pcm, "BLOCK", 999)
+    monkeypatch.setattr(sndfile, "BLOCK", 999)
     np.testing.assert_allclose(read_mono(path, 16000), whole, atol=1e-6)
 
 
