@@ -91,7 +91,7 @@ def test_odd_clips_are_counted_and_named_though_they_are_used(features, corpus):
         assert lines[0].endswith(" up to date, 0 cannot be used")
         assert lines[1] == "train_noisy: 2 clips are used, but there is something odd about them"
         assert lines[2] == "  oisy02.wav: its channels cancel out; channel 1 of 2 is taken alone"
-        assert lines[3].startswith("  oisy03.wav: it was cut off: holds ")
+        assert lines[3].startswith("  oisy03.wav: it was cut off or is damaged: holds ")
 
 
 def test_jobs_are_as_many_as_the_cores_that_may_be_used(process, spoiled):

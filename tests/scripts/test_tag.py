@@ -191,7 +191,7 @@ def test_a_file_that_was_cut_off_is_tagged_and_named(run_tag, sounds, beep):
     done = run_tag(cut)
     assert done.code == 0
     assert done.out.startswith(f"{cut}: ")
-    assert done.error == f"tag.py: {cut}: it was cut off: holds 1.00 of the 2.00 seconds that its header promises"
+    assert done.error == f"tag.py: {cut}: it was cut off or is damaged: holds 1.00 of its 2.00 seconds"
 
 
 def test_from_python_broken_and_odd_files_are_warned_of_and_only_odd_ones_have_a_row(tag, sounds):
