@@ -43,7 +43,7 @@ def _joined(file: BinaryIO, begin: int, end: int) -> list[Span]:
     pattern = next(kinds, XING if re.match(MPEG, head) else b"")
     starts = list(find_all(file, pattern, at, end)) if pattern else []
     told = bool(starts) and starts[0] < at + NEAR
-    starts = [begin, *starts[told:]]  # a file begins with its tags
+    starts = [at if at < end else begin, *starts[told:]]
     spans = [Span(*ends) for ends in zip(starts, [*starts[1:], end], strict=True)]
     spans[0].told = told or not pattern
     return spans

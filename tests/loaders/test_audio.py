@@ -34,12 +34,6 @@ def test_samples_of_a_wav_come_back_as_they_are(tmp_path):
     np.testing.assert_array_equal(samples, NOISE)
 
 
-def test_channels_are_averaged(tmp_path):
-    stereo = np.stack([NOISE, -0.5 * NOISE], axis=1)
-    samples = read_mono(write(tmp_path / "x.wav", stereo, subtype="FLOAT"), 16000)
-    np.testing.assert_allclose(samples, 0.25 * NOISE, atol=1e-7)
-
-
 OPPOSITE = np.stack([0.5 * NOISE, -0.55 * NOISE], axis=1)
 CANCELLED = "its channels cancel out; channel 2 of 2 is taken alone"
 
@@ -48,12 +42,6 @@ def read(path, rate=16000) -> tuple[np.ndarray, list[str]]:
     """The samples, and what is said of the file."""
     remarks: list[str] = []
     return read_mono(path, rate, remarks=remarks), remarks
-
-
-def test_of_channels_that_cancel_out_the_loudest_is_taken_and_that_is_said(tmp_path):
-    samples, remarks = read(write(tmp_path / "x.wav", OPPOSITE, subtype="FLOAT"))
-    np.testing.assert_array_equal(samples, OPPOSITE[:, 1])
-    assert remarks == [CANCELLED]
 
 
 def test_a_constant_offset_does_not_hide_that_channels_cancel_out(tmp_path):
@@ -102,6 +90,17 @@ def test_sound_around_zero_is_not_moved_though_its_mean_is_not_zero(tmp_path):
     np.testing.assert_array_equal(read_mono(write(tmp_path / "x.wav", sound, subtype="FLOAT"), 16000), sound)
 
 
+@pytest.mark.parametrize(("offset", "left"), [(np.linspace(0, 0.4, 8000), 0.03), (np.linspace(0.2, 0.1, 8000), 0.03)])
+def test_a_constant_that_drifts_in_a_long_recording_is_followed(tmp_path, monkeypatch, offset, left):
+    monkeypatch.setattr(mixdown, "LONG", 0.1)
+    monkeypatch.setattr(mixdown, "SLOW", 0.02)
+    monkeypatch.setattr(sndfile, "BLOCK", 999)
+    sound = NOISE - NOISE.reshape(8, -1).mean(axis=1).repeat(1000)
+    samples = read(write(tmp_path / "x.wav", np.float32(sound + offset), subtype="FLOAT"))[0]
+    assert np.abs(samples.reshape(8, -1).mean(axis=1)).max() < left
+    assert np.corrcoef(samples, sound)[0, 1] > 0.99
+
+
 @pytest.mark.parametrize("dead", [0.0, -0.48])
 def test_a_channel_that_is_constant_has_no_part_in_the_mean(tmp_path, dead):
     flat = np.full(8000, dead, np.float32)
@@ -128,25 +127,11 @@ def test_a_file_that_is_longer_than_what_is_kept_is_read_twice_and_is_the_same(t
     assert once[1] == twice[1] == ["its channels cancel out; channel 1 of 2 is taken alone"]
 
 
-def test_opposite_channels_have_the_features_of_one_of_them(tmp_path):
-    both = write(tmp_path / "both.wav", np.stack([NOISE, -NOISE], axis=1), subtype="FLOAT")
-    one = write(tmp_path / "one.wav", NOISE, subtype="FLOAT")
-    settings = AudioSettings(16000, 32)
-    np.testing.assert_array_equal(clip_features(both, settings), clip_features(one, settings))
-
-
 def cut(path, share, samples=NOISE, **how):
     """Write a file and keep that share of its bytes."""
     write(path, samples, **how)
     path.write_bytes(path.read_bytes()[: round(path.stat().st_size * share)])
     return path
-
-
-@pytest.mark.parametrize("suffix", ["wav", "rf64", "aiff", "au"])
-def test_a_file_that_was_cut_off_is_used_and_named(tmp_path, suffix):
-    samples, remarks = read(cut(tmp_path / f"x.{suffix}", 0.5))
-    assert 3950 <= len(samples) <= 4000
-    assert remarks == ["it was cut off or is damaged: holds 0.25 of its 0.50 seconds"]
 
 
 def test_both_remarks_of_a_file_are_made(tmp_path):
@@ -159,30 +144,9 @@ def test_a_file_that_lacks_next_to_nothing_is_not_named(tmp_path, share):
     assert read(cut(tmp_path / "x.wav", share))[1] == []
 
 
-@pytest.mark.parametrize("promise", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000])
-def test_sizes_of_programs_that_could_not_go_back_to_the_header_promise_nothing(tmp_path, promise):
-    """A recorder that lost its power leaves 8 and 0, which is said; pipes get the largest number there is."""
-    data = bytearray(write(tmp_path / "x.wav", NOISE).read_bytes())
-    at = data.index(b"data") + 4
-    data[4:8], data[at : at + 4] = (promise or 8).to_bytes(4, "little"), promise.to_bytes(4, "little")
-    (tmp_path / "x.wav").write_bytes(data)
-    samples, remarks = read(tmp_path / "x.wav")
-    np.testing.assert_allclose(samples, NOISE, atol=1 / 32768)
-    assert remarks == ([] if promise else ["its header was never finished; it is read to its end, 0.50 seconds"])
-
-
 def test_two_samples_of_two_channels_are_mixed_along_the_channels(tmp_path):
     samples = read_mono(write(tmp_path / "x.wav", np.float32([[1, 0], [0.5, 0.25]]), subtype="FLOAT"), 16000)
     np.testing.assert_array_equal(samples, [0.5, 0.375])
-
-
-def test_flac_is_read_to_its_16_bits(tmp_path):
-    np.testing.assert_allclose(read_mono(write(tmp_path / "x.flac", NOISE), 16000), NOISE, atol=1 / 32768)
-
-
-def test_ogg_is_read(tmp_path):
-    samples = read_mono(write(tmp_path / "x.ogg", sine(16000)), 16000)
-    assert np.corrcoef(samples, sine(16000))[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
@@ -255,26 +219,13 @@ def test_trim_equals_librosas(levels, piece, seed):
     np.testing.assert_array_equal(trim_silence(samples), librosa.effects.trim(samples, top_db=60)[0])
 
 
-def test_trim_leaves_silence_between_sounds():
-    samples = np.concatenate([np.zeros(9000), NOISE, np.zeros(9000), NOISE, np.zeros(9000)]).astype(np.float32)
-    trimmed = trim_silence(samples)
-    assert len(NOISE) * 2 + 9000 <= len(trimmed) < len(samples) - 2 * 6000
+@pytest.mark.parametrize("clip", [np.zeros(5000, np.float32), *(NOISE[:n] for n in (1, 2, 511, 512, 513))], ids=len)
+def test_silence_and_clips_of_a_few_samples_are_left_whole(clip):
+    np.testing.assert_array_equal(trim_silence(clip), clip)
 
 
-def test_pure_silence_is_left_whole():
-    assert len(trim_silence(np.zeros(5000, np.float32))) == 5000
-
-
-@pytest.mark.parametrize("n", [1, 2, 511, 512, 513])
-def test_a_clip_of_a_few_samples_is_left_whole(n):
-    np.testing.assert_array_equal(trim_silence(NOISE[:n]), NOISE[:n])
-
-
-def test_wrap_repeats_a_short_clip_from_its_start():
+def test_wrap_repeats_a_short_clip_from_its_start_and_leaves_a_long_one():
     np.testing.assert_array_equal(wrap(np.array([1, 2, 3]), 8), [1, 2, 3, 1, 2, 3, 1, 2])
-
-
-def test_wrap_leaves_a_long_clip():
     np.testing.assert_array_equal(wrap(NOISE, 8000), NOISE)
 
 
