@@ -12,13 +12,21 @@ import soxr
 
 RATE = 44100
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-GUID = bytes.fromhex("0000000010008000 00aa00389b71".replace(" ", ""))
+GUID = bytes.fromhex("000000001000800000aa00389b71")
 
 
-def sndfile(sound: np.ndarray, container: str, coding: str, rate: int = RATE) -> bytes:
+def patched(data: bytes, *changes: tuple[int, str, int]) -> bytes:
+    """Numbers overwritten: where, how they are written, what with."""
+    made = bytearray(data)
+    for at, layout, value in changes:
+        struct.pack_into(layout, made, at, value)
+    return bytes(made)
+
+
+def sndfile(sound: np.ndarray, container: str, coding: str, rate: int = RATE, **how: str) -> bytes:
     """As libsndfile writes it.  sound: (n,) or (n, channels)."""
     raw, sound = io.BytesIO(), sound if rate == RATE else soxr.resample(sound, RATE, rate)
-    with sf.SoundFile(raw, "w", rate, np.atleast_2d(sound.T).shape[0], coding, format=container) as file:
+    with sf.SoundFile(raw, "w", rate, np.atleast_2d(sound.T).shape[0], coding, format=container, **how) as file:
         for at in range(0, len(sound), 20_000):  # libsndfile's Vorbis runs out of stack on more
             file.write(sound[at : at + 20_000])
     return raw.getvalue()
@@ -41,15 +49,8 @@ def wav(sound: np.ndarray, bits: int = 16, tag: int = PCM, before: bytes = b"", 
     return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
 
 
-def ffmpeg(
-    sound: np.ndarray,
-    container: str,
-    codec: str,
-    rate: int = RATE,
-    bit_rate: int = 0,
-    tracks: int = 1,
-    video: bool = False,
-) -> bytes:
+def ffmpeg(sound: np.ndarray, container: str, codec: str, rate: int = RATE, bit_rate: int = 0, tracks: int = 1,
+           video: int = 0) -> bytes:  # fmt: skip
     """As FFmpeg writes it.  sound: (n,); of several tracks the others are silent; video: seconds."""
     raw = io.BytesIO()
     with av.open(raw, "w", format=container) as file:

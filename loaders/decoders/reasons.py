@@ -1,13 +1,21 @@
-"""Why a file cannot be used, and what is said of one that can though a part of it is missing."""
+"""Why a file cannot be used, and what was read of one that can."""
+
+from dataclasses import dataclass, field
+
+ROUNDED = 0.1  # seconds by which the length that a header tells may be wrong
 
 
 class UnusableClipError(Exception):
     """Why a file cannot be turned into features."""
 
 
-def shortfall(held: float, promised: float, unit: str = "seconds", why: str = "it was cut off") -> list[str]:
-    """A remark if at least a hundredth, or a second, of what the header promises is missing."""
-    missing = promised - held
-    if held <= 0 or missing < (min(1.0, 0.01 * promised) if unit == "seconds" else 0.01 * promised):
-        return []
-    return [f"{why}: holds {held:.2f} of the {promised:.2f} {unit} that its header promises"]
+@dataclass
+class Heard:
+    """What was read of one file, of those that may be joined."""
+
+    seconds: float = 0.0
+    promised: float = 0.0  # seconds that its header tells, or that its bytes would be, as far as that is known
+    bytes: int = 0  # of compressed sound that could be decoded, where they were counted
+    cut: bool = False  # whether its last piece is broken
+    reason: str = ""  # why nothing can be read
+    remarks: list[str] = field(default_factory=list)

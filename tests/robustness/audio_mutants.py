@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
+from tests.recorders import patched
+
 USED, REFUSED, EITHER = "used", "refused", "used or refused"
 FORMATS = [  # container, coding, sampling rate, channels
     *(("WAV", coding, 16000, 1) for coding in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
@@ -95,27 +97,19 @@ def splice(rng: np.random.Generator, data: bytes, others: list[bytes]) -> bytes:
     return data[:first] + middle + data[last:]
 
 
-def patch(data: bytes, at: int, layout: str, value: int) -> bytes:
-    """A number of the header overwritten."""
-    patched = bytearray(data)
-    struct.pack_into(layout, patched, at, value)
-    return bytes(patched)
-
-
 def wrong_size(rng: np.random.Generator, data: bytes, others: list[bytes]) -> bytes:
     """A size in the header that is not the file's."""
     at = (RIFF_SIZE_AT, FORMAT_SIZE_AT, DATA_SIZE_AT)[rng.integers(3)]
     sizes = (0, 1, 15, len(data) // 2, 2 * len(data), 2**31 - 1, 2**31, 2**32 - 1, int(rng.integers(2**32)))
-    return patch(data, at, "<I", sizes[rng.integers(len(sizes))])
+    return patched(data, (at, "<I", sizes[rng.integers(len(sizes))]))
 
 
-def wrong_number(at: int, layout: str, values: tuple[int, ...]) -> Callable[..., bytes]:
+def wrong_number(at: int, layout: str, *values: int) -> Callable[..., bytes]:
     """A number of the header replaced by one of these or by any."""
 
     def damage(rng: np.random.Generator, data: bytes, others: list[bytes]) -> bytes:
-        limit = 256 ** struct.calcsize(layout)
-        value = int(rng.integers(limit)) if rng.random() < 0.3 else values[rng.integers(len(values))]
-        return patch(data, at, layout, value)
+        value = int(rng.integers(256 ** struct.calcsize(layout))) if rng.random() < 0.3 else int(rng.choice(values))
+        return patched(data, (at, layout, value))
 
     return damage
 
@@ -128,11 +122,11 @@ DAMAGES: dict[str, Callable[[np.random.Generator, bytes, list[bytes]], bytes]] =
     "a stretch cut out, doubled or foreign": splice,
     "wrong sizes in the header": wrong_size,
     "other sampling rates in the header": wrong_number(
-        RATE_AT, "<I", (0, 1, 99, 999, 1000, 768_000, 768_001, 10**7, 2**31 - 1, 2**31, 2**32 - 1)
+        RATE_AT, "<I", 0, 1, 99, 999, 1000, 768_000, 768_001, 10**7, 2**31 - 1, 2**31, 2**32 - 1
     ),
-    "other channel counts in the header": wrong_number(CHANNELS_AT, "<H", (0, 2, 3, 64, 1024, 1025, 65535)),
-    "other codings in the header": wrong_number(TAG_AT, "<H", (0, 1, 2, 3, 6, 7, 17, 49, 80, 85, 0xFFFE, 0xFFFF)),
-    "other sample widths in the header": wrong_number(BITS_AT, "<H", (0, 1, 4, 7, 8, 12, 24, 32, 64, 65535)),
+    "other channel counts in the header": wrong_number(CHANNELS_AT, "<H", 0, 2, 3, 64, 1024, 1025, 65535),
+    "other codings in the header": wrong_number(TAG_AT, "<H", 0, 1, 2, 3, 6, 7, 17, 49, 80, 85, 0xFFFE, 0xFFFF),
+    "other sample widths in the header": wrong_number(BITS_AT, "<H", 0, 1, 4, 7, 8, 12, 24, 32, 64, 65535),
     "trailing rubbish": lambda rng, data, others: data + rng.bytes(int(rng.integers(1, 5000))),
 }
 
@@ -164,11 +158,9 @@ def special_contents(rng: np.random.Generator) -> Iterator[Mutant]:
 def write_silence(path: Path, hours: int) -> None:
     """A 16-bit wav of silence that is a hole in the disk."""
     size = hours * 3600 * 16000 * 2
-    header = bytearray(encode(np.zeros((1, 1)), "WAV", "PCM_16", 16000)[:44])
-    struct.pack_into("<I", header, RIFF_SIZE_AT, size + 36)
-    struct.pack_into("<I", header, DATA_SIZE_AT, size)
+    header = encode(np.zeros((1, 1)), "WAV", "PCM_16", 16000)[:44]
     with open(path, "wb") as file:
-        file.write(header)
+        file.write(patched(header, (RIFF_SIZE_AT, "<I", size + 36), (DATA_SIZE_AT, "<I", size)))
         file.truncate(44 + size)
 
 
@@ -192,16 +184,9 @@ def special_names(rng: np.random.Generator) -> Iterator[Mutant]:
 
 def special_files() -> Iterator[Mutant]:
     """What is no regular file."""
-    makers: dict[str, Callable[[Path], object]] = {
-        "loop.wav": lambda path: path.symlink_to(path.name),
-        "loop2a.wav": lambda path: path.symlink_to("loop2b.wav"),
-        "loop2b.wav": lambda path: path.symlink_to("loop2a.wav"),
-        "dangling.wav": lambda path: path.symlink_to("nowhere at all"),
-        "folder.wav": lambda path: path.mkdir(),
-        "pipe.wav": lambda path: os.mkfifo(path),
-        "tolink.wav": lambda path: path.symlink_to("pipe.wav"),
-        "null.wav": lambda path: path.symlink_to("/dev/null"),
-        "zero.wav": lambda path: path.symlink_to("/dev/zero"),
-    }
+    links = {"loop": "loop.wav", "loop2a": "loop2b.wav", "loop2b": "loop2a.wav", "dangling": "nowhere at all",
+             "tolink": "pipe.wav", "null": "/dev/null", "zero": "/dev/zero"}  # fmt: skip
+    makers: dict[str, Callable[[Path], object]] = {"folder": Path.mkdir, "pipe": os.mkfifo}
+    makers |= {name: lambda path, to=to: path.symlink_to(to) for name, to in links.items()}
     for name, make in makers.items():
-        yield Mutant("links in loops, folders, pipes, devices", name, make, REFUSED)
+        yield Mutant("links in loops, folders, pipes, devices", f"{name}.wav", make, REFUSED)

@@ -61,16 +61,16 @@ def test_each_kind_has_the_probabilities_and_the_features_of_the_plain_wav(tag, 
         np.testing.assert_allclose(made[:frames], expected[:frames], rtol=0, atol=0.03, err_msg=name)
 
 
-def test_of_several_sound_tracks_the_first_is_used_and_that_is_said(run_tag, sounds, heard):
-    (sounds / "x.m4a").write_bytes(ffmpeg(heard, "ipod", "aac", tracks=2))
-    done = run_tag(sounds / "x.m4a")
-    assert done.code == 0
-    assert done.error.endswith("x.m4a: has 2 sound tracks; the first is used")
+@pytest.mark.parametrize(
+    ("name", "writer", "code", "said"),
+    [
+        ("x.m4a", {"container": "ipod", "tracks": 2}, 0, "has 2 sound tracks; the first is used"),
+        ("x.mp4", {"container": "mp4", "tracks": 0, "video": 1}, 1, "has no sound"),
+    ],
+)
+def test_of_several_sound_tracks_the_first_is_used_and_none_is_named(run_tag, sounds, heard, name, writer, code, said):
+    (sounds / name).write_bytes(ffmpeg(heard, codec="aac", **writer))
+    done = run_tag(sounds / name)
+    assert done.code == code
+    assert done.error.endswith(f"{name}: {said}")
     assert "silence" not in done.out
-
-
-def test_a_video_without_sound_says_so(run_tag, sounds, heard):
-    (sounds / "x.mp4").write_bytes(ffmpeg(heard, "mp4", "aac", tracks=0, video=1))
-    done = run_tag(sounds / "x.mp4")
-    assert done.code == 1
-    assert done.error.endswith("x.mp4: has no sound")
