@@ -69,9 +69,10 @@ def main() -> int:
             tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.remark)}", file=sys.stderr)
         if file.scores is None:
             continue
-        tqdm.write(describe(file, ensemble.class_names, args.top), file=sys.stdout)
+        tqdm.write(describe(file, ensemble.class_names, args.top, ensemble.thresholds), file=sys.stdout)
         if pictures:
-            write_timeline(pictures[file.path], file.timeline, ensemble.class_names, str(file.path))
+            names, thresholds = ensemble.class_names, ensemble.thresholds
+            write_timeline(pictures[file.path], file.timeline, names, str(file.path), thresholds)
     table = to_table(tagged, ensemble.class_names)
     for output, write in (args.csv, write_csv), (args.json, write_json):
         if output is not None:

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from models import get_model
+from predicting.presence import Presence
 from predicting.runs import run_name
 from utils.atomic import atomic_write
 from utils.cli import HERTZ, SEEDS
@@ -40,6 +41,7 @@ KEYS = {
     "held_out": list,  # file names of the fold's validation clips
     "made_from": dict,  # digests of the data, by what they are of
     "prior": torch.Tensor,  # (C,) share of each class in the training targets
+    "presence": dict,  # see predicting.presence; empty in `last`, and in checkpoints of before there was such
     "versions": dict,
 }
 BOUNDS = {  # of whole numbers that the network and its input are rebuilt from: a stranger's may ask for all memory
@@ -104,6 +106,7 @@ def check_state(state: Any) -> None:
     found = state.get("format") if isinstance(state, dict) else None
     if found != FORMAT:
         raise ValueError(f"it holds format {found}, and this version reads format {FORMAT}")
+    state.setdefault("presence", {})
     args, names, log = (state.get(key) for key in ("args", "class_names", "log"))
     if odd := [key for key, kind in KEYS.items() if not isinstance(state.get(key), kind)]:
         raise ValueError(f"it lacks a valid {odd[0]}")
@@ -118,6 +121,8 @@ def check_state(state: Any) -> None:
         and 0 <= args["shift_share"] <= 1
         and len(set(names)) == len(names)
         and state["prior"].shape == (len(names),)
+        and set(state["presence"]) in (set(), set(Presence._fields))
+        and all(each.isfinite().all() and each.numel() in (1, len(names)) for each in state["presence"].values())
         and 0 <= state["step"] <= len(state["losses"])
         and state["best_step"] in (logged or {0})
     )

@@ -129,3 +129,9 @@ def _precisions(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     ranks = rankdata(-scores, method="max", axis=1)
     hits = rankdata(np.where(truth, -scores, np.inf), method="max", axis=1)
     return np.where(truth, hits / ranks, 0.0), truth
+
+
+def calibrated(scores: np.ndarray, slope: float, offsets: Iterable[float], **_: object) -> np.ndarray:
+    """Scores (N, C) -> probabilities: sigmoid(slope * logit(score) + offset of the class), see predicting.presence."""
+    p = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
+    return (1 / (1 + np.exp(-slope * np.log(p / (1 - p)) - np.array(offsets)))).astype(np.float32)

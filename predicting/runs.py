@@ -10,7 +10,7 @@ from utils.errors import MisuseError, UserError
 Args = dict[str, Any]  # a run's arguments
 
 FOLD_KEYS = {"arch": str, "sampling_rate": int, "num_folds": int, "fold_num": int}  # which fold of which run it is
-PER_FOLD = {"fold_num", "checkpoint_step", "model_path", "made_from"}  # in which the folds of a run differ
+PER_FOLD = {"fold_num", "checkpoint_step", "model_path", "made_from", "presence"}  # in which the folds of a run differ
 
 
 def run_name(args: Args) -> str:

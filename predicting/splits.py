@@ -44,7 +44,9 @@ def describe(path: str, state: dict[str, Any], split: str, fnames: list[str], **
     path: of the checkpoint.  how: settings of the prediction.
     """
     trained = {"train_split": state["args"].get("split"), "labels": state["made_from"].get(ALL_LABELS, "")}
+    presence = {name: tensor.tolist() for name, tensor in state["presence"].items()}
     args = state["args"] | trained | {"split": split, "model_path": path, "checkpoint_step": state["step"], **how}
+    args["presence"] = presence
     return args | {"made_from": made_from(args, fnames)}
 
 

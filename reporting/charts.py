@@ -23,16 +23,19 @@ def curves(lines: list[tuple[list[float], list[float]]], title: str, floor: bool
     return f"{svg}</svg>"
 
 
-def reliability_chart(mean: np.ndarray, share: np.ndarray, count: np.ndarray, title: str) -> str:
-    """Share of true labels over mean probability (bins,), beside the diagonal of a perfect model.
+def reliability_chart(tables: list[tuple[np.ndarray, ...]], title: str) -> str:
+    """Share of true labels over mean probability (bins,), beside the diagonal of a perfect model; a line a table.
 
-    The area of a dot grows with the logarithm of how many (clip, class) pairs it stands for.
+    tables: each as `classes.reliability` gives it.  The area of a dot grows with the logarithm of how many
+    (clip, class) pairs it stands for.
     """
     svg, place = _axes(title, (-0.02, 1.02), (-0.02, 1.02), "probability given", "share of true labels", height=260)
     (x1, y1), (x2, y2) = place([0, 1], [0, 1])
     svg += f'<path d="M{x1} {y1}L{x2} {y2}" stroke="currentColor" stroke-dasharray="3" opacity="0.5"/>'
-    full = count > 0
-    return svg + _line(place(mean[full], share[full]), np.sqrt(3.5 * np.log10(1 + count[full])), 0) + "</svg>"
+    for number, (mean, share, count) in enumerate(tables):
+        full = count > 0
+        svg += _line(place(mean[full], share[full]), np.sqrt(3.5 * np.log10(1 + count[full])), number)
+    return f"{svg}</svg>"
 
 
 def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str], said: str = "{} above it") -> str:

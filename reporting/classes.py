@@ -67,18 +67,21 @@ def confusion_section(results: Results) -> Section:
 
 def calibration_section(results: Results) -> Section:
     """The reliability of the out-of-fold probabilities as a chart and as a table."""
-    mean, share, count = reliability(*results.held_out())
-    rows = []
+    tables = [reliability(*held_out) for held_out in (results.held_out(), results.calibrated()) if held_out]
+    errors = [f"{calibration_error(*each):.4f}" for each in tables]
+    (mean, share, count), rows = tables[0], []
     for i, pairs in enumerate(count.tolist()):
         measured = [number(values[i] if pairs else None, ".3f") for values in (mean, share)]
         rows.append([text(f"{i / BINS:.1f} to {(i + 1) / BINS:.1f}"), *measured, number(pairs, ",d")])
-    chart = reliability_chart(mean, share, count, "Reliability of the probabilities")
+    chart = reliability_chart(tables, "Reliability of the probabilities")
     bins = table("bins", ["probability", "mean", "true", "pairs"], rows)
     lead = (
         "Every pair of a curated clip and a class, out of fold. On the dashed line probabilities are what they claim; "
         "above it the model is too cautious, below it too sure. A dot's size tells how many pairs it stands for. "
-        f"Expected calibration error {calibration_error(mean, share, count):.4f}."
+        f"Expected calibration error {errors[0]}."
     )
+    if len(errors) > 1:
+        lead += f" The second line is after each network's own calibration: {errors[1]}."
     body = f'<div class="halves even"><figure class="chart large">{chart}</figure><div>{bins}</div></div>'
     return Section("calibration", "Calibration", lead, body)
 

@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from loaders.layouts import Corpus
 from predicting.merging import Runs, merge_folds, read_runs
+from predicting.metrics import calibrated
 from predicting.paths import log_path
 from predicting.prediction_file import Predictions
 from predicting.splits import SPLITS
@@ -48,6 +49,17 @@ class Results:
     def held_out(self) -> tuple[np.ndarray, np.ndarray]:
         """Labels and out-of-fold probabilities of the curated clips, both (N, C)."""
         fnames, probabilities = self.tables["val"]
+        return self.corpus.subset("train_curated").truth_of(fnames), probabilities
+
+    def calibrated(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """As held_out, after each network's own calibration; None where a network has none."""
+        runs: Runs = {}
+        for run, folds in self.runs["val"].items():
+            for path, fold in folds.items():
+                if not (presence := fold.args.get("presence")):
+                    return None
+                runs.setdefault(run, {})[path] = replace(fold, probabilities=calibrated(fold.probabilities, **presence))
+        fnames, probabilities = merge_folds(runs, self.corpus, "val")
         return self.corpus.subset("train_curated").truth_of(fnames), probabilities
 
 

@@ -32,6 +32,7 @@ class Ensemble:
     width: int  # frames of a crop
     device: torch.device
     precision: torch.dtype
+    thresholds: np.ndarray | None = None  # (C,) scores that mean presence; None where checkpoints have none
 
     def predict(self, features: list[np.ndarray], batch_size: int, tta: int | None) -> np.ndarray:
         """Mean over networks of the mean probability over a clip's crops: (N, C) float32.
@@ -70,12 +71,15 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
     """
     check_alike({path: {name: state["args"][name] for name in SAME} for path, state in states.items()})
     first_path, first = next(iter(states.items()))
-    names, args, members = first["class_names"], first["args"], []
+    names, args, members, thresholds = first["class_names"], first["args"], [], []
     for path, state in states.items():
         if odd := sorted(set(state["class_names"]) ^ set(names)):
             raise UserError(f"{path} was trained on other classes than {first_path}: see {odd[0]}")
         model = fold_norms(build_network(path, state)).to(device, memory_format=torch.channels_last)
         columns = [state["class_names"].index(name) for name in names]
+        if state["presence"]:
+            thresholds.append(state["presence"]["thresholds"].numpy()[columns])
         members.append((model, columns, {"shift": shift_of(state["args"]), "loss": state["args"]["loss"]}))
     dtype, _ = pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))
-    return Ensemble(members, names, audio_settings(args), args["img_cols"], device, dtype)
+    stored = np.mean(thresholds, axis=0) if len(thresholds) == len(members) else None
+    return Ensemble(members, names, audio_settings(args), args["img_cols"], device, dtype, stored)

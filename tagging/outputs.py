@@ -14,8 +14,11 @@ from utils.atomic import atomic_write, try_outputs
 from utils.errors import MisuseError, one_line
 
 
-def describe(file: Tagged, class_names: list[str], top: int) -> str:
-    """One line: "x.wav: Bark 0.912, Hum 0.034"; of a long recording also each label's best second."""
+def describe(file: Tagged, class_names: list[str], top: int, thresholds: np.ndarray | None = None) -> str:
+    """One line: "x.wav: Bark 0.912, Hum 0.034"; of a long recording also each label's best second.
+
+    thresholds: (C,); where no score reaches its own, the line says so.
+    """
     if np.isnan(file.scores).all():
         return f"{one_line(str(file.path))}: silence"
     labels = []
@@ -25,7 +28,15 @@ def describe(file: Tagged, class_names: list[str], top: int) -> str:
             row = int(np.nanargmax(file.timeline.scores[:, i]))
             label += f" ({file.timeline.scores[row, i]:.3f} at {clock(row / file.timeline.rate)})"
         labels.append(label)
-    return f"{one_line(str(file.path))}: {', '.join(labels)}"
+    none = ""
+    if thresholds is not None and (np.nan_to_num(peaks(file)) < thresholds).all():
+        none = f"none of the {len(class_names)} labels; closest: "
+    return f"{one_line(str(file.path))}: {none}{', '.join(labels)}"
+
+
+def peaks(file: Tagged) -> np.ndarray:
+    """The scores (C,) that tell whether a label is there: of a long recording those of its best rows."""
+    return file.scores if file.timeline is None else np.fmax(file.scores, np.nanmax(file.timeline.scores, axis=0))
 
 
 def to_table(files: list[Tagged], class_names: list[str]) -> pd.DataFrame:

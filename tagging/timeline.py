@@ -18,25 +18,33 @@ COLUMNS = 1200  # of a picture at most; more seconds than that share one, and it
 ACTIVE = 0.1  # a label that never scores this much is not worth a row, unless no label does
 STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800]  # seconds between the times on the axis
 INK, QUIET, PAPER = "#1f2933", "#7b8794", "#e4e7eb"  # text, secondary text, silence
+GREYS = ["#fafbfc", "#c3cad1"]  # of what is under its threshold
 SHADES = ["#f5f7fa", "#b9e3d9", "#4fb3a9", "#1b7f8c", "#10516f", "#0b2545"]  # of probabilities from 0 to 1
 
 
-def write_timeline(picture: Path, timeline: Timeline, class_names: list[str], fname: str) -> None:
+def write_timeline(
+    picture: Path, timeline: Timeline, class_names: list[str], fname: str, thresholds: np.ndarray | None = None
+) -> None:
     """Write the PNG and, beside it, the CSV: a row per second, a column per class, empty where it is silent.
 
-    Both say which file they are of.
+    Both say which file they are of.  thresholds: (C,); the picture has what is below them in grey.
     """
     table = pd.DataFrame(timeline.scores, columns=class_names)
     table.index = pd.MultiIndex.from_product([[fname], table.index / timeline.rate], names=["fname", "second"])
     with atomic_write(picture.with_suffix(".csv"), "w") as file:
         table.to_csv(file, float_format="%.7g")
-    png = draw_timeline(timeline, class_names, fname)
+    png = draw_timeline(timeline, class_names, fname, thresholds)
     with atomic_write(picture) as file:
         file.write(png)
 
 
-def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> bytes:
-    """A PNG: the wave over a map of the most active labels, those first that sound first; grey where it is silent."""
+def draw_timeline(
+    timeline: Timeline, class_names: list[str], title: str, thresholds: np.ndarray | None = None
+) -> bytes:
+    """A PNG: the wave over a map of the most active labels, those first that sound first; grey where it is silent.
+
+    thresholds: (C,); what is below them is in shades of grey.
+    """
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure  # imported when drawn: it takes a second
     from matplotlib.ticker import FuncFormatter, MultipleLocator
@@ -48,10 +56,12 @@ def draw_timeline(timeline: Timeline, class_names: list[str], title: str) -> byt
     _draw_wave(wave, pooled(timeline.levels.reshape(1, -1))[0], seconds)
     colours = LinearSegmentedColormap.from_list("scores", SHADES).with_extremes(bad=PAPER)
     columns = pooled(timeline.scores[:, rows].T)
-    image = heat.imshow(
-        columns, aspect="auto", interpolation="nearest", cmap=colours, vmin=0, vmax=1,
-        extent=(0, seconds, len(rows) - 0.5, -0.5),
-    )  # fmt: skip
+    how = {"aspect": "auto", "interpolation": "nearest", "vmin": 0, "extent": (0, seconds, len(rows) - 0.5, -0.5)}
+    image = heat.imshow(columns, cmap=colours, vmax=1, **how)
+    if thresholds is not None:
+        least = thresholds[rows][:, None]
+        grey = LinearSegmentedColormap.from_list("below", GREYS)
+        heat.imshow(np.ma.masked_array(columns / least, ~(columns < least)), cmap=grey, vmax=1, **how)
     _name_silence(heat, np.isnan(columns[0]), seconds, len(rows))
     heat.set_yticks(range(len(rows)), [one_line(class_names[row], 34) for row in rows], parse_math=False)
     heat.hlines(np.arange(len(rows) - 1) + 0.5, 0, seconds, color="white", linewidth=2.5)

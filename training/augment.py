@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from loaders.pcen import AudioSettings
+from loaders.levels import change_level
 from predicting.tta import move_bands
 from utils.devices import send
 
 MIXUP_ALPHA = 0.4
 MASKS = 2  # per axis and sample
-PCEN = AudioSettings()  # its gain, bias and power are the same at every rate
 LOUDER = 6.0  # dB by which a random level may be above a clip's own
 
 
@@ -25,18 +24,6 @@ def random_level(inputs: Tensor, rng: np.random.Generator, quieter: float) -> Te
     """
     gains = 10 ** (rng.uniform(-quieter, LOUDER, len(inputs)) / 20)
     return change_level(inputs, send(torch.from_numpy(gains.astype(np.float32)), inputs.device))
-
-
-def change_level(inputs: Tensor, gains: Tensor, settings: AudioSettings = PCEN) -> Tensor:
-    """PCEN (B, 1, n_mels, T) of the samples times `gains` (B,), from PCEN of the samples.
-
-    PCEN is (u + bias)^power - bias^power with u = E / (eps + M)^gain, where E and its smoothed M are proportional to
-    the samples, so u is proportional to their power 1 - gain: exact but for eps.
-    """
-    root = settings.bias**settings.power
-    u = ((inputs + root) ** (1 / settings.power) - settings.bias).clamp_min(0)
-    u = u * gains.view(-1, 1, 1, 1) ** (1 - settings.gain)
-    return (u + settings.bias) ** settings.power - root
 
 
 def mixup(inputs: Tensor, targets: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -11,13 +11,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from loaders.clips import Clips
+from loaders.pcen import audio_settings
 from loaders.pool import Pool
 from predicting.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from predicting.metrics import lwlrap, metric_values, per_class_lwlrap
 from predicting.paths import checkpoint_path, log_path
+from predicting.presence import Presence, fit_presence
+from predicting.tta import predict, shift_of
 from training.schedule import learning_rate
 from training.setup import Training
 from training.start import CALL_FLAGS
+from utils import streams
 from utils.atomic import atomic_write
 from utils.devices import precision_name
 from utils.digests import versions
@@ -205,6 +210,7 @@ class Progress:
             "held_out": self.pool.held_out.fnames,
             "made_from": self.pool.made_from,
             "prior": targets.sum(dim=0) / targets.sum(),
+            "presence": self._fit_presence()._asdict() if kind == "best" else {},
             "versions": versions(),
         }
         try:
@@ -212,3 +218,14 @@ class Progress:
         except OSError as error:
             raise self._failure(f"{path}: {error.strerror}", "free some space, then --resume it") from None
         return path
+
+    def _fit_presence(self) -> Presence:
+        """Thresholds and calibration of the weights as they are now, on mixes of the held-out clips."""
+        setup, args, pool = self.setup, self.args, self.pool
+
+        def scores(crops: Clips) -> np.ndarray:
+            how = {"precision": setup.precision, "shift": shift_of(vars(args)), "loss": args.loss}
+            return predict(self.training.model, crops, args.img_cols, args.batch_size, setup.device, tta=1, **how)
+
+        rng = streams.generator(setup.seed, streams.CALIBRATION, self.step)
+        return fit_presence(pool.held_out, pool.held_out_truth, args.img_cols, audio_settings(args), rng, scores)

@@ -8,6 +8,7 @@ CROPS = 1  # where the crops of a batch start
 AUGMENTATION = 2  # shifts, mixup and masks of a batch
 NOISY_EPOCHS = 3  # the order of the noisy clips, where a batch has a fixed share of curated ones
 DROPOUT = 4  # torch's own generator, in every process of a training but the first
+CALIBRATION = 5  # the mixes of held-out clips that thresholds are chosen on
 
 
 def generator(seed: int, *where: int) -> np.random.Generator:

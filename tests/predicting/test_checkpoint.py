@@ -24,6 +24,7 @@ def state() -> dict:
         "generators": {"cpu": torch.get_rng_state()},
         "losses": torch.zeros(4), "log": [{"step": 2, "per_class": {"A": 1.0}}], "held_out": ["a.wav"],
         "made_from": {"the training clips": "3f"}, "prior": torch.ones(2) / 2, "versions": {"torch": "2"},
+        "presence": {},
     }  # fmt: skip
 
 
@@ -76,7 +77,10 @@ def test_any_bytes_are_refused_without_a_crash(tmp_path, content):
 def test_a_part_that_is_missing_or_of_another_kind_is_named(tmp_path, key, value):
     held = {name: given for name, given in (state() | {key: value}).items() if given is not None}
     save_checkpoint(tmp_path / "x.pth", held)
-    assert key in refusal(tmp_path / "x.pth")
+    if key == "presence" and value is None:  # of before there was such
+        assert load_checkpoint(tmp_path / "x.pth")["presence"] == {}
+    else:
+        assert key in refusal(tmp_path / "x.pth")
 
 
 ODD_ARGS = {
@@ -84,7 +88,7 @@ ODD_ARGS = {
     "img_rows": [0, "32", 32.0, 2**70], "img_cols": [-64, 10**12], "sampling_rate": [0, 10**9],
     "fold_num": [-1, 2], "num_folds": [0, 10**6], "x": [torch.ones(2)],
 }  # fmt: skip
-ARGS = state()["args"]
+ARGS, PAIR = state()["args"], torch.ones(2)
 ODD = {
     "class_names": [["A"], ["A", "A"], ["A", 2], [[], []], ["A", "B", "C"]],
     "step": [-1, 5, 10**9],
@@ -95,6 +99,8 @@ ODD = {
     "held_out": [[7], [[]]],
     "made_from": [{"x": torch.ones(2)}],
     "prior": [torch.zeros(3), torch.zeros(2, 2)],
+    "presence": [{"thresholds": torch.ones(2)}, {"thresholds": torch.ones(5), "slope": torch.ones(()), "offsets": PAIR},
+                 {"thresholds": PAIR, "slope": torch.ones(()), "offsets": PAIR * torch.nan}],
     "format": [4, "5", torch.ones(2)],
     "args": [ARGS | {name: value} for name, values in ODD_ARGS.items() for value in values] + [ARGS | {5: 5}]
             + [{name: value for name, value in ARGS.items() if name != missing} for missing in ARGS],
