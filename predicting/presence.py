@@ -18,15 +18,15 @@ from loaders.clips import Clips
 from loaders.levels import change_level
 from loaders.pcen import AudioSettings, pcen_mel
 
-KINDS = {"single": 0.35, "pair": 0.3, "part": 0.15, "noise": 0.2}  # of calibration crops
+KINDS = {"single": 0.25, "pair": 0.35, "part": 0.1, "noise": 0.3}  # of calibration crops
 CROPS = 500, 2000  # at least and at most
 CROPS_A_CLIP = 10
 LEVELS_DB = -30.0, 0.0  # of a sound, against its clip's own level
 FAINTER_DB = -12.0, 0.0  # of the second of two sounds, against the first
-NOISES_DB = -75.0, -30.0  # RMS of noise
+NOISES_DB = -130.0, -30.0  # RMS of noise; after a loud sound PCEN has it as if it were quieter
 COLOURS = 0.0, 1.0, 2.0  # exponents of 1 / f: white, pink, brown noise
 LEAST_PART = 1 / 3  # of a crop that must hold a sound for its labels to count
-SHRINKAGE = 3.0  # classes of average counts that a class's own counts are joined with
+SHRINKAGE = 1.0  # classes of average counts that a class's own counts are joined with
 SPREAD = 0.1  # expected standard deviation of the classes' offsets, in logits
 GRID = np.linspace(0.02, 0.98, 97)  # thresholds to choose from
 
