@@ -38,7 +38,7 @@ class AudioSettings:
     time_constant: float = 0.4  # seconds
     eps: float = 1e-9
     cancel_db: float = 20.0  # channels whose mean is further below the loudest of them: that one is taken alone
-    revision: int = 3  # of reading and computing: features of another one are made again
+    revision: int = 4  # of reading and computing: features of another one are made again
 
     @property
     def hop_length(self) -> int:

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.augment import draw_masks, mixup, shift_bands, spec_augment
+from loaders.levels import change_level
+from loaders.pcen import AudioSettings, pcen_mel
+from training.augment import draw_masks, mixup, random_level, shift_bands, spec_augment
 
 SEEDS, SHARE = st.integers(0, 2**32 - 1), 0.2
 
@@ -157,3 +159,26 @@ def test_a_mask_is_one_stretch():
 @pytest.mark.parametrize("size", [1, 4, 9])
 def test_an_axis_too_short_for_a_mask_is_left_alone(size):
     assert not draw_masks(rng(0), 50, size, SHARE).any()
+
+
+@pytest.mark.parametrize("db", [6, -20, -40])
+def test_a_level_changed_on_the_features_is_that_of_the_samples(db):
+    noise = np.random.default_rng(0).standard_normal((2, 32000)) * np.exp(-np.arange(32000) / 9000) * [[0.3], [0.02]]
+    gain, settings = 10 ** (db / 20), AudioSettings(16000, 32)
+    before, after = (
+        torch.from_numpy(np.stack([pcen_mel((row * by).astype(np.float32), settings).T for row in noise]))[:, None]
+        for by in (1, gain)
+    )
+    changed = change_level(before, torch.full((2,), gain))
+    assert (changed - after).abs().max() < 1e-4
+    assert (changed - before).abs().max() > 0.05
+
+
+def test_random_levels_lie_in_their_range_and_differ_within_a_batch():
+    inputs = torch.full((400, 1, 4, 5), 0.6)
+    changed = random_level(inputs, rng(0), 40.0)[:, 0, 0, 0]
+    quietest, loudest = (change_level(inputs[:1], torch.tensor([10 ** (db / 20)]))[0, 0, 0, 0] for db in (-40, 6))
+    assert quietest <= changed.min() < quietest + 0.02
+    assert loudest - 0.02 < changed.max() <= loudest
+    assert len(changed.unique()) > 390
+    torch.testing.assert_close(random_level(inputs, rng(0), 40.0)[:, 0, 0, 0], changed)
