@@ -59,6 +59,25 @@ def test_a_network_of_another_loss_and_order_of_classes_is_averaged_by_name(tag,
     pd.testing.assert_frame_equal(both, (one + other[one.columns]) / 2, rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize(("least", "none"), [(0.99, True), (0.0, False)])
+def test_a_file_whose_labels_all_lie_below_their_thresholds_has_none_of_them(
+    run_tag, tagger, template, tmp_path, least, none
+):
+    clip, paths = min((template / "test").iterdir()), []
+    for fold, threshold in enumerate((least, 1.0 if none else 0.0)):
+        state = load_checkpoint(tagger / BEST.format(fold))
+        assert state["presence"]["thresholds"].shape == (4,)
+        state["presence"]["thresholds"].fill_(threshold)
+        paths.append(tmp_path / f"{fold}.pth")
+        torch.save(state, paths[-1])
+    done = run_tag(clip, "--model_path", *paths, "--csv", tmp_path / "tags.csv")
+    assert done.code == 0
+    assert ("none of the 4 labels; closest: " in done.out) == none
+    assert read_table(tmp_path / "tags.csv").notna().all(axis=None)
+    torch.save(load_checkpoint(paths[1]) | {"presence": {}}, paths[1])  # of before there were thresholds
+    assert "none of" not in run_tag(clip, "--model_path", *paths).out
+
+
 @pytest.mark.parametrize("words", ["sampling_rate 8000", "img_rows 40", "img_cols 50", "on other classes than"])
 def test_checkpoints_that_do_not_go_together_are_refused(run_tag, tagger, template, tmp_path, words):
     state, (name, *_, last) = load_checkpoint(tagger / BEST.format(1)), words.split()
@@ -120,7 +139,7 @@ def test_broken_files_are_named_with_the_reason_and_the_rest_goes_on(run_tag, so
     reasons = {
         "a empty": "0 bytes",
         "b text": "not readable",
-        "c cut": "holds 1.00 of the 2.00",
+        "c cut": "holds 1.00 of its 2.00",
         "gone": "no such file",
     }
     for line, (name, reason) in zip(said, reasons.items(), strict=True):

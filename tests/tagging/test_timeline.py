@@ -61,6 +61,19 @@ def test_a_picture_of_any_length_is_as_wide_and_shows_silence_in_grey(n_seconds)
     assert picture(silent, list("abcd"), "x.wav").size
 
 
+def test_what_is_under_its_threshold_is_grey():
+    names = [f"class {i}" for i in range(20)]
+
+    def coloured(*thresholds: float) -> int:
+        image = picture(timeline(30), names, "x.wav", *(np.full(20, each, np.float32) for each in thresholds))
+        heat = image[image.shape[0] // 3 :, : image.shape[1] * 9 // 10].astype(int)  # without the colour bar
+        return int((np.ptp(heat, axis=2) > 45).sum())
+
+    assert coloured(0.01) == coloured() > 50_000
+    assert coloured(1.01) < 2_000
+    assert coloured(1.01) < coloured(0.5) < coloured()
+
+
 @pytest.mark.parametrize("name", ["$x^$", "$\\frac{$", "犬", "a\nb", "_hidden", "x" * 300, ""])
 def test_no_name_breaks_the_picture(name, recwarn):
     assert picture(timeline(5, 2), [name, "b"], name).shape[1] == 1320
