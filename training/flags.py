@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Train one fold of an audio tagger from scratch.",
         "python train.py --arch resnet18 --use_cbam --use_mix_up --use_spec_aug --dataset freesound --fold_num 0",
     )
-    names = "original, improved, demo, or the path of a .json file: sets several of the flags below"
+    names = "original, improved, quick, demo, or the path of a .json file: sets several of the flags below"
     parser.add_argument("--recipe", default="original", help=names)
     _add_data_and_network(parser)
     _add_learning(parser)

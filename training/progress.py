@@ -159,6 +159,8 @@ class Progress:
         rate = self.training.optimizer.param_groups[0]["lr"]
         skipped = f"  {count} steps skipped" if (count := self._count_skipped()) else ""
         line = f"loss {loss:.4f}  rate {rate:.2g}  {clips:.0f} clips/s  {left} left{skipped}"
+        if self.printed is self.began and self.args.fold_num == 0 and (folds := self.args.num_folds) > 1:
+            line += f"  (all {folds} folds: {timedelta(seconds=round(folds * self.args.n_iter * seconds / steps))})"
         tqdm.write(f"step {self.step}/{self.args.n_iter}  {line}")
         self.printed = self.step, now
 
