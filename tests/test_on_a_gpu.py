@@ -156,4 +156,4 @@ def test_the_ensemble_of_tag_py(gpu):
     members = [(network(), [0, 1, 2, 3], {"shift": 0.0, "loss": "bce+lovasz"})]
     members += [(network("mobilenet_v3_small"), [3, 2, 1, 0], {"shift": 0.1, "loss": "ce"})]
     ensemble = Ensemble(members, list("abcd"), SETTINGS, WIDTH, CUDA, torch.bfloat16)
-    assert ensemble.predict(clips, 4, tta=3).shape == (len(clips), 4)
+    assert ensemble.predict(clips, 3, tta=3).shape == (len(clips), 4)

@@ -231,8 +231,8 @@ REFUSED = {  # what is spoiled: how, and what the one line must hold
     "another step": (predicted(checkpoint_step=5), ["checkpoint_step", ANOTHER, "with the same checkpoint"]),
     "another rate": (predicted(l_rate=0.2), ["l_rate", ANOTHER, "with the same checkpoint"]),
     "another weight": (predicted(noisy_weight=0.5), ["noisy_weight", ANOTHER, "with the same checkpoint"]),
-    "below 0": (predicted("val", table=np.full((10, 4), -0.5)), ["not all within 0 and 1"]),
-    "above 1": (predicted("val", table=np.full((10, 4), 1.5)), ["not all within 0 and 1"]),
+    "below 0": (predicted("val", table=np.full((10, 4), -0.5)), ["damaged or not a prediction file of test.py"]),
+    "above 1": (predicted("val", table=np.full((10, 4), 1.5)), ["damaged or not a prediction file of test.py"]),
     **{
         f"a log of {content}": (
             lambda ready, *_, content=content: (ready / LOG).write_bytes(content),
