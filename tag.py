@@ -3,7 +3,7 @@
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,12 @@ from tqdm import tqdm
 
 from loaders.listing import SUFFIXES
 from tagging.ensemble import build_ensemble, read_checkpoints
+from tagging.events import event_table, write_events
 from tagging.onnx_export import export_onnx
-from tagging.outputs import check_outputs, describe, name_pictures, to_table, write_csv, write_json
+from tagging.outputs import check_outputs, describe, name_outputs, name_tracks, to_table, write_csv, write_json
 from tagging.tagger import Tagged, find_audio, tag_files
 from tagging.timeline import write_timeline
-from utils.cli import make_parser, natural_int, positive_int
+from utils.cli import make_parser, natural_int, positive_int, share
 from utils.devices import USE_CUDA, add_device_flags, gpu_errors_in_one_line, pick_device, set_up_device
 from utils.errors import MisuseError, one_line, run
 
@@ -36,15 +37,39 @@ def tag(
     ones of the one run in `checkpoints/`.  device: auto, cpu or cuda; use_cuda: as the flag, in its place.  A file that
     cannot be used has no row; it is warned of with the reason, and so is one that is used though something is odd.
     """
-    paths = [paths] if isinstance(paths, str | Path) else paths
-    model_paths = [model_paths] if isinstance(model_paths, str | Path) else model_paths
     name = device if use_cuda is None else USE_CUDA if use_cuda else "cpu"
-    ensemble = build_ensemble(read_checkpoints(model_paths), pick_device(name), precision)
-    tagged = list(tag_files(find_audio(paths), ensemble, tta, batch_size))
+    ensemble = build_ensemble(read_checkpoints(_several(model_paths)), pick_device(name), precision)
+    tagged = _warned(tag_files(find_audio(_several(paths)), ensemble, tta, batch_size))
+    return to_table(tagged, ensemble.class_names)
+
+
+def events(
+    paths: str | Path | Sequence[str | Path],
+    model_paths: str | Path | Sequence[str | Path] | None = None,
+    threshold: float | None = None,
+    batch_size: int = 32,
+    precision: str = "auto",
+    device: str = "auto",
+) -> pd.DataFrame:
+    """A table with a row per event: filename, onset and offset in seconds, event_label, score.
+
+    threshold: the score that counts; None: for each label the one that its checkpoints hold.  Otherwise as `tag`.
+    """
+    ensemble = build_ensemble(read_checkpoints(_several(model_paths)), pick_device(device), precision)
+    tagged = _warned(tag_files(find_audio(_several(paths)), ensemble, batch_size=batch_size, timelines=True))
+    return event_table([file for file in tagged if file.timeline], ensemble.class_names, ensemble.least(threshold))
+
+
+def _several(paths: str | Path | Sequence[str | Path] | None) -> Sequence[str | Path] | None:
+    return [paths] if isinstance(paths, str | Path) else paths
+
+
+def _warned(files: Iterable[Tagged]) -> list[Tagged]:
+    tagged = list(files)
     for file in tagged:
         if file.remark:
-            warnings.warn(f"{file.path}: {file.remark}", stacklevel=2)
-    return to_table(tagged, ensemble.class_names)
+            warnings.warn(f"{file.path}: {file.remark}", stacklevel=3)
+    return tagged
 
 
 @gpu_errors_in_one_line()
@@ -53,26 +78,34 @@ def main() -> int:
     if args.export is not None:
         return export(args)
     paths = find_audio(args.files)
-    pictures = name_pictures(paths, args.timeline, args.files) if args.timeline is not None else {}
+    pictures = name_outputs(paths, "--timeline", args.timeline, args.files, ".png") if args.timeline is not None else {}
     outputs = {f"--{name}": [Path(value)] for name in ("csv", "json") if (value := getattr(args, name)) is not None}
+    tracks = name_tracks(paths, args.events, args.files)
+    outputs["--events"] = list(dict.fromkeys(tracks.values()))
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
     check_outputs(outputs, [*paths, *map(Path, args.model_path or [])])
     device = pick_device(args.device)
     set_up_device(device, same_shapes=False)
     ensemble = build_ensemble(read_checkpoints(args.model_path), device, args.precision)
 
-    tagged: list[Tagged] = []
-    files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures))
+    least = ensemble.least(args.threshold) if tracks or args.threshold is not None else ensemble.thresholds
+    tagged, found = [], []
+    files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures or tracks))
     for file in tqdm(files, total=len(paths), unit="file", disable=None, leave=False):
         tagged.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         if file.remark:
             tqdm.write(f"tag.py: {one_line(str(file.path))}: {one_line(file.remark)}", file=sys.stderr)
         if file.scores is None:
             continue
-        tqdm.write(describe(file, ensemble.class_names, args.top, ensemble.thresholds), file=sys.stdout)
+        tqdm.write(describe(file, ensemble.class_names, args.top, least), file=sys.stdout)
         if pictures:
-            names, thresholds = ensemble.class_names, ensemble.thresholds
-            write_timeline(pictures[file.path], file.timeline, names, str(file.path), thresholds)
+            write_timeline(pictures[file.path], file.timeline, ensemble.class_names, str(file.path), least)
+        if tracks:
+            found.append(event_table([file], ensemble.class_names, least))
+            if len(set(tracks.values())) == len(paths):
+                write_events(tracks[file.path], found.pop())
+    if tracks and len(set(tracks.values())) < len(paths):
+        write_events(tracks[paths[0]], pd.concat(found or [event_table([], [], least)], ignore_index=True))
     table = to_table(tagged, ensemble.class_names)
     for output, write in (args.csv, write_csv), (args.json, write_json):
         if output is not None:
@@ -85,8 +118,8 @@ def main() -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write one network as ONNX."""
-    if args.files or any(value is not None for value in (args.csv, args.json, args.timeline)):
-        raise MisuseError("--export tags nothing; leave out the sound files, --csv, --json and --timeline")
+    if args.files or any(value is not None for value in (args.csv, args.json, args.timeline, args.events)):
+        raise MisuseError("--export tags nothing; leave out the sound files, --csv, --json, --timeline and --events")
     (path, state), *others = read_checkpoints(args.model_path).items()
     if others:
         raise MisuseError(f"--export takes one checkpoint, not {len(others) + 1}; say with --model_path which")
@@ -113,6 +146,15 @@ def parse_args() -> argparse.Namespace:
     out.add_argument("--csv", metavar="PATH", help="table to write: a row per file, a column per class")
     out.add_argument("--json", metavar="PATH", help="the same as JSON")
     out.add_argument("--timeline", metavar="PATH", help="scores per second as .png and .csv: a folder, or NAME.png")
+    out.add_argument(
+        "--events",
+        metavar="PATH",
+        help="onset, offset and label of each event: a table (NAME.tsv), a label track for Audacity (NAME.txt), or a "
+        "folder, for a track of each file",
+    )
+    out.add_argument(
+        "--threshold", type=share, help="score from which on a label is present; without the flag: what was trained"
+    )
     out.add_argument("--export", metavar="PATH", help="write the network of one checkpoint as ONNX, and tag nothing")
     how = parser.add_argument_group("how")
     how.add_argument(

@@ -144,8 +144,8 @@ def score(scenes: list[Scene], files: list[Tagged], thresholds: np.ndarray) -> R
     by_threshold = {threshold: f1(scores >= threshold) for threshold in np.arange(1, 100) / 100}
     best = max(by_threshold, key=by_threshold.get)
     true = [[(e.onset, e.offset, c) for e in scene.events for c in np.flatnonzero(e.labels)] for scene in scenes]
-    timelines = [file.timeline for file in files]
-    found = [[event[:3] for event in find_events(each.scores, each.levels, thresholds)] for each in timelines]
+    tables = [find_events(file.timeline, thresholds) for file in files]
+    found = [list(table[["onset", "offset", "label"]].itertuples(index=False, name=None)) for table in tables]
     return {
         "macro AP": f"{average_precision_score(sounding[:, some], scores[:, some]):.3f}",
         "F1 at the best threshold": f"{by_threshold[best]:.3f} at {best:.2f}",

@@ -18,9 +18,9 @@ from loaders.clips import Clips
 from loaders.levels import change_level
 from loaders.pcen import AudioSettings, pcen_mel
 
-KINDS = {"single": 0.25, "pair": 0.35, "part": 0.1, "noise": 0.3}  # of calibration crops
-CROPS = 500, 2000  # at least and at most
-CROPS_A_CLIP = 10
+KINDS = {"single": 0.2, "pair": 0.4, "part": 0.1, "noise": 0.3}  # of calibration crops
+CROPS = 200, 2000  # at least and at most
+CROPS_A_CLIP = 20
 LEVELS_DB = -30.0, 0.0  # of a sound, against its clip's own level
 FAINTER_DB = -12.0, 0.0  # of the second of two sounds, against the first
 NOISES_DB = -130.0, -30.0  # RMS of noise; after a loud sound PCEN has it as if it were quieter

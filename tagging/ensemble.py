@@ -1,6 +1,7 @@
 """Checkpoints -> networks whose probabilities are averaged, as merge.py averages those of folds."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from predicting.tta import predict, shift_of
 from utils.devices import pick_precision
 from utils.errors import MisuseError, UserError
 
+OLD = 0.5  # the threshold where checkpoints hold none
 SAME = ("sampling_rate", "img_rows", "img_cols")  # what networks that take the same crops have in common
 
 
@@ -47,6 +49,14 @@ class Ensemble:
             table = predict(model, clips, self.width, batch_size, self.device, tta, self.precision, **how)
             tables.append(table[:, columns])
         return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
+
+    def least(self, threshold: float | None) -> np.ndarray:
+        """The scores (C,) that mean presence: `threshold` for all, or without one those that the checkpoints hold."""
+        if threshold is None and self.thresholds is not None:
+            return self.thresholds
+        if threshold is None:
+            print(f"the checkpoints hold no thresholds, so {OLD} is taken; --threshold sets another", file=sys.stderr)
+        return np.full(len(self.class_names), OLD if threshold is None else threshold, np.float32)
 
 
 def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "checkpoints") -> dict[Path, Any]:

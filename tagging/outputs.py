@@ -63,21 +63,31 @@ def write_json(path: str | Path, table: pd.DataFrame) -> None:
         json.dump(records, file, ensure_ascii=False, allow_nan=False, indent=1)
 
 
-def name_pictures(paths: list[Path], timeline: str, named: list[str]) -> dict[Path, Path]:
-    """Where each file's timeline goes: the .png that the user names, or in that folder under the file's own name.
+def name_outputs(paths: list[Path], flag: str, where: str, named: list[str], suffix: str) -> dict[Path, Path]:
+    """Where each file's own output goes: the file that the user names, or in that folder under the sound's own name.
 
-    A file keeps the folders below the one that holds all files and folders that were `named`.
+    suffix: of such outputs, as in ".png".  A sound keeps the folders below the one that holds all files and folders
+    that were `named`.
     """
-    if timeline.lower().endswith(".png"):
+    if where.lower().endswith(suffix):
         if len(paths) > 1:
-            raise MisuseError(f"--timeline {timeline}: there are {len(paths)} files; name a folder for their pictures")
-        return {path: Path(timeline) for path in paths}
+            raise MisuseError(f"{flag} {where}: there are {len(paths)} files; name a folder, for a {suffix} of each")
+        return {path: Path(where) for path in paths}
     tops = [os.path.abspath(path if os.path.isdir(path) else os.path.dirname(path)) for path in named]
     pictures: dict[Path, Path] = {}
     for path in paths:
         *above, name = map(_printable, Path(os.path.relpath(path, os.path.commonpath(tops))).parts)
-        pictures[path] = Path(timeline, *above, f"{name}.png")
+        pictures[path] = Path(where, *above, f"{name}{suffix}")
     return pictures
+
+
+def name_tracks(paths: list[Path], where: str | None, named: list[str]) -> dict[Path, Path]:
+    """Where the events of each file go: all into one table, or those of each into a label track of its own."""
+    if where is None:
+        return {}
+    if Path(where).suffix and not where.lower().endswith(".txt"):
+        return dict.fromkeys(paths, Path(where))
+    return name_outputs(paths, "--events", where, named, ".txt")
 
 
 def _printable(name: str) -> str:

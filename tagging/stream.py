@@ -25,6 +25,7 @@ class Timeline:
     scores: np.ndarray  # (R, C) float32 in [0, 1]; NaN where a row is silent
     levels: np.ndarray  # (R, PARTS // rate) float32: see second_levels
     rate: int = 1  # rows in a second
+    seconds: float = np.inf  # how long it is
 
 
 def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int, rate: int = 1) -> Timeline:
@@ -33,11 +34,12 @@ def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_siz
     It is cut into crops half a crop or a row apart, whichever is less; a row has the mean of the crops over it.
     rate: rows in a second, a divisor of PARTS.
     """
-    levels, settings = [], ensemble.settings
+    levels, lengths, settings = [], [], ensemble.settings
 
     def noted() -> Iterator[np.ndarray]:
         for second in seconds:
             levels.append(second_levels(second, settings.sampling_rate))
+            lengths.append(len(second))
             yield second
 
     step = max(min(ensemble.width // 2, 100 // rate), 1)  # frames, of which a second has 100
@@ -51,7 +53,7 @@ def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_siz
     hop = rate * settings.hop_length / settings.sampling_rate  # rows in a frame
     scores = mean_per_row(np.array(starts) * hop, ensemble.width * hop, np.concatenate(tables), len(rows))
     scores[(rows < SILENT).all(axis=1)] = np.nan
-    return Timeline(scores, rows, rate)
+    return Timeline(scores, rows, rate, sum(lengths) / settings.sampling_rate)
 
 
 def read_seconds(path: Path, settings: AudioSettings, remarks: list[str] | None = None) -> Iterator[np.ndarray]:

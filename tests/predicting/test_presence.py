@@ -59,9 +59,9 @@ def test_a_threshold_is_where_f1_is_highest_and_that_of_a_rare_class_near_that_o
 def test_calibration_crops_hold_one_sound_two_parts_and_noise():
     clips, truth = tones()
     crops, labels = calibration_set(clips, truth, WIDTH, SETTINGS, np.random.default_rng(0))
-    assert (len(crops), labels.shape, set(crops.lengths)) == (500, (500, 2), {WIDTH})
+    assert (len(crops), labels.shape, set(crops.lengths)) == (200, (200, 2), {WIDTH})
     assert set(labels.sum(axis=1).tolist()) == {0, 1, 2}
-    features = crops.packs[0].view(500, WIDTH, 32).float()
+    features = crops.packs[0].view(200, WIDTH, 32).float()
     assert features.isfinite().all()
     low, high = features[..., :8].amax((1, 2)), features[..., 20:].amax((1, 2))
     assert low[labels[:, 0]].mean() > low[~labels[:, 0]].mean() + 0.1

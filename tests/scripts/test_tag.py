@@ -239,3 +239,29 @@ def test_misuse_and_what_cannot_be_used_are_one_line(run_tag, template, sounds, 
     code, words = REFUSED[flags]
     assert refused.code == code
     assert words in refused.error
+
+
+def test_events_as_a_table_and_as_tracks_and_from_python(run_tag, tagger, sounds, beep, recwarn):
+    beep(sounds / "one.wav", 2.0), beep(sounds / "two.wav", 3.0)
+    files = [sounds / "one.wav", sounds / "two.wav"]
+    how = ["--model_path", BEST.format(0), "--threshold", 0.0]
+    done = run_tag(*files, *how, "--events", sounds / "all.tsv")
+    assert (done.code, done.err) == (0, "")
+    table = pd.read_csv(sounds / "all.tsv", sep="\t")
+    assert list(table.columns) == ["filename", "onset", "offset", "event_label"]
+    assert set(table.filename) == set(map(str, files))
+    assert len(table) == 8  # four labels, each as long as its file
+    assert (table.groupby("filename").offset.max().to_numpy() <= [2.0, 3.0]).all()
+    assert run_tag(*files, *how, "--events", sounds / "tracks").code == 0
+    assert sorted(path.name for path in (sounds / "tracks").iterdir()) == ["one.wav.txt", "two.wav.txt"]
+    refused = run_tag(*files, *how, "--events", sounds / "x.txt")
+    assert (refused.code, "name a folder" in refused.error) == (2, True)
+    none = run_tag(*files, "--model_path", BEST.format(0), "--threshold", 1.0, "--events", sounds / "none.tsv")
+    assert none.code == 0
+    assert (sounds / "none.tsv").read_text() == "filename\tonset\toffset\tevent_label\n"
+    assert "none of the 4 labels" in none.out
+    from tag import events
+
+    again = events(files, tagger / BEST.format(0), threshold=0.0)
+    assert list(again.columns) == [*table.columns, "score"]
+    np.testing.assert_allclose(again.onset, table.onset, atol=1e-3)
