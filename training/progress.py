@@ -189,9 +189,10 @@ class Progress:
         if not torch.stack([weight.isfinite().all() for weight in weights]).all():
             raise self._failure(f"a weight is not finite after step {self.step}")
 
-    def _failure(self, what: str, remedy: str = "try a smaller --l_rate") -> UserError:
+    def _failure(self, what: str, remedy: str = "") -> UserError:
         path = checkpoint_path(self.args, "last")
         kept = f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+        remedy = remedy or "try a smaller --l_rate" + (" with --overwrite" if path.exists() else "")
         return UserError(f"{what}; {kept}; {remedy}")
 
     def _write_log(self) -> None:

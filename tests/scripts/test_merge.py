@@ -185,7 +185,7 @@ REFUSED = {  # what is wrong: flags, what differs in fold 0 and in fold 1, and w
                               "both held out ated10.wav"),
     "an unknown held-out clip": ("--split val", VAL | {"fnames": CURATED[:10]},
                                  VAL | {"fnames": [*CURATED[10:], "other.wav"]}, "other.wav"),
-    "no arch": ("", {}, ODD | {"arch": None}, "x_tiny_test_1x1_1_0-1.npz is damaged or not a prediction file of test.py"),
+    "no arch": ("", {}, ODD | {"arch": None}, "1x1_1_0-1.npz is damaged or not a prediction file of test.py"),
 }  # fmt: skip
 
 
