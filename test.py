@@ -10,7 +10,7 @@ from loaders import get_data_path
 from loaders.clips import usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import audio_settings
-from predicting.checkpoint import build_network, find_checkpoint, load_checkpoint
+from predicting.checkpoint import build_network, find_checkpoint, load_trained
 from predicting.paths import prediction_path
 from predicting.prediction_file import Predictions, save_predictions
 from predicting.splits import SPLITS, check_classes, clips_of, describe, fill_in, is_up_to_date, print_score
@@ -27,7 +27,7 @@ TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam
 def main() -> int:
     args = parse_args()
     args.model_path = find_checkpoint(args.model_path)
-    state = load_checkpoint(args.model_path)
+    state = load_trained(args.model_path)
     trained = argparse.Namespace(**state["args"])
     refuse_contradictions(args, trained)
     paths = {split: prediction_path(trained, args.prediction_dir, split) for split in args.split}
@@ -61,7 +61,9 @@ def main() -> int:
         )  # fmt: skip
         probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
         if not np.isfinite(probabilities).all():
-            raise UserError(f"{args.model_path}: its outputs are not finite; train that fold with a smaller --l_rate")
+            raise UserError(
+                f"{args.model_path}: its outputs are not finite; try a smaller --l_rate, with --overwrite"
+            )
         predictions = Predictions(probabilities, fnames, state["class_names"], about)
         save_predictions(path, predictions)
         print_score(split, corpus, predictions)

@@ -1,5 +1,8 @@
 """Train one fold of an audio tagger from scratch.  `python train.py -h` lists all flags."""
 
+from argparse import Namespace
+from contextlib import ExitStack
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,7 +15,7 @@ from training.interrupts import Interrupts
 from training.progress import Progress
 from training.schedule import fine_tuning_from, learning_rate
 from training.setup import Training, build_pool, build_training
-from training.start import check_data, clear, parse_args, set_up
+from training.start import State, check_data, clear, parse_args, set_up
 from training.tensorboard import Tensorboard
 from utils import streams
 from utils.devices import autocast, gpu_errors_in_one_line
@@ -21,7 +24,12 @@ from utils.errors import run
 
 @gpu_errors_in_one_line()
 def main() -> int:
-    args, resumed = parse_args()
+    with ExitStack() as held:  # the run's files
+        return train(*parse_args(held))
+
+
+def train(args: Namespace, resumed: State | None) -> int:
+    """Train from the start, or go on from a checkpoint; the exit code."""
     setup, reasons = set_up(args, resumed)
     processes = setup.processes
     pool = build_pool(args)
@@ -33,6 +41,7 @@ def main() -> int:
     logs = args.tensorboard and processes.rank == 0
     tensorboard = Tensorboard(args, training.network, progress.step, progress.log) if logs else None
     processes.reseed(setup.seed, progress.step)
+    progress.recover(lambda: validate(training))
 
     print(describe_recipe(args))
     members = f" x {processes.size}" if processes.size > 1 else ""

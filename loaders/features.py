@@ -6,11 +6,9 @@ of the CSV.  The index `SPLIT.json`, renamed into place last, makes it the valid
 
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
-import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -31,6 +29,7 @@ from loaders.pcen import AudioSettings
 from utils.atomic import atomic_write, sync_folder
 from utils.digests import digest
 from utils.errors import UserError
+from utils.locks import lock
 
 with warnings.catch_warnings():  # joblib warns where a system has no semaphores; jobs are then 1
     warnings.simplefilter("ignore")
@@ -38,7 +37,6 @@ with warnings.catch_warnings():  # joblib warns where a system has no semaphores
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
-NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 KEPT = "the clips that were finished are kept"
 SYNC_SECONDS = 2.0  # a kill costs at most this much work
 core_count = cpu_count  # those of this process's affinity (taskset, SLURM), no more than a cgroup's quota
@@ -250,14 +248,7 @@ def _commit(
 def _locked(path: Path, split: str) -> Iterator[None]:
     """Hold the subset until the process ends, however it ends; without locks nothing is held, and a line says so."""
     with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock(file):
             print(f"{split}: another run is computing these features; waiting for it", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-            problem = f"{path.parent} lies where files cannot be locked ({error.strerror})"
-            print(f"{problem}; going on without: do not run this twice at the same time", file=sys.stderr)
+            lock(file, wait=True)
         yield

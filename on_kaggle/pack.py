@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from typing import Any
 
-from predicting.checkpoint import find_runs
+from predicting.checkpoint import args_of, find_runs
 from predicting.runs import check_folds, choose_runs
 from utils.atomic import atomic_write
 from utils.cli import make_parser, natural_int, positive_int
@@ -61,7 +61,7 @@ def chosen_runs(args: argparse.Namespace) -> dict[str, dict[Path, dict[str, Any]
         )
     runs = {}
     for name in choose_runs(found, args.run, "pack"):
-        runs[name] = {path: state["args"] for path, state in found[name].items()}
+        runs[name] = args_of(found[name])
         check_folds(name, runs[name], "train them first")
     return runs
 

@@ -17,10 +17,12 @@ import torch
 from torch import nn
 
 from models import get_model
+from predicting.paths import is_named_after, last_of, parse_name
 from predicting.presence import Presence
 from predicting.runs import run_name
 from utils.atomic import atomic_write
 from utils.cli import HERTZ, SEEDS
+from utils.digests import ALL_LABELS, changes
 from utils.errors import UserError, one_line
 
 FORMAT = 5
@@ -69,7 +71,7 @@ def find_checkpoint(path: str) -> str:
     """
     unfinished = Path(path)
     if not unfinished.exists() and re.search(r"_[0-9]+-\.pth$", path):
-        meant = sorted(unfinished.parent.glob(f"{glob.escape(unfinished.stem)}*_model.pth"))
+        meant = [found for found in unfinished.parent.glob(f"{glob.escape(unfinished.stem)}*") if parse_name(found)]
         if len(meant) == 1:
             print(f"{path} is not there, taking {meant[0]}: in bash, write ${{i}}-${{k}}_model.pth", file=sys.stderr)
             return str(meant[0])
@@ -88,13 +90,50 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return state
 
 
+def load_trained(path: str | Path) -> dict[str, Any]:
+    """A checkpoint to predict with, without its optimizer, half of its size.
+
+    Raises UserError as load_checkpoint and check_best do.
+    """
+    state = load_checkpoint(path) | {"optimizer": {}}
+    check_best(path, state)
+    return state
+
+
+def check_best(path: str | Path, state: dict[str, Any]) -> None:
+    """Raises UserError on a `best` checkpoint other than the one that its run's `last`, beside it, speaks of."""
+    last = last_of(path)
+    if last and (odd := differs_from_best(state, last)):
+        remedy = f"move it away, then python train.py --resume {last} writes its own; to use it, move {last.name} away"
+        raise UserError(f"{path} is not the best checkpoint of the run of {last.name}: {odd}; {remedy}")
+
+
+def differs_from_best(best: dict[str, Any], last: dict[str, Any] | Path) -> str:
+    """How a checkpoint differs from the best one that a later one of its run speaks of; "" where it does not.
+
+    last: its content, or its path; a damaged file says nothing.
+    """
+    if isinstance(last, Path):
+        try:
+            last = load_checkpoint(last)
+        except UserError:
+            return ""
+    if odd := changes(best["args"], last["args"]):
+        return f"{odd[0]} {best['args'][odd[0]]} and {last['args'][odd[0]]}"
+    if odd := changes(best["made_from"], last["made_from"]):
+        return f"{odd[0]} changed"
+    return f"step {best['step']} and {last['best_step']}" if best["step"] != last["best_step"] else ""
+
+
 @contextmanager
 def faults_in_one_line(path: str | Path) -> Iterator[None]:
     """A UserError that names the checkpoint, whatever exception it causes."""
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"there is no checkpoint {path}; train.py writes them") from None
+        last = last_of(path)
+        remedy = f"python train.py --resume {last} brings it back" if last else "train.py writes them"
+        raise UserError(f"there is no checkpoint {path}; {remedy}") from None
     except Exception as error:  # a broken or hostile file can fail in any way
         code = isinstance(error, pickle.UnpicklingError)
         reason = "it may hold code, and was not loaded" if code else one_line(" ".join(str(error).split()), 200)
@@ -147,10 +186,27 @@ def build_network(path: str | Path, state: dict[str, Any]) -> nn.Module:
 
 
 def find_runs(folder: str | Path, **wanted: Any) -> dict[str, dict[Path, dict[str, Any]]]:
-    """The best checkpoints in a folder whose arguments are as wanted, without their optimizers: by run, by path."""
+    """The best checkpoints in a folder whose arguments are as wanted, without their optimizers: by run, by path.
+
+    One line on stderr names what was left out: copies, and what is of other runs.  Raises UserError as load_trained.
+    """
     runs: dict[str, dict[Path, dict[str, Any]]] = {}
-    for path in sorted(Path(folder).glob("*_best_*.pth")):
-        state = load_checkpoint(path) | {"optimizer": {}}  # half of its size
-        if all(state["args"][name] == value for name, value in wanted.items()):
+    left_out = []
+    for path in sorted(Path(folder).glob("*.pth")):
+        name = parse_name(path)
+        if name and name.kind == "last":
+            continue
+        state = load_checkpoint(path) | {"optimizer": {}} if name else None  # half of its size
+        if state and is_named_after(path, state["args"]) and not changes(wanted, state["args"]):
+            check_best(path, state)
             runs.setdefault(run_name(state["args"]), {})[path] = state
+        else:
+            left_out.append(path.name)
+    if left_out:
+        print(f"{folder}: left out {', '.join(left_out)}, which are copies or of other runs", file=sys.stderr)
     return runs
+
+
+def args_of(states: dict[Path, dict[str, Any]]) -> dict[Path, dict[str, Any]]:
+    """The arguments of checkpoints, and what labels they were trained on: what the folds of a run have in common."""
+    return {path: state["args"] | {"labels": state["made_from"].get(ALL_LABELS, "")} for path, state in states.items()}

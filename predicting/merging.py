@@ -1,7 +1,6 @@
 """Predictions of all folds of a run: found, checked, averaged or joined by name."""
 
 import argparse
-import glob
 import os
 import sys
 from collections.abc import Iterable
@@ -11,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from loaders.layouts import Corpus
+from predicting.paths import is_named_after, last_of, parse_name
 from predicting.prediction_file import Predictions, load_predictions
 from predicting.runs import check_folds, choose_runs, run_name
-from predicting.splits import SPLITS, changed_since, check_classes
+from predicting.splits import SPLITS, changed_since, check_classes, how_to_predict
 from utils.cli import positive_int, seed
 from utils.errors import UserError
 
@@ -47,8 +47,6 @@ def read_runs(args: argparse.Namespace, splits: Iterable[str], corpus: Corpus, p
     found = _find(args, list(splits))
     names = dict.fromkeys(name for runs in found.values() for name in runs)
     chosen = choose_runs(names, args.run or (list(names) if args.model_path else None), purpose)
-    if others := [name for name in names if name not in chosen]:
-        print(f"not averaged: {', '.join(others)}; --run takes several runs")
     found = {split: {name: runs[name] for name in chosen} for split, runs in found.items() if {*chosen} <= {*runs}}
     if not found:
         raise UserError(f"no split was predicted with all of {', '.join(chosen)}; predict one with test.py")
@@ -59,8 +57,12 @@ def read_runs(args: argparse.Namespace, splits: Iterable[str], corpus: Corpus, p
         for path, fold in made.items():
             check_classes(path, fold.class_names, corpus)
             if changed := changed_since(fold):
-                again = f"python test.py --model_path {fold.args['model_path']} --split {fold.args['split']}"
-                raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
+                problem = f"since it was made, {' and '.join(changed)} changed"
+                raise UserError(f"{path}: {problem}; predict again: {how_to_predict(path, fold)}")
+            if last_of(best := Path(fold.args.get("model_path", ""))) and best.exists():
+                from predicting.checkpoint import load_trained  # torch, two seconds that the rest does not need
+
+                load_trained(best)
         listed = [] if args.allow_missing else args.model_path or []
         if without := [path for path in listed if not any(_is_of(path, fold) for fold in made.values())]:
             raise UserError(f"there are no predictions of {', '.join(without)}; {REMEDY}")
@@ -74,16 +76,22 @@ def _find(args: argparse.Namespace, splits: list[str]) -> dict[str, Runs]:
     found: dict[str, Runs] = {split: {} for split in splits}
     for folder in args.prediction_dir:
         prefix = f"{folder}/" if len(args.prediction_dir) > 1 else ""
+        named = {path: parse_name(path) for path in sorted(Path(folder).glob("*.npz"))}
+        copies = [path.name for path, name in named.items() if name is None]
+        own = {path: name for path, name in named.items() if name and name.network.endswith(f"_{args.dataset}")}
         for split in splits:
-            paths = Path(folder).glob(f"*_{glob.escape(args.dataset)}_{split}_*.npz")
-            loaded = [(path, load_predictions(path)) for path in sorted(paths)]
+            loaded = [(path, load_predictions(path)) for path, name in own.items() if name.kind == split]
             for path, fold in sorted(loaded, key=lambda item: item[1].args["fold_num"]):
                 if args.model_path and not any(_is_of(checkpoint, fold) for checkpoint in args.model_path):
                     continue
                 if other := [key for key, value in (wanted | {"split": split}).items() if fold.args.get(key) != value]:
                     print(f"leaving out {path}: made with {other[0]} {fold.args.get(other[0])}", file=sys.stderr)
-                    continue
-                found[split].setdefault(prefix + run_name(fold.args), {})[path] = fold
+                elif not is_named_after(path, fold.args):
+                    copies.append(path.name)
+                else:
+                    found[split].setdefault(prefix + run_name(fold.args), {})[path] = fold
+        if copies:
+            print(f"{folder}: left out {', '.join(copies)}, which are copies", file=sys.stderr)
         if not any(path.parent == Path(folder) for runs in found.values() for folds in runs.values() for path in folds):
             flags = "".join(f" --{name} {value}" for name, value in (wanted | {"split": " ".join(splits)}).items())
             flags += f" --model_path {' '.join(args.model_path)}" if args.model_path else ""

@@ -28,6 +28,8 @@ def choose_runs(found: Iterable[str], names: list[str] | None, purpose: str) -> 
         raise MisuseError(f"there are {len(found)} runs: say which to {purpose} with --run {' '.join(found)}")
     if unknown := [name for name in names or [] if name not in found]:
         raise MisuseError(f"--run {unknown[0]}: there are only {', '.join(found)}")
+    if names and (others := [name for name in found if name not in names]):
+        print(f"left out: {', '.join(others)}; --run takes several runs", file=sys.stderr)
     return names or found
 
 
@@ -44,16 +46,13 @@ def check_alike(args_of: dict[Path, Args]) -> None:
 
 
 def check_folds(name: str, args_of: dict[Path, Args], remedy: str, allow_missing: bool = False) -> None:
-    """Raises UserError unless folds 0..k-1 are there once each, and alike but for PER_FOLD.
+    """Raises UserError unless folds 0..k-1 are there, and alike but for PER_FOLD.
 
     remedy: what to do about a missing fold.  allow_missing: a missing fold is only named, on stderr.
     """
     check_alike(args_of)
-    numbers = [args["fold_num"] for args in args_of.values()]
-    if doubled := [number for number in numbers if numbers.count(number) > 1]:
-        paths = [str(path) for path, args in args_of.items() if args["fold_num"] == doubled[0]]
-        raise UserError(f"fold {doubled[0]} is there more than once: {', '.join(paths)}; delete all but one")
-    if missing := sorted(set(range(next(iter(args_of.values()))["num_folds"])) - set(numbers)):
+    numbers = {args["fold_num"] for args in args_of.values()}  # none is there twice, as it is in the file's name
+    if missing := sorted(set(range(next(iter(args_of.values()))["num_folds"])) - numbers):
         text = f"{name} lacks fold {', '.join(map(str, missing))}"
         if not allow_missing:
             raise UserError(f"{text}; {remedy}")

@@ -68,6 +68,14 @@ def changed_since(fold: Predictions) -> list[str]:
     return changes(before, made_from(fold.args, fold.fnames)) if before else []
 
 
+def how_to_predict(path: Path, fold: Predictions) -> str:
+    """The command that makes predictions once more."""
+    how = {"split": fold.args["split"], "prediction_dir": path.parent}
+    how |= {name: fold.args[name] for name in ("tta", "tta_shift") if name in fold.args}
+    flags = "".join(f" --{name} {value}" for name, value in how.items())
+    return f"python test.py --model_path {fold.args['model_path']}{flags}"
+
+
 def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:
     """Whether there are predictions with these arguments, made from the present files."""
     try:

@@ -1,6 +1,5 @@
 """Checkpoints -> networks whose probabilities are averaged, as merge.py averages those of folds."""
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ from torch import nn
 from loaders.clips import Clips
 from loaders.pcen import AudioSettings, audio_settings
 from models.fused_norms import fold_norms
-from predicting.checkpoint import build_network, find_runs, load_checkpoint
-from predicting.runs import check_alike
+from predicting.checkpoint import args_of, build_network, find_runs, load_trained
+from predicting.runs import check_alike, check_folds
 from predicting.tta import predict, shift_of
 from utils.devices import pick_precision
+from utils.digests import tensors_digest
 from utils.errors import MisuseError, UserError
 
 OLD = 0.5  # the threshold where checkpoints hold none
@@ -62,16 +62,20 @@ class Ensemble:
 def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "checkpoints") -> dict[Path, Any]:
     """Whole checkpoints by path; without paths, the best of each fold of the one run that the folder holds."""
     if paths:
-        if len({os.path.realpath(path) for path in paths}) < len(paths):
-            raise MisuseError(f"--model_path names one of its {len(paths)} checkpoints twice")
-        return {Path(path): load_checkpoint(path) | {"optimizer": {}} for path in paths}  # half of its size
+        states, seen = {Path(path): load_trained(path) for path in paths}, {}
+        for path in map(Path, paths):
+            if (first := seen.setdefault(tensors_digest(path) or path, path)) is not path:
+                raise MisuseError(f"--model_path names one network twice: {first} and {path}; leave one out")
+        return states
     runs = find_runs(folder)
     apart = ("dataset", "img_rows", "img_cols")  # what a run's name does not tell
     kinds = {(run, *(state["args"][k] for k in apart)) for run, states in runs.items() for state in states.values()}
     if len(kinds) != 1:
         held = "no best checkpoint" if not runs else f"the best checkpoints of {len(kinds)} runs"
         raise MisuseError(f"{folder} holds {held}; say with --model_path which checkpoints to use")
-    return next(iter(runs.values()))
+    ((run, states),) = runs.items()
+    check_folds(run, args_of(states), "", allow_missing=True)
+    return states
 
 
 def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str = "fp32") -> Ensemble:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from utils import streams
-from utils.errors import MisuseError, UserError, exit_at_once
+from utils.errors import MisuseError, UserError
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,11 @@ class Processes:
             raise UserError(text) from None
 
     def leave(self, code: int) -> int:
-        """The exit code; one of several processes ends here, since taking down what waits for a dead one can hang."""
+        """The exit code; several processes part here."""
         if self.size > 1:
             with suppress(RuntimeError):
                 dist.barrier()  # or the first one may still wait for what this one has sent
             dist.destroy_process_group()
-            exit_at_once(code)
         return code
 
     def reseed(self, seed: int, step: int) -> None:

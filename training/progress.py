@@ -14,7 +14,7 @@ from tqdm import tqdm
 from loaders.clips import Clips
 from loaders.pcen import audio_settings
 from loaders.pool import Pool
-from predicting.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from predicting.checkpoint import differs_from_best, load_checkpoint, load_weights, save_checkpoint
 from predicting.metrics import lwlrap, metric_values, per_class_lwlrap
 from predicting.paths import checkpoint_path, log_path
 from predicting.presence import Presence, fit_presence
@@ -39,7 +39,7 @@ class Progress:
         """resumed: a checkpoint to go on from."""
         self.training, self.setup, self.args, self.pool = training, training.setup, training.setup.args, pool
         self.first = self.setup.processes.rank == 0
-        self.step, self.best_score, self.best_step = 0, -1.0, 0
+        self.step, self.best_score, self.best_step, self.is_best_lost = 0, -1.0, 0, False
         self.log: list[dict[str, Any]] = []
         self.losses = torch.zeros(self.args.n_iter, device=self.setup.device)
         if resumed:
@@ -63,17 +63,31 @@ class Progress:
             raise UserError(f"{self.args.resume} {text}") from None
         self.step, self.log = state["step"], state["log"]
         self.best_score, self.best_step = state["best_score"], state["best_step"]
-        if self.best_step < self.step and self.log and not best.exists():
-            if self.step == self.args.n_iter:
-                raise UserError(f"{best} is not there, and the run is finished; put it back, or train with --overwrite")
+        there = best.exists() and not differs_from_best(load_checkpoint(best), state)
+        self.is_best_lost = bool(self.best_step < self.step and self.log and not there)
+        if self.is_best_lost and self.step < self.args.n_iter:
             self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
             print(f"{best} is not there, so only the validations to come count for it", flush=True)
         self._write_log()
-        if self.best_step == self.step and not (best.exists() and load_checkpoint(best)["step"] == self.step):
+        if self.best_step == self.step and not there:
             self._save("best")  # it was killed between the two, or goes on in another folder
         print(f"resuming after step {self.step} of {self.args.n_iter}", flush=True)
         if state["precision"] != precision_name(self.setup.precision):
             print(f"the steps so far were in {state['precision']}", flush=True)
+
+    def recover(self, scores: Callable[[], np.ndarray]) -> None:
+        """Where a finished run has lost its best checkpoint: evaluate its last weights, and make them the best.
+
+        scores: as in after_step.
+        """
+        if not self.setup.processes.any(self.is_best_lost and self.step == self.args.n_iter):
+            return
+        best, lost = checkpoint_path(self.args, "best"), self.best_step
+        print(
+            f"{best}, of step {lost}, is not there: the last weights, of step {self.step}, take its place", flush=True
+        )
+        self.best_score, self.log = -1.0, [record for record in self.log if record["step"] < self.step]
+        self._evaluate(scores)
 
     def after_step(self, loss: torch.Tensor, scores: Callable[[], np.ndarray]) -> None:
         """Count a step and do what is due after it.
@@ -87,15 +101,18 @@ class Progress:
         if self.first and (last or self._is_line_due()):
             self._print_progress()
         if last or (self.args.eval_freq and self.step % self.args.eval_freq == 0):
-            self._check_finite()
-            table = scores()
-            if not np.isfinite(table).all():
-                raise self._failure(f"outputs are not finite after step {self.step}")
-            if self.first:
-                self._validate(table)
-            self.save()
+            self._evaluate(scores)
         elif self.args.save_freq and self.step % self.args.save_freq == 0:
             self.save()
+
+    def _evaluate(self, scores: Callable[[], np.ndarray]) -> None:
+        self._check_finite()
+        table = scores()
+        if not np.isfinite(table).all():
+            raise self._failure(f"outputs are not finite after step {self.step}")
+        if self.first:
+            self._validate(table)
+        self.save()
 
     def save(self) -> Path:
         """Save `last`, then `best` if this is the best step.
@@ -179,9 +196,10 @@ class Progress:
         if not torch.stack([weight.isfinite().all() for weight in weights]).all():
             raise self._failure(f"a weight is not finite after step {self.step}")
 
-    def _failure(self, what: str, remedy: str = "try a smaller --l_rate") -> UserError:
+    def _failure(self, what: str, remedy: str = "") -> UserError:
         path = checkpoint_path(self.args, "last")
         kept = f"the last good checkpoint is {path}" if path.exists() else "there is no checkpoint yet"
+        remedy = remedy or "try a smaller --l_rate" + (" with --overwrite" if path.exists() else "")
         return UserError(f"{what}; {kept}; {remedy}")
 
     def _write_log(self) -> None:

@@ -9,7 +9,7 @@ from loaders.layouts import read_corpus
 from predicting.metrics import clip_lwlrap
 from predicting.paths import prediction_path
 from predicting.prediction_file import Predictions, load_predictions
-from predicting.splits import changed_since
+from predicting.splits import changed_since, how_to_predict
 from utils.errors import UserError
 
 HELD_OUT_BY = ("dataset", "fold_num", "num_folds", "fold_split", "seed")  # if they differ, so do the held-out clips
@@ -42,7 +42,8 @@ def load_noisy_scores(args: argparse.Namespace) -> Predictions:
         if scores.args.get(name) != value:
             raise UserError(f"{path} was made with {name} {scores.args.get(name)}, not {value}; {remedy}")
     if changed := changed_since(scores):
-        raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; {remedy}")
+        problem = f"since it was made, {' and '.join(changed)} changed"
+        raise UserError(f"{path}: {problem}; predict again: {how_to_predict(path, scores)}")
     return scores
 
 

@@ -10,7 +10,9 @@ A run that would go on, but with other data than before, is refused; with --over
 """
 
 import argparse
+import os
 import sys
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from loaders.folds import settle_folds
 from loaders.layouts import Corpus, read_corpus
 from loaders.pool import Pool
 from predicting.checkpoint import load_checkpoint
-from predicting.paths import checkpoint_path, log_path, tensorboard_dir
+from predicting.paths import checkpoint_path, lock_path, log_path, tensorboard_dir
 from training.flags import build_parser, parse_flags
 from training.graphs import pick_compile
 from training.processes import join_processes, restarts
@@ -32,6 +34,7 @@ from utils.cli import can_be, given_flags
 from utils.devices import pick_device, pick_precision, set_up_device
 from utils.digests import ALL_LABELS, changes
 from utils.errors import MisuseError, UserError
+from utils.locks import owned
 
 State = dict[str, Any]  # a checkpoint
 CALL_FLAGS = (  # they belong to one call and change no result; all others describe the run
@@ -40,8 +43,11 @@ CALL_FLAGS = (  # they belong to one call and change no result; all others descr
 GO_ON, REMEDY = "go on with --resume auto, ", "replace it with --overwrite, or keep both with another --checkpoint_dir"
 
 
-def parse_args() -> tuple[argparse.Namespace, State | None]:
-    """The run's arguments, those of a resumed run included, and its checkpoint.  With --plan it ends here."""
+def parse_args(held: ExitStack) -> tuple[argparse.Namespace, State | None]:
+    """The run's arguments, those of a resumed run included, and its checkpoint.  With --plan it ends here.
+
+    held: owns the run's files from here on, until it is closed.
+    """
     args = parse_flags()
     if args.resume in (None, "auto"):
         corpus = read_corpus(get_data_path(args.dataset))
@@ -54,10 +60,20 @@ def parse_args() -> tuple[argparse.Namespace, State | None]:
         raise MisuseError("--plan describes a run by its flags; leave --resume out")
     if args.tensorboard and find_spec("tensorboard") is None:
         raise MisuseError("--tensorboard: the package is not installed; run: pip install tensorboard")
-    args, resumed = read_resumed(build_parser(), args)
+    return read_resumed(build_parser(), args, held)
+
+
+def own_files(args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Own all files that the run writes; of several processes the first one does, and the others end with it.
+
+    Raises UserError where another run owns them, and where they cannot be written.
+    """
     outputs = [checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)]
     try_outputs("--checkpoint_dir", *outputs, *([tensorboard_dir(args) / "events"] if args.tensorboard else []))
-    return args, resumed
+    if int(os.environ.get("RANK", 0)):
+        return nullcontext()
+    remedy = "wait until it has ended, or give another --checkpoint_dir"
+    return owned(lock_path(args), f"{log_path(args)} and its checkpoints", remedy)
 
 
 def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
@@ -73,7 +89,9 @@ def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
         print(checkpoint_path(argparse.Namespace(**vars(args) | {"fold_num": fold}), "best"))
 
 
-def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[argparse.Namespace, State | None]:
+def read_resumed(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, held: ExitStack
+) -> tuple[argparse.Namespace, State | None]:
     """The run's arguments, those of a resumed run included, and the checkpoint to go on from, if any.
 
     Raises MisuseError where the flags contradict that checkpoint, or would overwrite a run.
@@ -82,6 +100,7 @@ def read_resumed(parser: argparse.ArgumentParser, args: argparse.Namespace) -> t
     args = argparse.Namespace(**vars(args) | {"resume": None if auto else args.resume})
     if args.resume:
         args, state = _as_trained(parser, args)
+    held.enter_context(own_files(args))  # before what is there is looked at, which another run might still change
     for path, (whose, own) in checkpoints_there(args).items():
         if auto and own and not state:  # `last` comes before `best`, which holds as much
             args.resume, state = str(path), own

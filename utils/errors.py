@@ -26,13 +26,14 @@ def one_line(text: str, longest: int = 400) -> str:
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a script's main(); print a UserError or an operating system's error as one line on stderr."""
+    """Run a script's main(), then end; a UserError or an operating system's error is one line on stderr."""
     script = Path(sys.argv[0]).name
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # names are of any letters, terminals may know ASCII only
+    text = ""
     try:
-        sys.exit(main())
+        code = main()
     except UserError as error:
         code, text = error.exit_code, str(error)
     except BrokenPipeError:  # the reader, `head` say, has seen enough
@@ -42,9 +43,10 @@ def run(main: Callable[[], int | None]) -> None:
         code, text = 1, f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
     except KeyboardInterrupt:
         code, text = 130, "interrupted; run the same command again"
-    print(f"{script}: {one_line(text)}", file=sys.stderr)
+    if text:
+        print(f"{script}: {one_line(text)}", file=sys.stderr)
     if "RANK" in os.environ:  # one process of several
-        exit_at_once(code)
+        exit_at_once(code or 0)
     sys.exit(code)
 
 

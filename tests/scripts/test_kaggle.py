@@ -159,16 +159,29 @@ def refuse(place, script):
     return call
 
 
-def test_folds_and_runs_that_are_missing_or_doubled_are_named(refuse, place):
-    copy, fold = (place / "checkpoints" / name for name in ("copy_tiny_best_model.pth", CHECKPOINTS[1]))
-    shutil.copy(fold, copy)
-    assert "fold 1 is there more than once: checkpoints/copy_tiny_best_model.pth" in refuse()
-    state = load_checkpoint(copy)
-    torch.save(state | {"args": state["args"] | {"sampling_rate": 8000}}, copy)
-    assert "--run mobilenet_v3_small_8000_2 mobilenet_v3_small_16000_2" in refuse(code=2)
-    copy.unlink(), fold.unlink()
+def test_folds_and_runs_that_are_missing_are_named(refuse, place, script):
+    fold = place / "checkpoints" / CHECKPOINTS[1]
+    other = fold.with_name(fold.name.replace("_16000_", "_8000_"))
+    state = load_checkpoint(fold)
+    torch.save(state | {"args": state["args"] | {"sampling_rate": 8000}}, other)
+    assert "--run mobilenet_v3_small_16000_2 mobilenet_v3_small_8000_2" in refuse(code=2)
+    other.unlink(), fold.unlink()
     assert "mobilenet_v3_small_16000_2 lacks fold 1; train them first" in refuse()
-    assert "train.py" in refuse("--num_folds", 3)
+    for path in (place / "checkpoints").glob("*_last_*"):
+        path.unlink()
+    lines = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 3).err.splitlines()
+    assert f"left out {CHECKPOINTS[0]}" in lines[0]
+    assert "train.py" in lines[1]
+
+
+def test_of_each_fold_one_network_is_packed_and_copies_are_named(place, script):
+    for name in (f"old_{CHECKPOINTS[0]}", CHECKPOINTS[1].replace(".pth", " (copy).pth")):
+        shutil.copy(place / "checkpoints" / CHECKPOINTS[0], place / "checkpoints" / name)
+    done = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, "--no-wheels")
+    assert done.code == 0
+    copies = f"{CHECKPOINTS[1][:-4]} (copy).pth, old_{CHECKPOINTS[0]}"
+    assert f"left out {copies}, which are copies or of other runs" in done.err
+    assert json.loads((place / "kaggle_dataset/pack.json").read_text())["checkpoints"] == CHECKPOINTS
 
 
 def test_a_folder_of_someone_elses_is_left_alone(refuse, place):

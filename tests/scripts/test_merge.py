@@ -16,6 +16,8 @@ from predicting.prediction_file import Predictions, save_predictions
 from tests.conftest import CLASSES
 from tests.scripts.conftest import SETTINGS
 
+NAME = "resnet18_tiny_test_32x64_16000_0-2"
+COPY = f"{NAME} (copy)"
 TESTS = [f"test{i:02}.wav" for i in range(6)]
 CURATED = [f"ated{i:02}.wav" for i in range(20)]
 FLAGS = shlex.split("--dataset tiny --img_rows 32 --img_cols 64 --seed 1234")
@@ -115,9 +117,10 @@ def test_val_joins_the_folds_into_one_table_of_all_curated_clips(merge, save, wo
         (
             [],
             {},
-            [{"seed": 5, "name": "a_tiny_test_x"}, {"img_cols": 99}],
-            ["tiny_test_x.npz: made with seed 5", "99"],
+            [{"seed": 5, "name": "a_tiny_test_1x1_1_0-1"}, {"img_cols": 99}],
+            ["tiny_test_1x1_1_0-1.npz: made with seed 5", "99"],
         ),
+        ([], {}, [{"name": COPY}, {"name": f"old_{NAME}"}], [f"left out {COPY}.npz, old_{NAME}.npz, which are copies"]),
     ],
 )
 def test_missing_folds_and_predictions_of_another_seed_or_size_are_named(
@@ -166,12 +169,11 @@ def test_checkpoints_name_their_predictions_whatever_their_size_and_seed(script,
     assert script(workplace, *merge, best[0], "--allow_missing").code == 0
 
 
-VAL, ODD = {"split": "val"}, {"name": "x_tiny_test_y"}
+VAL, ODD = {"split": "val"}, {"name": "x_tiny_test_1x1_1_0-1"}
 REFUSED = {  # what is wrong: flags, what differs in fold 0 and in fold 1, and what the one line must hold
     "clips of another split": ("--split train_noisy", {"split": "train_noisy"}, {"split": "train_noisy"},
                                "other clips than the data set's train_noisy clips"),
     "missing folds": ("", {"num_folds": 4}, {"fold": 2, "num_folds": 4}, "fold 1, 3"),
-    "a fold twice": ("--allow_missing", {}, {"fold": 0} | ODD, r"fold 0 .*x_tiny_test_y"),
     "learning rates": ("", {"l_rate": 0.2}, {}, "l_rate"),
     "crops": ("", {}, {"tta": 4}, "tta"),
     "a setting of one only": ("", {"noisy_weight": 0.5}, {}, "noisy_weight"),
@@ -183,7 +185,7 @@ REFUSED = {  # what is wrong: flags, what differs in fold 0 and in fold 1, and w
                               "both held out ated10.wav"),
     "an unknown held-out clip": ("--split val", VAL | {"fnames": CURATED[:10]},
                                  VAL | {"fnames": [*CURATED[10:], "other.wav"]}, "other.wav"),
-    "no arch": ("", {}, ODD | {"arch": None}, "x_tiny_test_y.npz is damaged or not a prediction file of test.py"),
+    "no arch": ("", {}, ODD | {"arch": None}, "1x1_1_0-1.npz is damaged or not a prediction file of test.py"),
 }  # fmt: skip
 
 
@@ -200,11 +202,11 @@ def test_what_does_not_belong_together_is_refused(merge, save, workplace, case):
 def test_no_predictions_and_files_that_are_none_are_refused(merge, workplace):
     said = "no predictions of --dataset tiny --img_rows 32 --img_cols 64 --seed 1234 --split test; make them with"
     (workplace / "predictions").mkdir()
-    for line in (said, "x_tiny_test_y.npz"):
+    for line in (said, "x_tiny_test_1x1_1_0-1.npz"):
         refused = merge()
         assert refused.code == 1
         assert line in refused.error
-        (workplace / "predictions" / "x_tiny_test_y.npz").write_text("nonsense")
+        (workplace / "predictions" / "x_tiny_test_1x1_1_0-1.npz").write_text("nonsense")
 
 
 def test_two_runs_need_a_choice_of_those_that_are_there(merge, save):

@@ -191,8 +191,8 @@ def test_two_runs_need_a_choice_and_are_averaged_as_by_merge(ready, template, re
     page = report("--run", *names)
     cv = re.search(r"CV lwlrap (\S+) over", script(ready, "merge.py", *FLAGS, "--split", "val", "--run", *names).out)[1]
     assert f"CV lwlrap{cv}" in page.said
-    alone = script(ready, "merge.py", *FLAGS, "--split", "val", "--run", names[1]).out
-    assert f"not averaged: {names[0]}; --run takes several runs" in alone
+    alone = script(ready, "merge.py", *FLAGS, "--split", "val", "--run", names[1]).err
+    assert f"left out: {names[0]}; --run takes several runs" in alone
     assert [row[0] for row in page.tables["folds"][1:3]] == ["resnet18_16000_2 fold 0", "resnet18_16000_2 fold 1"]
     assert page.tables["settings-table"][0][1:] == names
 

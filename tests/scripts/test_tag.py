@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import soundfile as sf
 import torch
 
 from predicting.checkpoint import load_checkpoint
+from predicting.paths import checkpoint_path
 from predicting.prediction_file import load_predictions
 from tests.scripts.conftest import BEST
 
@@ -99,7 +101,7 @@ def test_without_model_path_exactly_one_run_must_be_there(script, tagger, templa
     shutil.copytree(tagger / "checkpoints", tmp_path / "checkpoints")
     state = load_checkpoint(tagger / BEST.format(1))
     state["args"] |= changes
-    torch.save(state, tmp_path / "checkpoints" / "other_best_model.pth")
+    torch.save(state, checkpoint_path(Namespace(**state["args"], checkpoint_dir=tmp_path / "checkpoints"), "best"))
     refused = script(tmp_path, "tag.py", template / "test")
     assert refused.code == 2
     assert "2 runs" in refused.error

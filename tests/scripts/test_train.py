@@ -161,14 +161,27 @@ def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workpla
     assert checkpoint(workplace / "there", "best")["best_step"] in (4, 6)
 
 
-def test_a_finished_run_without_its_best_checkpoint_is_refused(train, workplace):
-    assert train("--n_iter", 2, "--eval_freq", 1).code == 0
+@pytest.mark.parametrize("what", ["gone", "of another step"])
+def test_a_finished_run_that_has_lost_its_best_checkpoint_gets_one_of_its_last_weights(train, workplace, what):
+    flags = ["--n_iter", 2, "--eval_freq", 1, "--resume", "auto"]
+    assert train(*flags).code == 0
     last, best = (workplace / "checkpoints" / STEM.format(kind) for kind in ("last", "best"))
-    torch.save(load_checkpoint(last) | {"best_step": 1}, last)
-    best.unlink()
-    refused = train("--n_iter", 2, "--eval_freq", 1, "--resume", "auto")
-    assert refused.code == 1
-    assert f"{best.name} is not there, and the run is finished; put it back" in refused.error
+    state, records = load_checkpoint(last), log(workplace / "checkpoints")
+    torch.save(state | {"best_step": 1, "best_score": 2.0}, last)
+    torch.save(state, best)
+    if what == "gone":
+        best.unlink()
+    done = train(*flags)
+    assert done.code == 0, done.err
+    assert f"{best.name} of step 1 is lost; the last weights, of step 2, take its place" in done.out
+    made, now = load_checkpoint(best), load_checkpoint(last)
+    assert differences(made, now) == []
+    assert differences(made["model"], state["model"]) == []
+    assert (made["best_step"], made["best_score"]) == (2, records[1]["lwlrap"])
+    assert log(workplace / "checkpoints") == [records[0], records[1] | {"best_lwlrap": records[1]["lwlrap"]}]
+    before = best.stat().st_mtime_ns
+    assert "is lost" not in train(*flags).out
+    assert best.stat().st_mtime_ns == before
 
 
 def test_a_rate_far_too_high_stops_and_names_the_step(train, workplace):

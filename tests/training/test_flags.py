@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -16,7 +17,8 @@ def parse(monkeypatch, workplace):
 
     def call(command: str):
         monkeypatch.setattr(sys, "argv", ["train.py", "--dataset", "tiny", *shlex.split(command)])
-        return parse_args()[0]
+        with ExitStack() as held:
+            return parse_args(held)[0]
 
     return call
 
