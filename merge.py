@@ -11,7 +11,7 @@ import pandas as pd
 from loaders import get_data_path
 from loaders.layouts import Corpus, read_corpus
 from predicting.merging import Runs, add_run_flags, align, balance, guess_by_frequency, merge_folds, read_runs
-from predicting.metrics import describe_test, lwlrap, metric_values, per_class_lwlrap
+from predicting.metrics import describe_test, lwlrap, mean_values, metric_values, per_class_lwlrap
 from predicting.prediction_file import write_table
 from utils.atomic import atomic_write, try_outputs
 from utils.cli import make_parser
@@ -49,7 +49,8 @@ def print_merged(split: str, corpus: Corpus, fnames: list[str], scores: np.ndarr
     """The merged score, where the answers are known and were not trained on."""
     if split == "val":
         truth = corpus.subset("train_curated").truth_of(fnames)
-        print(f"CV lwlrap{how} {lwlrap(truth, scores):.4f} over {len(fnames)} clips")
+        of = f" of {n}" if (n := len(corpus.subset("train_curated").fnames)) > len(fnames) else ""
+        print(f"CV lwlrap{how} {lwlrap(truth, scores):.4f} over {len(fnames)}{of} clips")
     elif split == "test" and (line := describe_test(corpus.subset("test"), scores, corpus.metrics)):
         print(f"merged{how}: {line}")
 
@@ -63,8 +64,7 @@ def print_test_scores(runs: Runs, corpus: Corpus, probabilities: np.ndarray) -> 
             print(f"{name} fold {fold.args['fold_num']}: {describe_test(test, aligned, corpus.metrics)}")
     guess = np.tile(guess_by_frequency(corpus), (len(test.fnames), 1))
     print(f"guess by label frequency: {describe_test(test, guess, corpus.metrics)}")
-    means = {metric: np.mean([scores[metric] for scores in singles]) for metric in singles[0]}
-    overall = " | ".join(f"{metric} overall {value:.4f}" for metric, value in means.items())
+    overall = " | ".join(f"{metric} overall {value:.4f}" for metric, value in mean_values(singles).items())
     print(f"mean of {len(singles)} folds: {overall}")
     print_merged("test", corpus, test.fnames, probabilities)
 
@@ -77,14 +77,18 @@ def print_cv(runs: Runs, corpus: Corpus, fnames: list[str], probabilities: np.nd
     for i in np.argsort(values):
         if truth[:, i].any():
             print(f"  {values[i]:.3f}  {names[i]} ({truth[:, i].sum()} clips)")
+    if unscored := [name for name, there in zip(names, truth.any(axis=0), strict=True) if not there]:
+        print(f"no score of {', '.join(unscored)}: none of their clips was held out and predicted")
     print_merged("val", corpus, fnames, probabilities)
     folds = [fold for folds in runs.values() for fold in folds.values()]
     singles = [
         metric_values(curated.truth_of(fold.fnames), fold.aligned(fold.fnames, names), corpus.metrics) for fold in folds
     ]
+    means = mean_values(singles)
     for metric, value in metric_values(truth, probabilities, corpus.metrics).items():
-        mean = np.mean([scores[metric] for scores in singles if metric in scores])
-        print(f"CV {metric} {value:.4f}, mean of {len(folds)} folds {mean:.4f}")
+        n = sum(metric in scores for scores in singles)
+        mean = f"mean of {n} folds {means[metric]:.4f}" if n else "which no fold has alone"
+        print(f"CV {metric} {value:.4f}, {mean}")
 
 
 def write_labels(file: IO, fnames: list[str], class_names: list[str], probabilities: np.ndarray, most: int) -> None:

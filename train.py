@@ -32,7 +32,7 @@ def train(args: Namespace, resumed: State | None) -> int:
     """Train from the start, or go on from a checkpoint; the exit code."""
     setup, reasons = set_up(args, resumed)
     processes = setup.processes
-    pool = build_pool(args)
+    pool = build_pool(args, resumed)
     resumed = check_data(args, resumed, pool)
     if args.overwrite and processes.rank == 0:
         clear(args, going_on=resumed is not None)
@@ -46,7 +46,7 @@ def train(args: Namespace, resumed: State | None) -> int:
     print(describe_recipe(args))
     members = f" x {processes.size}" if processes.size > 1 else ""
     print(f"{len(pool.clips)} training clips, {len(pool.held_out)} held out, {setup.device}{members}")
-    print(reasons, flush=True)
+    print(*filter(None, [pool.lacking, reasons]), sep="\n", flush=True)
     quiet = True if processes.rank else None  # None: where the output is no terminal
     with Interrupts() as interrupts, processes.watched():
         for step in trange(progress.step, args.n_iter, initial=progress.step, total=args.n_iter, disable=quiet):

@@ -3,13 +3,13 @@
 A data set in a known layout is a line of config.json; another layout is a reader in layouts/.
 """
 
-import json
 from contextlib import suppress
 from os.path import abspath, expanduser
 from pathlib import Path
 from typing import Any
 
 from utils.errors import MisuseError, UserError
+from utils.text import read_json
 
 CONFIG = Path("config.json")
 ENTRY = '{"data_path": "FOLDER"}, perhaps with a "features_path" beside it'
@@ -39,10 +39,10 @@ def get_features_path(name: str) -> Path:
 
 def _config() -> dict[str, Any]:
     try:
-        config = json.loads(CONFIG.read_text(encoding="utf-8"))
+        config = read_json(CONFIG)
     except FileNotFoundError:
         raise UserError(f"there is no config.json in {Path.cwd()}; run this from the repository's root") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+    except ValueError as error:
         raise UserError(f"config.json is not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise UserError(f'config.json must hold {{"NAME": {ENTRY}}}')

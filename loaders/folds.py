@@ -34,10 +34,8 @@ def settle_folds(curated: Subset, fold_split: str | None, num_folds: int | None)
     return fold_split, given
 
 
-def deal_folds(
-    curated: Subset, trusted: np.ndarray, class_names: list[str], num_folds: int, seed: int, fold_split: str
-) -> np.ndarray:
-    """The fold (N,) that holds each clip out; -1 where none does.  What is odd about the folds goes to stderr.
+def deal_folds(curated: Subset, trusted: np.ndarray, num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    """The fold (N,) that holds each clip out; -1 where none does.  Given folds that tear groups are told on stderr.
 
     trusted: (N,) bool, clips that a fold may hold out.  Raises UserError where there are more folds than such clips.
     """
@@ -49,10 +47,25 @@ def deal_folds(
             print(f"the given folds separate clips of one recording, {problem}", file=sys.stderr)
     else:
         folds[trusted] = assign_folds(known.truth, num_folds, seed, fold_split, known.groups)
-    if fold_split == "stratified":
-        for fold, label in uncovered(folds[trusted], known.truth, num_folds):
-            print(f"fold {fold} holds out no clip of {class_names[label]}", file=sys.stderr)
     return folds
+
+
+def join_copies(groups: np.ndarray | None, fnames: list[str], digests: np.ndarray) -> np.ndarray | None:
+    """Groups (N,) str that keep clips of one digest together, too, each named by its first clip.
+
+    groups: (N,) str, "" for a clip of its own, or None; they are returned as they are where no clip is a copy.
+    """
+    alike = np.unique(digests, return_inverse=True)[1]
+    if alike.max(initial=-1) + 1 == len(fnames):
+        return groups
+    from scipy.sparse import coo_array  # not needed without copies
+    from scipy.sparse.csgraph import connected_components
+
+    members = _members(groups, len(fnames))
+    links = coo_array((np.ones(len(fnames)), (members, members.max() + 1 + alike)), shape=(2 * len(fnames),) * 2)
+    joined = connected_components(links, directed=False)[1][members]
+    first = dict(zip(joined[::-1].tolist(), fnames[::-1], strict=True))
+    return np.array([first[group] for group in joined.tolist()])
 
 
 def assign_folds(
@@ -78,12 +91,6 @@ def assign_folds(
     for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):  # take one from the largest
         folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
     return _cover(folds, _counts(members, truth, len(sizes)) > 0, num_folds, seed)[members]
-
-
-def uncovered(folds: np.ndarray, truth: np.ndarray, num_folds: int) -> list[tuple[int, int]]:
-    """(fold, class) pairs without a held-out clip though the class has num_folds clips or more."""
-    gaps = (_counts(folds, truth, num_folds) == 0) & (truth.sum(axis=0) >= num_folds)
-    return [(int(fold), int(label)) for fold, label in np.argwhere(gaps)]
 
 
 def torn(folds: np.ndarray, groups: np.ndarray | None) -> list[str]:
@@ -116,7 +123,7 @@ def _split(truth: np.ndarray, members: np.ndarray, num_folds: int, seed: int, fo
         kind = StratifiedGroupKFold
     folds = np.empty(members.max() + 1, int)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of rare classes; deal_folds names what a fold lacks
+        warnings.simplefilter("ignore", UserWarning)  # of rare classes; Pool.lacking names what a fold lacks
         splits = kind(num_folds, shuffle=True, random_state=seed).split(truth, labels, members)
         for fold, (_, held_out) in enumerate(splits):
             folds[members[held_out]] = fold

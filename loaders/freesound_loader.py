@@ -13,6 +13,7 @@ import argparse
 
 from loaders import get_data_path, get_features_path
 from loaders.audio import DENIED
+from loaders.copies import describe_copies
 from loaders.features import core_count, make_features
 from loaders.index import features_dir
 from loaders.layouts import SUBSETS, read_corpus
@@ -37,6 +38,10 @@ def main() -> int:
             odd = "clips are used, but there is something odd about them"
             print_clips(f"{split}: {len(report.remarks)} {odd}", report.remarks)
         reasons.update(report.unusable.values())
+        if remarks := corpus.subset(split).remarks:
+            print(f"{split}: {'; '.join(remarks)}")
+    if copies := describe_copies(corpus, folder, wanted):
+        print(copies)
     print(f"features are in {folder}")
     return int((args.strict and len(reasons) > 0) or DENIED in reasons)
 

@@ -1,23 +1,26 @@
 """Which clips a fold trains on and which it holds out, with their labels, and the targets made of these."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from loaders import get_data_path, get_features_path
 from loaders.clips import Clips, usable_clips
-from loaders.folds import deal_folds, settle_folds
+from loaders.folds import deal_folds, join_copies, settle_folds
 from loaders.index import features_dir
 from loaders.layouts import SUBSETS, Corpus, Subset, read_corpus
 from loaders.pcen import AudioSettings
-from utils.digests import ALL_LABELS, MadeFrom, digest
+from utils.digests import ALL_LABELS, MadeFrom, digest, table_digest
 from utils.errors import UserError, one_line
 
 # Curated clips of FSDKaggle2019 with wrong or broken content.  As in the original solution they count as noisy ones:
 # no fold holds them out, and they are trained on where noisy clips are, with softened labels.
 MISLABELLED = {f"{name}.wav" for name in ("f76181c4", "77b925c2", "6a1f682a", "c7db12aa", "7752cc8a", "1d44b0bd")}
+
+
+MOST_NAMED = 5  # classes in a line
 
 
 @dataclass(frozen=True)
@@ -46,16 +49,29 @@ class Pool:
     @cached_property
     def made_from(self) -> MadeFrom:
         """Digests of all that a training depends on, by what it is, in words for the message of what changed."""
+        names, held_out = self.corpus.class_names, self.held_out
         known = [self.corpus.subsets[name] for name in SUBSETS["train"] if name in self.corpus.subsets]
         return {
-            "the training clips": digest(self.clips.fnames),
-            "the features of the training clips": digest(self.clips.digests),
-            "the labels or weights of the training clips": digest(self.targets),
-            "the held-out clips": digest(self.held_out.fnames),
-            "the features of the held-out clips": digest(self.held_out.digests),
-            "the labels of the held-out clips": digest(self.held_out_truth),
-            ALL_LABELS: digest([part for subset in known for part in (digest(subset.fnames), digest(subset.truth))]),
+            "the training clips": digest(sorted(self.clips.fnames)),
+            "the features of the training clips": table_digest(self.clips.fnames, [""], self.clips.digests[:, None]),
+            "the labels or weights of the training clips": table_digest(self.clips.fnames, names, self.targets),
+            "the held-out clips": digest(sorted(self.held_out.fnames)),
+            "the features of the held-out clips": table_digest(held_out.fnames, [""], held_out.digests[:, None]),
+            "the labels of the held-out clips": table_digest(held_out.fnames, names, self.held_out_truth),
+            ALL_LABELS: digest([table_digest(subset.fnames, names, subset.truth) for subset in known]),
         }
+
+    @property
+    def lacking(self) -> str:
+        """The classes of which the fold trains on no clip or holds out none, with their counts; "" without any."""
+        tables, said = (self.curated_truth, self.held_out_truth, self.noisy_truth), []
+        counts = np.stack([truth.sum(axis=0) for truth in tables], axis=1)  # (C, 3)
+        for what, none in (("trains on", counts[:, [0, 2]].sum(axis=1) == 0), ("holds out", counts[:, 1] == 0)):
+            texts = ["{} ({} training, {} held out, {} noisy)".format(self.corpus.class_names[i], *counts[i])
+                     for i in np.flatnonzero(none)]  # fmt: skip
+            more = f" and {len(texts) - MOST_NAMED} more" if len(texts) > MOST_NAMED else ""
+            said += [f"{what} no clip of {', '.join(texts[:MOST_NAMED])}{more}"] if texts else []
+        return f"this fold {' and '.join(said)}" if said else ""
 
 
 def read_pool(
@@ -68,17 +84,19 @@ def read_pool(
     num_folds: int | None = None,
     fold_split: str | None = None,
     keep_noisy: Collection[str] | None = None,
+    order: tuple[list[str], dict[str, list[str]]] = ([], {}),
 ) -> Pool:
     """The clips of a fold.  Raises UserError on data that cannot be used.
 
     split: a key of SUBSETS but "test".  seed: of the folds.  num_folds, fold_split: None for those of `settle_folds`.
-    keep_noisy: file names of the noisy clips to train on; None: all.
+    keep_noisy: file names of the noisy clips to train on; None: all.  order: as Corpus.ordered_as takes it.
     """
-    corpus = read_corpus(get_data_path(dataset))
+    corpus = read_corpus(get_data_path(dataset)).ordered_as(*order)
     fold_split, num_folds = settle_folds(corpus.subset("train_curated"), fold_split, num_folds)
     clips, known = labelled_clips(dataset, corpus, "train_curated", settings)
     trusted = np.array([fname not in MISLABELLED for fname in clips.fnames])
-    folds = deal_folds(known, trusted, corpus.class_names, num_folds, seed, fold_split)
+    together = replace(known, groups=join_copies(known.groups, clips.fnames, clips.digests))
+    folds = deal_folds(together, trusted, num_folds, seed, fold_split)
     held_out, doubtful = np.flatnonzero(folds == fold_num), np.flatnonzero(~trusted)
     if not len(held_out):
         raise UserError(f"fold {fold_num} of {num_folds} holds out no usable clip, so nothing could be scored")
@@ -86,7 +104,8 @@ def read_pool(
     curated = np.flatnonzero(trusted & (folds != fold_num) & ("train_curated" in SUBSETS[split]))
     noisy, noisy_truth = clips.select(curated[:0]), known.truth[:0]
     if split == "train_noisy" or (split == "train" and "train_noisy" in corpus.subsets):
-        recordings = set() if known.groups is None else set(known.groups[held_out]) - {""}
+        recordings = set(clips.digests[held_out])
+        recordings |= set() if known.groups is None else set(known.groups[held_out]) - {""}
         noisy, noisy_truth = _noisy_clips(dataset, corpus, settings, recordings, keep_noisy)
         if len(doubtful) and keep_noisy is None:
             noisy, noisy_truth = noisy + clips.select(doubtful), np.concatenate([noisy_truth, known.truth[doubtful]])
@@ -120,16 +139,16 @@ def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSett
 def _noisy_clips(
     dataset: str, corpus: Corpus, settings: AudioSettings, recordings: set[str], keep_noisy: Collection[str] | None
 ) -> tuple[Clips, np.ndarray]:
-    """The noisy clips to train on, and their labels (N, C) bool.  recordings: those of held-out clips."""
+    """The noisy clips to train on, and their labels (N, C) bool.  recordings: groups and digests of held-out clips."""
     noisy, known = labelled_clips(dataset, corpus, "train_noisy", settings)
-    rows = np.arange(len(noisy))
-    if recordings and known.groups is not None:
-        torn = np.isin(known.groups, sorted(recordings))
-        rows = rows[~torn]
-        if torn.any():
-            names = ", ".join(noisy.fnames[i] for i in np.flatnonzero(torn))
-            why = "as the fold holds out clips of the same recordings"
-            print(f"{torn.sum()} noisy clips are left out, {why}: {names}")
+    torn = np.isin(noisy.digests, sorted(recordings))
+    if known.groups is not None:
+        torn |= np.isin(known.groups, sorted(recordings))
+    rows = np.flatnonzero(~torn)
+    if torn.any():
+        names = ", ".join(noisy.fnames[i] for i in np.flatnonzero(torn))
+        why = "as the fold holds out clips of the same recordings"
+        print(f"{torn.sum()} noisy clips are left out, {why}: {names}")
     if keep_noisy is not None:
         rows = rows[[noisy.fnames[row] in keep_noisy for row in rows]]
         print(f"{len(rows)} of {len(noisy)} noisy clips have believable labels")

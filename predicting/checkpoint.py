@@ -41,6 +41,7 @@ KEYS = {
     "losses": torch.Tensor,  # (n_iter,) of each step, NaN where not yet done
     "log": list,  # the records of the JSON-lines log
     "held_out": list,  # file names of the fold's validation clips
+    "order": dict,  # file names of each training subset, in the order of its table
     "made_from": dict,  # digests of the data, by what they are of
     "prior": torch.Tensor,  # (C,) share of each class in the training targets
     "presence": dict,  # see predicting.presence; empty in `last`, and in checkpoints of before there was such
@@ -145,14 +146,16 @@ def check_state(state: Any) -> None:
     found = state.get("format") if isinstance(state, dict) else None
     if found != FORMAT:
         raise ValueError(f"it holds format {found}, and this version reads format {FORMAT}")
-    state.setdefault("presence", {})
+    state.setdefault("presence", {})  # checkpoints of before there was such
+    state.setdefault("order", {})
     args, names, log = (state.get(key) for key in ("args", "class_names", "log"))
     if odd := [key for key, kind in KEYS.items() if not isinstance(state.get(key), kind)]:
         raise ValueError(f"it lacks a valid {odd[0]}")
     if odd := [key for key, bounds in BOUNDS.items() if type(args[key]) is not int or args[key] not in bounds]:
         raise ValueError(f"{odd[0]} is {args[odd[0]]!r}")
     json.dumps([args, log, state["made_from"]])  # TypeError on a tensor, say
-    "".join([*args, args["arch"], args["dataset"], args["loss"], *names, *state["held_out"]])  # TypeError on no string
+    clips = sum(state["order"].values(), state["held_out"])
+    "".join([*args, args["arch"], args["dataset"], args["loss"], *names, *clips])  # TypeError on no string
     logged = {record["step"] for record in log if set(record["per_class"]) <= set(names)}
     whole = (
         args["fold_num"] < args["num_folds"]

@@ -115,6 +115,8 @@ def merge_folds(runs: Runs, corpus: Corpus, split: str) -> tuple[list[str], np.n
     fnames = corpus.subset(SPLITS[split]).fnames
     means = np.mean([_mean_of_folds(folds, fnames, corpus, split) for folds in runs.values()], axis=0)
     predicted = ~np.isnan(means).any(axis=1)
+    if not predicted.any():
+        raise UserError(f"no clip of {split} was predicted by every run, so there is nothing to average; {REMEDY}")
     return list(compress(fnames, predicted)), means[predicted]
 
 

@@ -1,6 +1,6 @@
 """lwlrap, the score of the competition, the metrics that are reported beside it, and the line that says them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 from scipy.stats import norm, rankdata
@@ -83,6 +83,13 @@ def metric_values(truth: np.ndarray, scores: np.ndarray, metrics: Iterable[str])
     """Of the metrics of these names, the values of those that are defined for labels (N, C) bool and scores (N, C)."""
     values = {name: METRICS[name](truth, scores) for name in metrics}
     return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def mean_values(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of each name's values over the rows that have one; that of infinite ones is the least of them."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    own = {name: [row[name] for row in rows if name in row] for name in names}
+    return {name: min(values) if np.isinf(min(values)) else float(np.mean(values)) for name, values in own.items()}
 
 
 def score_parts(subset: Subset, scores: np.ndarray, metric: str = "lwlrap") -> dict[str, float]:

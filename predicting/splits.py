@@ -52,13 +52,13 @@ def describe(path: str, state: dict[str, Any], split: str, fnames: list[str], **
 
 def made_from(args: dict[str, Any], fnames: list[str]) -> MadeFrom:
     """Digests of what predictions with these arguments are made from, as far as it is here."""
-    found = {"the clips": digest(fnames)}
+    found = {"the clips": digest(sorted(fnames))}
     if Path(args["model_path"]).exists():
         found["the checkpoint"] = tensors_digest(args["model_path"])
     folder = features_dir(get_features_path(args["dataset"]), audio_settings(args))
     if index := read_index(folder / f"{SPLITS[args['split']]}.json"):
         digests = {clip[0]: clip[3] for clip in index["clips"]}
-        found["the features of the clips"] = digest(digests[fname] for fname in fnames if fname in digests)
+        found["the features of the clips"] = digest(digests[fname] for fname in sorted(fnames) if fname in digests)
     return found
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from predicting.merging import align, guess_by_frequency
-from predicting.metrics import METRICS, score_parts
+from predicting.metrics import METRICS, mean_values, score_parts
 from reporting.markup import Section, card, number, table, text
 from reporting.results import Results
 
@@ -25,8 +25,7 @@ def scores_section(results: Results) -> Section | None:
         folds, tested = _scores(results, metric)
         if not folds:
             continue
-        columns = dict.fromkeys(column for row in folds.values() for column in row)
-        mean = {c: float(np.mean([row[c] for row in folds.values() if c in row])) for c in columns}
+        mean = mean_values(folds.values())
         cards += _cards(results, metric, mean, tested.get("merged", {}))
         tables += _table(metric, folds, mean, tested)
         lead += f"{metric}: {SAYS[metric]}. "

@@ -228,6 +228,7 @@ class Progress:
             "losses": self.losses.cpu(),
             "log": self.log,
             "held_out": self.pool.held_out.fnames,
+            "order": {name: subset.fnames for name, subset in self.pool.corpus.subsets.items() if name != "test"},
             "made_from": self.pool.made_from,
             "prior": targets.sum(dim=0) / targets.sum(),
             "presence": self._fit_presence()._asdict() if kind == "best" else {},

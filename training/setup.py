@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,11 +62,13 @@ def build_training(setup: Setup, pool: Pool) -> Training:
     return Training(setup, batches, held_out, model, network, optimizer, criterion, scaler, skipped)
 
 
-def build_pool(args: argparse.Namespace) -> Pool:
-    """The clips of the run's fold."""
+def build_pool(args: argparse.Namespace, resumed: dict[str, Any] | None = None) -> Pool:
+    """The clips of the run's fold, from tables in the order that the checkpoint to go on from knew, if any."""
+    order = (resumed["class_names"], resumed["order"]) if resumed else ([], {})
     keep_noisy = believable_clips(args) if args.noisy_scores else None
     folds = args.fold_num, args.num_folds, args.fold_split
-    return read_pool(args.dataset, args.split, audio_settings(args), args.seed, args.noisy_weight, *folds, keep_noisy)
+    settings = audio_settings(args)
+    return read_pool(args.dataset, args.split, settings, args.seed, args.noisy_weight, *folds, keep_noisy, order)
 
 
 def build_batches(setup: Setup, pool: Pool) -> tuple[Batches, Clips]:

@@ -3,7 +3,7 @@
 import hashlib
 import platform
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,6 +28,12 @@ def digest(parts: Iterable[str] | np.ndarray) -> str:
     numbers = isinstance(parts, np.ndarray) and parts.dtype.kind != "U"
     data = parts.tobytes() if numbers else "\n".join(parts).encode()
     return hashlib.sha256(data).hexdigest()[:16]
+
+
+def table_digest(rows: Sequence[str], columns: Sequence[str], table: np.ndarray) -> str:
+    """Of a table (N, C) with these names of rows and columns, whatever their order."""
+    in_order = table[np.argsort(rows, kind="stable")][:, np.argsort(columns)]
+    return digest([*sorted(rows), *sorted(columns), digest(in_order.ravel())])
 
 
 def tensors_digest(path: str | Path) -> str:

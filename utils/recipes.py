@@ -1,10 +1,10 @@
 """Recipes: flags of train.py by name, in JSON files."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from utils.errors import MisuseError
+from utils.text import read_json
 
 FOLDER = Path(__file__).resolve().parents[1] / "recipes"
 
@@ -16,7 +16,7 @@ def read_recipe(name: str) -> dict[str, Any]:
     """
     path = Path(name) if name.endswith(".json") else FOLDER / f"{name}.json"
     try:
-        flags = json.loads(path.read_text(encoding="utf-8"))
+        flags = read_json(path)
     except OSError:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
         raise MisuseError(f"--recipe {name}: there is no {path}; choose from {known}, or give a .json file") from None

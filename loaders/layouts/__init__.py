@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loaders.layouts import esc50, folders, fsd50k, fsdkaggle2018, fsdkaggle2019, fsdnoisy18k, own_csv, urbansound8k
 from loaders.layouts.corpus import Corpus, Subset, check_classes
+from loaders.layouts.tables import read_header
 from utils.errors import UserError
 
 __all__ = ["LAYOUTS", "SUBSETS", "Corpus", "Subset", "read_corpus"]
@@ -50,7 +51,4 @@ def read_corpus(data_path: Path) -> Corpus:
 
 def _is_there(root: Path, mark: str) -> bool:
     name, _, column = mark.partition(" with ")
-    if not column or not (root / name).is_file():
-        return not column and (root / name).exists()
-    with open(root / name, encoding="utf-8-sig", errors="replace") as file:
-        return column in [name.strip(' "') for name in file.readline().strip().split(",")]
+    return (root / name).exists() and (not column or column in read_header(root / name))

@@ -1,7 +1,7 @@
 """What a data set is to everything else: its classes, and per subset the clips and what is known about them."""
 
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Subset:
     usage: np.ndarray | None = None  # (N,) "Public" or "Private", of a competition's test set
     folds: np.ndarray | None = None  # (N,) the published fold that holds a clip out, from 0; -1: none does
     groups: np.ndarray | None = None  # (N,) str: the recording that a clip was cut from; "": a clip of its own
+    remarks: tuple[str, ...] = ()  # how its table was understood, where it could be meant in another way
 
     def truth_of(self, fnames: list[str]) -> np.ndarray:
         """The labels (n, C) of the named clips, in this order."""
@@ -35,7 +36,7 @@ class Subset:
         """The clips at these indices, or where this mask (N,) is true."""
         fnames = np.array(self.fnames, object)[rows].tolist()
         known = (self.truth, self.usage, self.folds, self.groups)
-        return Subset(self.folder, fnames, *(None if k is None else k[rows] for k in known))
+        return Subset(self.folder, fnames, *(None if k is None else k[rows] for k in known), self.remarks)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class Corpus:
             raise UserError(f"this data set has no {name} clips; it has {', '.join(self.subsets)}")
         return self.subsets[name]
 
+    def ordered_as(self, class_names: list[str], fnames: dict[str, list[str]]) -> "Corpus":
+        """The same with classes and the clips of these subsets in this order, as far as they are the same ones."""
+        columns, subsets = _order(self.class_names, class_names), {}
+        for name, subset in self.subsets.items():
+            rows = _order(subset.fnames, fnames.get(name, []))
+            truth = None if subset.truth is None else subset.truth[:, columns]
+            subsets[name] = replace(subset, truth=truth).select(rows)
+        return replace(self, class_names=[self.class_names[i] for i in columns], subsets=subsets)
+
     @cached_property
     def single_label(self) -> bool:
         """Whether every clip whose labels are known has exactly one."""
@@ -65,13 +75,24 @@ class Corpus:
         return [*self.judged_by, *(["accuracy"] if self.single_label else ["mAP", "d-prime"])]
 
 
+def _order(names: list[str], wanted: list[str]) -> np.ndarray:
+    """Indices that put names into the order of others; if those are other names, names stay as they are."""
+    place = {name: i for i, name in enumerate(names)}
+    return np.array([place[name] for name in wanted] if place.keys() == set(wanted) else range(len(names)), int)
+
+
 def check_classes(corpus: Corpus, data_path: Path) -> None:
-    """Raise UserError unless there are two classes or more, each named once and each with a training clip."""
+    """Raise UserError unless there are two classes or more, each named once and each with a training clip.
+
+    None may be called fname, as a column of every table is.
+    """
     if len(corpus.class_names) < 2:
         raise UserError(f"{data_path}: a tagger needs at least 2 classes; found {corpus.class_names}")
     looks = [look(name) for name in corpus.class_names]
     if doubled := [name for name in looks if looks.count(name) > 1]:
         raise UserError(f"{data_path}: the class list names a class twice: {doubled[0]!r}")
+    if "fname" in looks:
+        raise UserError(f"{data_path}: a class is called 'fname', as the clips' column in every table; rename it")
     labelled = [corpus.subsets[name].truth for name in ("train_curated", "train_noisy") if name in corpus.subsets]
     examples = sum((truth.sum(axis=0) for truth in labelled), np.zeros(len(corpus.class_names), int))
     if labelled and (examples == 0).any():

@@ -1,6 +1,5 @@
 """FSD50K (Zenodo record 4060432): several of 200 labels a clip, their parents in the hierarchy included."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +8,7 @@ from loaders.layouts.corpus import Corpus
 from loaders.layouts.tables import clips_of, read_csv, read_vocabulary
 from utils.errors import UserError
 
-HELD_OUT = {"val": 0, "train": -1}  # the published validation split is the one given fold
+HELD_OUT = {"val": "0", "train": ""}  # the published validation split is the one given fold
 
 
 def read(root: Path) -> Corpus:
@@ -22,8 +21,8 @@ def read(root: Path) -> Corpus:
     if len(odd):
         fname, split = odd.fname.iloc[0], odd["split"].iloc[0]
         raise UserError(f"{dev_csv}, clip {fname}: split is {split!r}, not train or val")
-    curated = clips_of(dev, dev_csv, root / "FSD50K.dev_audio", class_names)
-    subsets = {"train_curated": replace(curated, folds=dev["split"].map(HELD_OUT).to_numpy(dtype=int))}
+    dev = dev.assign(fold=dev["split"].map(HELD_OUT))
+    subsets = {"train_curated": clips_of(dev, dev_csv, root / "FSD50K.dev_audio", class_names, fold="fold")}
     if eval_csv.exists():
         subsets["test"] = clips_of(_read_table(eval_csv), eval_csv, root / "FSD50K.eval_audio", class_names)
     return Corpus(class_names, subsets)

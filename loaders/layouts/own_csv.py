@@ -4,7 +4,7 @@ from pathlib import Path
 
 from loaders.layouts.corpus import Corpus, Subset
 from loaders.layouts.folders import named_sounds
-from loaders.layouts.tables import clips_of, read_csv, read_sample
+from loaders.layouts.tables import clips_of, read_csv, read_sample, split_labels
 
 
 def read(root: Path) -> Corpus:
@@ -17,7 +17,7 @@ def read(root: Path) -> Corpus:
     if sample_csv.exists():
         class_names, test = read_sample(sample_csv)
     else:
-        class_names = sorted({label.strip() for labels in table.labels for label in labels.split(",")} - {""})
+        class_names = sorted({label for labels in table.labels for label in split_labels(labels)} - {""})
         test = named_sounds(root / "test")
     curated = clips_of(table, csv, root / "train", class_names, fold="fold", group="group")
     return Corpus(class_names, {"train_curated": curated, "test": Subset(root / "test", test)})

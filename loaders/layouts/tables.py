@@ -3,7 +3,9 @@
 Tables come from strangers: all is read as text, headers are checked, labels match though spelt another way.
 """
 
+import io
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +13,25 @@ import pandas as pd
 
 from loaders.layouts.corpus import Subset, look
 from utils.errors import UserError
+from utils.text import read_text
 
 NAMELESS = r"(Unnamed: \d+)?"  # the second is how pandas reads, and may have written, a missing name
 VERIFIED = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
+NO_VALUE = {"", "na", "nan", "n/a", "none", "null", "<na>"}  # in lower case
+IN_NO_FOLD = {*NO_VALUE, "-1", "-1.0"}
 OPTIONAL = ("usage", "fold", "group", "src_file", "fsID", "freesound_id")  # columns
 
 
 def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """All columns as strings; byte-order marks, either kind of line end and blanks after commas are fine.
+    """All columns as strings; byte-order marks, either kind of line end and blanks after commas are fine, as are
+    semicolons or tabs for commas.
 
-    Raises UserError on what is no table, where one of the named columns is missing or a column is there twice.
+    Raises UserError on what is no table, where one of the named columns is missing or a column is there twice, and
+    where the header comes again.
     """
-    blanks = _read_rows(path, nrows=1).iloc[0].str.match(r"\s").any()  # after every comma then, before quotes too
-    rows = _read_rows(path, skipinitialspace=blanks)
+    columns, (separator, first) = list(columns), _header(path)
+    blanks = first.str.match(r"\s").any()  # after every comma then, before quotes too
+    rows = _read_rows(path, sep=separator, skipinitialspace=blanks)
     table = rows.iloc[1:].set_axis(rows.iloc[0].str.strip().tolist(), axis=1).reset_index(drop=True)
     missing = [column for column in columns if column not in table]
     if missing:
@@ -31,16 +39,37 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     for column in (*columns, *OPTIONAL):
         if (table.columns == column).sum() > 1:
             raise UserError(f"{path}: has two columns {column!r}; delete one")
+    again = (table[columns].apply(lambda fields: fields.str.strip("\ufeff \t")) == columns).all(axis=1)
+    if again.any():
+        raise UserError(f"{path}: line {line_of(path, int(again.argmax()))} is the header again; delete that line")
     return table
+
+
+def read_header(path: Path) -> list[str]:
+    """The names of a table's columns.  Raises UserError on what is no table."""
+    return _header(path)[1].str.strip().tolist()
+
+
+def line_of(path: Path, row: int) -> int:
+    """The line of a file in which a row of its table is, from 1."""
+    lines = enumerate(io.StringIO(read_text(path), newline=None), 1)
+    return [number for number, line in lines if line.strip()][row + 1]
+
+
+def _header(path: Path) -> tuple[str, pd.Series]:
+    """What separates a table's fields, and the first row of them."""
+    first = _read_rows(path, nrows=1).iloc[0]
+    separator = next((sign for sign in ";\t" if len(first) == 1 and sign in first[0]), ",")
+    return separator, first if separator == "," else _read_rows(path, sep=separator, nrows=1).iloc[0]
 
 
 def _read_rows(path: Path, **how: object) -> pd.DataFrame:
     """Every row as strings, a header too; at least one row.  how: further arguments of pandas."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, header=None, encoding="utf-8-sig", **how)
+        return pd.read_csv(io.StringIO(read_text(path)), dtype=str, keep_default_na=False, header=None, **how)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
-    except ValueError as error:  # UnicodeDecodeError, EmptyDataError and ParserError are ValueErrors
+    except ValueError as error:  # EmptyDataError and ParserError are ValueErrors
         raise UserError(f"{path}: not a CSV that can be read: {str(error).splitlines()[0]}") from None
 
 
@@ -97,21 +126,53 @@ def clips_of(
     """The clips of a table that has been read, and what its columns say of them.
 
     label: the column with the one label of a clip; None: `labels` has several, separated by commas.  fold, group:
-    columns that the table may have, as it may have `usage`.
+    columns that the table may have, as it may have `usage`.  Rows that have some of a clip's labels each are joined.
     """
     texts = {name: table[name].str.strip() for name in ("usage", fold, group) if name and name in table}
+    if group in texts:
+        texts[group] = texts[group].mask(texts[group].str.lower().isin(NO_VALUE), "")
     usage, groups = (texts[name].to_numpy(dtype=str) if name in texts else None for name in ("usage", group))
     folds = _number_folds(texts[fold], csv) if fold in texts else None
     number = {look(name): i for i, name in enumerate(class_names)}
     truth = np.zeros((len(table), len(class_names)), bool)
     for row, text in enumerate(table[label or "labels"]):
-        names = [text] if label else text.split(",")  # one label may hold a comma
-        for name in (look(name.strip()) for name in names):
+        for name in map(look, [text.strip()] if label else split_labels(text)):  # one label may hold a comma
             if name not in number:
                 problem = f"the label {name!r} is not in the class list" if name else "a label is empty"
                 raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
             truth[row, number[name]] = True
-    return Subset(folder, unique(table.fname, csv), truth, usage, folds, groups)
+    subset = Subset(folder, table.fname.tolist(), truth, usage, folds, groups)
+    rows = len(table) if label else table.fname.nunique()
+    fnames = unique(table.fname if label else table.fname.drop_duplicates(), csv)
+    joined = [] if rows == len(table) else [f"{len(table)} rows are joined into {rows} clips"]
+    subset = _join_rows(subset, fnames, csv) if joined else subset
+    none = {"no fold, so they are always trained on": subset.folds == -1, "no group": subset.groups == ""}
+    counts = {what: int(np.sum(there)) for what, there in none.items()}
+    remarks = joined + [f"{count} clips have {what}" for what, count in counts.items() if count]
+    return replace(subset, remarks=tuple(remarks))
+
+
+def split_labels(text: str) -> list[str]:
+    """The labels of a field, which commas separate; quotes around one are no part of it."""
+    names = [name.strip() for name in text.split(",")]
+    return [
+        name[1:-1].strip() if len(name) > 2 and name[0] == name[-1] and name[0] in "\"'" else name for name in names
+    ]
+
+
+def _join_rows(subset: Subset, fnames: list[str], csv: Path) -> Subset:
+    """The clips of these names, each with the labels of all of its rows.  Raises UserError where rows contradict."""
+    row = pd.Index(fnames).get_indexer(subset.fnames)  # (N,) the clip that each row is of
+    firsts = np.unique(row, return_index=True)[1]
+    for what, column in {"usage": subset.usage, "fold": subset.folds, "group": subset.groups}.items():
+        if column is not None and (odd := np.flatnonzero(column != column[firsts][row])).size:
+            fname = subset.fnames[odd[0]]
+            raise UserError(
+                f"{csv}: the rows of {fname} differ in {what}, not in labels alone; give all of them the same"
+            )
+    truth = np.zeros((len(fnames), subset.truth.shape[1]), bool)
+    np.logical_or.at(truth, row, subset.truth)
+    return replace(subset.select(firsts), truth=truth)
 
 
 def read_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]]:
@@ -125,13 +186,14 @@ def read_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]
     if curated.isna().any():
         row = int(curated.isna().argmax())
         value = table.manually_verified[row]
-        raise UserError(f"{csv}: line {row + 2} has manually_verified {value!r}; it must be 1 or 0")
+        raise UserError(f"{csv}: line {line_of(csv, row)} has manually_verified {value!r}; it must be 1 or 0")
     verified, clips = curated.to_numpy(bool), clips_of(table, csv, folder, class_names, "label", group="freesound_id")
     return class_names, {"train_curated": clips.select(verified), "train_noisy": clips.select(~verified)}
 
 
 def _number_folds(column: pd.Series, csv: Path) -> np.ndarray:
-    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field is empty, as no fold holds it out."""
+    """Names of folds -> (N,) numbers from 0, in their order; -1 where the field names none, as no fold holds it out."""
+    column = column.mask(column.str.lower().isin(IN_NO_FOLD), "")
     given = column != ""
     names = sorted(set(column[given]), key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name))
     if not names or (len(names) == 1 and given.all()):
@@ -150,7 +212,7 @@ def classes_by_number(table: pd.DataFrame, number: str, name: str, csv: Path) ->
             raise UserError(f"{csv}: {both}; a class has one {number}")
     digits = pairs[number].str.fullmatch(r"\s*\d+\s*")
     if not digits.all():
-        line, value = digits.idxmin() + 2, pairs[number][digits.idxmin()]
+        line, value = line_of(csv, digits.idxmin()), pairs[number][digits.idxmin()]
         raise UserError(f"{csv}: line {line} has {number} {value!r}, which is no whole number; correct it")
     return pairs[name].loc[pairs[number].astype(int).sort_values().index].tolist()
 
@@ -161,5 +223,5 @@ def unique(fnames: pd.Series, csv: Path) -> list[str]:
     if len(doubled):
         raise UserError(f"{csv}: lists {doubled.iloc[0]} more than once; delete all but one of its lines")
     if (fnames == "").any():
-        raise UserError(f"{csv}: line {int((fnames == '').argmax()) + 2} has no file name")
+        raise UserError(f"{csv}: line {line_of(csv, (fnames == '').idxmax())} has no file name")
     return fnames.tolist()

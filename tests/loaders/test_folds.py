@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loaders.folds import assign_folds, settle_folds, torn, uncovered
+from loaders.folds import assign_folds, join_copies, settle_folds, torn
 from loaders.layouts import Subset
 from utils.errors import MisuseError, UserError
+
+
+def uncovered(folds, truth, num_folds):
+    """(fold, class) pairs without a held-out clip though the class has num_folds clips or more."""
+    counts = np.array([truth[folds == fold].sum(axis=0) for fold in range(num_folds)])
+    return [tuple(map(int, gap)) for gap in np.argwhere((counts == 0) & (truth.sum(axis=0) >= num_folds))]
 
 
 @st.composite
@@ -129,6 +135,23 @@ def test_another_seed_gives_other_folds(fold_split, groups):
     for labels in (truth, truth | np.roll(truth, 5, axis=0)):
         one, other = (assign_folds(labels, 4, seed, fold_split, groups) for seed in (1, 2))
         assert (one != other).any()
+
+
+COPIES = [  # groups, digests, and the groups in which copies are together
+    (None, "abc", None),
+    (["", "g", "g"], "abc", ["", "g", "g"]),
+    (None, "aba", ["0", "1", "0"]),
+    (["g", "", "h", "h"], "xyxz", ["0", "1", "0", "0"]),
+    (["", "g", "g", "h", "h", ""], "ppqqrs", ["0", "0", "0", "0", "0", "5"]),
+]
+
+
+@pytest.mark.parametrize(("groups", "digests", "joined"), COPIES)
+def test_copies_are_a_group_with_all_that_their_groups_hold(groups, digests, joined):
+    fnames, groups = [str(i) for i in range(len(digests))], None if groups is None else np.array(groups)
+    made = join_copies(groups, fnames, np.array(list(digests)))
+    assert (made is groups) == (len(set(digests)) == len(digests))
+    assert (None if made is None else made.tolist()) == joined
 
 
 def test_torn_names_what_lies_in_several_folds():

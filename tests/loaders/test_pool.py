@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from loaders import folds, pool
-from loaders.layouts import read_corpus
+from loaders import pool
+from loaders.layouts import Corpus, read_corpus
 from loaders.pcen import AudioSettings
 from loaders.pool import soften
 from tests.published import publish
@@ -162,11 +162,29 @@ def test_a_clip_that_the_features_do_not_hold_is_named_with_the_command(make_fol
         make_fold()
 
 
-def test_a_class_that_a_fold_cannot_hold_out_is_told(make_fold, capsys, monkeypatch):
-    monkeypatch.setattr(folds, "assign_folds", lambda truth, *rest: np.arange(len(truth)) // 10)
-    monkeypatch.setattr(folds, "uncovered", lambda *arguments: [(1, 2)])
-    make_fold()
-    assert capsys.readouterr().err == "fold 1 holds out no clip of Rain\n"
+T, F = True, False
+LACKING = [  # curated, held-out and noisy labels of two classes, and what is said
+    ([[T, F], [F, T]], [[T, T]], [], ""),
+    ([[T, F]], [[T, T]], [[F, T]], ""),
+    ([[T, F]], [[T, T]], [], "this fold trains on no clip of Hum (0 training, 1 held out, 0 noisy)"),
+    ([[T, T]], [[F, T]], [[T, F]], "this fold holds out no clip of Bark (1 training, 0 held out, 1 noisy)"),
+    ([[T, F], [T, F]], [[F, T]], [], "this fold trains on no clip of Hum (0 training, 1 held out, 0 noisy) and "
+                                     "holds out no clip of Bark (2 training, 0 held out, 0 noisy)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("curated", "held_out", "noisy", "said"), LACKING)
+def test_classes_that_a_fold_lacks_are_told_with_their_counts(curated, held_out, noisy, said):
+    tables = [np.array(table, bool).reshape(-1, 2) for table in (curated, noisy, held_out)]
+    own, others, scored = tables
+    assert pool.Pool(Corpus(["Bark", "Hum"]), None, own, None, others, None, scored, 0.8).lacking == said
+
+
+def test_no_more_than_five_classes_are_named():
+    none = np.zeros((1, 8), bool)
+    said = pool.Pool(Corpus(list("abcdefgh")), None, ~none, None, none, None, none, 0.8).lacking
+    assert said.startswith("this fold holds out no clip of a (1 training")
+    assert said.endswith("e (1 training, 0 held out, 0 noisy) and 3 more")
 
 
 @pytest.fixture

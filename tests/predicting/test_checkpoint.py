@@ -24,7 +24,7 @@ def state() -> dict:
         "generators": {"cpu": torch.get_rng_state()},
         "losses": torch.zeros(4), "log": [{"step": 2, "per_class": {"A": 1.0}}], "held_out": ["a.wav"],
         "made_from": {"the training clips": "3f"}, "prior": torch.ones(2) / 2, "versions": {"torch": "2"},
-        "presence": {},
+        "presence": {}, "order": {"train_curated": ["a.wav"]},
     }  # fmt: skip
 
 
@@ -77,8 +77,8 @@ def test_any_bytes_are_refused_without_a_crash(tmp_path, content):
 def test_a_part_that_is_missing_or_of_another_kind_is_named(tmp_path, key, value):
     held = {name: given for name, given in (state() | {key: value}).items() if given is not None}
     save_checkpoint(tmp_path / "x.pth", held)
-    if key == "presence" and value is None:  # of before there was such
-        assert load_checkpoint(tmp_path / "x.pth")["presence"] == {}
+    if key in ("presence", "order") and value is None:  # of before there was such
+        assert load_checkpoint(tmp_path / "x.pth")[key] == {}
     else:
         assert key in refusal(tmp_path / "x.pth")
 
@@ -97,6 +97,7 @@ ODD = {
     "log": [[], [7], [{"step": 2}], [{"step": 4, "per_class": {}}], [{"step": 2, "per_class": {"C": 1.0}}],
             [{"step": 2, "per_class": {}, "loss": torch.ones(2)}]],
     "held_out": [[7], [[]]],
+    "order": [{"train_curated": 7}, {"train_curated": [7]}],
     "made_from": [{"x": torch.ones(2)}],
     "prior": [torch.zeros(3), torch.zeros(2, 2)],
     "presence": [{"thresholds": torch.ones(2)}, {"thresholds": torch.ones(5), "slope": torch.ones(()), "offsets": PAIR},

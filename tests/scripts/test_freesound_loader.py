@@ -100,3 +100,41 @@ def test_with_features_path_nothing_is_written_beside_the_audio(script, corpus, 
     assert script(spoiled, "loaders/freesound_loader.py", *FLAGS).code == 0
     assert snapshot(corpus) == before
     assert (spoiled / "made/16000_32/test.json").exists()
+
+
+def own_table(root, rows, sound, sounds):
+    """A table, and for each clip the sound of that number."""
+    (root / "own/train").mkdir(parents=True)
+    (root / "own/train.csv").write_text(rows)
+    (root / "own/test").mkdir()
+    for fname, number in sounds.items():
+        sf.write(root / "own" / fname, sound(np.random.default_rng(number), "Rain", 0.5, 16000), 16000)
+    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "own"}}))
+
+
+ONE = {f"train/{name}.wav": number for number, name in enumerate("abcd")}
+SAID = {  # rows and sounds -> what is said beside the counts
+    "nothing": ("fname,labels\na.wav,A\nb.wav,B\nc.wav,A\nd.wav,B\n", ONE, []),
+    "copies": ("fname,labels\na.wav,A\nb.wav,B\nc.wav,A\nd.wav,B\n", ONE | {"train/c.wav": 0},
+               ["1 clips are copies of another: train_curated/c.wav of train_curated/a.wav"]),
+    "copies of every kind": (
+        "fname,labels,fold\na.wav,A,0\nb.wav,B,1\nc.wav,A,1\nd.wav,B,0\n",
+        {"train/a.wav": 0, "train/b.wav": 0, "train/c.wav": 1, "train/d.wav": 0, "test/x.wav": 1, "test/y.wav": 1},
+        ["4 clips are copies of another, 2 of them in another subset, 1 of them in another fold, 2 of them with "
+         "other labels: train_curated/b.wav of train_curated/a.wav, train_curated/d.wav of train_curated/a.wav, "
+         "test/x.wav of train_curated/c.wav, ..."]),
+    "a row per label, folds and groups without value": (
+        "fname,labels,fold,group\na.wav,A,0,g\na.wav,B,0,g\nb.wav,B,1,NA\nc.wav,A,-1,\nd.wav,B,0,h\n", ONE,
+        ["train_curated: 5 rows are joined into 4 clips; 1 clips have no fold, so they are always trained on; "
+         "2 clips have no group"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_how_a_table_was_understood_and_which_clips_are_copies_is_told_in_a_line(script, tmp_path, sound, case):
+    rows, sounds, said = SAID[case]
+    own_table(tmp_path, rows, sound, sounds)
+    done = script(tmp_path, "loaders/freesound_loader.py", *FLAGS)
+    assert (done.code, done.err) == (0, "")
+    counts = "0 up to date, 0 cannot be used"
+    assert [line for line in done.out.splitlines()[:-1] if counts not in line] == said
