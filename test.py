@@ -61,9 +61,7 @@ def main() -> int:
         )  # fmt: skip
         probabilities = fill_in(fnames, clips.fnames, scored, state["prior"].numpy())
         if not np.isfinite(probabilities).all():
-            raise UserError(
-                f"{args.model_path}: its outputs are not finite; try a smaller --l_rate, with --overwrite"
-            )
+            raise UserError(f"{args.model_path}: its outputs are not finite; try a smaller --l_rate, with --overwrite")
         predictions = Predictions(probabilities, fnames, state["class_names"], about)
         save_predictions(path, predictions)
         print_score(split, corpus, predictions)
