@@ -101,8 +101,8 @@ ROWS = {  # situation: what was done, the command, what it says, the remedy; the
     "one network twice": (lambda place: shutil.copy(place / OTHER, place / "x.pth"),
                           f"{TAG} --model_path {OTHER} x.pth",
                           "names one network twice", f"python {TAG} --model_path {OTHER}"),
-    "two runs": (change(OTHER, args={"l_rate": 0.5}), TAG, "move it away", f"python {TAG} --model_path {BEST.format(0)}"),
-    "no noisy scores": (SAME, f"{TRAIN} --noisy_scores s --noisy_precision 0.1 --checkpoint_dir b", "--noisy_scores s: ",
+    "no noisy scores": (SAME, f"{TRAIN} --noisy_scores s --noisy_precision 0.1 --checkpoint_dir b",
+                        "--noisy_scores s: ",
                         f"python {TRAIN} {FIRST}; python test.py --model_path first/{BEST.format(0)[12:]} --split "
                         "train_noisy --prediction_dir s; python {again}"),
     "someone else's folder": (write("kaggle_dataset/x"), PACK, "holds files that this script did not write",
@@ -161,8 +161,9 @@ def test_overwrite_replaces_through_run_sh_too(make_repository, process, warm_py
 
 ELSEWHERE = (  # messages whose remedies other tests apply, or that take a GPU, a package or an edit to apply
     "belong to {owner}", "say which to {purpose}", "there are only ", "are no predictions of", "say with --model_path",
-    "no split was predicted with all of", "make them with test.py", "they are of other splits", "train both on the same",
-    "predict both with the same", "leave out the sound files", "there are {len(paths)} files", "would be overwritten",
+    "no split was predicted with all of", "make them with test.py", "they are of other splits",
+    "train both on the same", "predict both with the same",
+    "leave out the sound files", "there are {len(paths)} files", "would be overwritten",
     "leave one flag out", "leave the flag out", "no flag --{flag}", "give --deterministic", "or --precision fp32",
     "was made with {name}", "the noisy scores lack", "pip install", "leave --resume out", "crop}; {remedy}",
     "cannot be in a submission", "train.py writes them", "--no-wheels leaves them out", "{text}; {remedy}",
