@@ -85,7 +85,7 @@ ROWS = {  # situation: what was done, the command, what it says, the remedy; the
     "a best of another run, kept": (change(LAST, args={"l_rate": 0.5}), TEST, "is not the best checkpoint of the run",
                                     f"mv {LAST} aside.pth; python {{again}}"),
     "no best": (remove(BEST.format(0)), TEST, "there is no checkpoint ", "{said}; python {again}"),
-    "a checkpoint that has changed": (change(OTHER, prior=torch.full((4,), 0.25)), MERGE, "changed; predict again: ",
+    "a checkpoint that has changed": (change(OTHER, prior=torch.full((4,), 0.25)), MERGE, "predict again: ",
                                       "{said}; python {again}"),
     "damaged predictions": (write(f"{PREDICTED}.npz"), MERGE, "is damaged or not a prediction file of test.py",
                             f"rm {PREDICTED}.npz; python test.py --model_path {OTHER}; python {{again}}"),
