@@ -242,3 +242,60 @@ def test_a_given_fold_without_a_usable_clip_is_refused(published):
 
     with pytest.raises(UserError, match="fold 1 of 3 holds out no usable clip"):
         published("urbansound8k", empty, fold_num=1)
+
+
+def copied(changed, script, workplace, pairs):
+    """Put copies of sounds in place of others: {of: instead of}; then the features again."""
+    for source, target in pairs.items():
+        (changed / target).write_bytes((changed / source).read_bytes())
+    assert script(workplace, "loaders/freesound_loader.py", *FEATURES).code == 0
+
+
+def test_copies_are_held_out_together_and_noisy_copies_of_held_out_clips_are_left_out(
+    make_fold, changed, script, workplace, capsys
+):
+    before = [make_fold(fold_num=number).held_out.fnames for number in range(2)]
+    pair = {f"train_curated/{before[0][0]}": f"train_curated/{before[1][0]}"}
+    copied(changed, script, workplace, pair | {f"train_curated/{before[0][1]}": "train_noisy/oisy02.wav"})
+    capsys.readouterr()
+    for fold_split in ("stratified", "random"):
+        for number in range(2):
+            fold = make_fold(fold_num=number, fold_split=fold_split)
+            held_out = {*fold.held_out.fnames}
+            assert len(held_out & {before[0][0], before[1][0]}) in (0, 2)
+            assert not set(fold.clips.digests) & set(fold.held_out.digests)
+            said = "1 noisy clips are left out, as the fold holds out clips of the same recordings: oisy02.wav"
+            assert (said in capsys.readouterr().out) == (before[0][1] in held_out)
+
+
+def test_neither_the_order_of_classes_nor_that_of_rows_is_content(make_fold, changed):
+    before = make_fold(fold_split="random").pool
+    order = before.corpus.class_names, {name: subset.fnames for name, subset in before.corpus.subsets.items()}
+    for path in changed.glob("train_*.csv"):
+        header, *rows = path.read_text().splitlines(True)
+        path.write_text(header + "".join(rows[::-1]))
+    sample = changed / "sample_submission.csv"
+    sample.write_text(sample.read_text().replace("Bark,Hum,Rain,Whistle", "Whistle,Bark,Rain,Hum"))
+    args = ("tiny", "train", SETTINGS, 1, 0.8, 0, 2, "random")
+    again = pool.read_pool(*args, order=order)
+    assert again.clips.fnames == before.clips.fnames
+    np.testing.assert_array_equal(again.targets, before.targets)
+    assert again.made_from == before.made_from
+    labels = "the labels of the data set"
+    assert pool.read_pool(*args).made_from[labels] == before.made_from[labels]
+    swapped = pool.read_pool(*args, order=(["Bark", "Moo"], {"train_curated": ["x.wav"]}))  # of other names: no order
+    assert swapped.corpus.class_names == ["Whistle", "Bark", "Rain", "Hum"]
+
+
+def test_a_label_or_a_sound_that_moved_to_another_clip_is_content(make_fold, changed, script, workplace):
+    before = make_fold().pool
+    one, other = before.clips.fnames[:2]
+    copied(
+        changed,
+        script,
+        workplace,
+        {f"train_curated/{one}": "test/test00.wav", f"train_curated/{other}": f"train_curated/{one}"},
+    )
+    copied(changed, script, workplace, {"test/test00.wav": f"train_curated/{other}"})
+    now = make_fold().pool.made_from
+    assert [what for what in now if now[what] != before.made_from[what]] == ["the features of the training clips"]

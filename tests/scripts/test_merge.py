@@ -226,3 +226,40 @@ def test_it_needs_no_torch(process, tmp_path, request):
     check = "import merge, sys; print(sorted({'torch', 'librosa'} & set(sys.modules)))"
     done = process(tmp_path, sys.executable, "-c", check, PYTHONPATH=str(request.config.rootpath))
     assert (done.out, done.err) == ("[]\n", "")
+
+
+def perfect(template, rows):
+    """Scores that rank the labels of each clip first."""
+    truth = read_corpus(template).subset("train_curated").truth_of(rows)
+    return np.where(truth, 0.9, 0.1).astype(np.float32)
+
+
+ALONE = ["ated00.wav", "ated01.wav"]  # too few clips for any class to be told apart within them
+PARTS = {  # what was predicted, the flags, and what is said on either stream; nothing is "nan", and no warning comes
+    "one fold of two": ({0: CURATED[:10]}, ["--allow_missing"], ["lacks fold 1; continuing without it",
+                        "over 10 of 20 clips", "mean of 1 folds"]),
+    "clips of one label": ({0: ALONE[:1], 1: ALONE[1:]}, [], ["over 2 of 20 clips", "which no fold has alone",
+                           "none of their clips was held out and predicted"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PARTS)
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_averaged_is_said_and_never_nan(merge, save, template, case):
+    folds, flags, said = PARTS[case]
+    for fold, fnames in folds.items():
+        save(fold, "val", fnames, table=perfect(template, fnames))
+    done = merge("--split", "val", *flags)
+    assert done.code == 0, done.err
+    text = done.out + done.err
+    assert "nan" not in text.lower()
+    assert "Warning" not in text
+    assert [words for words in said if words not in text] == []
+
+
+def test_runs_that_have_no_clip_in_common_are_refused(merge, save):
+    save(0, "val", CURATED[:10]), save(1, "val", CURATED[10:], arch="mobilenet_v3_large")
+    runs = ["--run", "resnet18_16000_2", "mobilenet_v3_large_16000_2"]
+    refused = merge("--split", "val", "--allow_missing", *runs)
+    assert refused.code == 1
+    assert "no clip of val was predicted by every run, so there is nothing to average" in refused.err
