@@ -87,7 +87,7 @@ def print_cv(runs: Runs, corpus: Corpus, fnames: list[str], probabilities: np.nd
     means = mean_values(singles)
     for metric, value in metric_values(truth, probabilities, corpus.metrics).items():
         n = sum(metric in scores for scores in singles)
-        mean = f"mean of {n} folds {means[metric]:.4f}" if n else "which no fold has alone"
+        mean = f"mean of {n} folds {means[metric]:.4f}" if metric in means else "of no fold alone"
         print(f"CV {metric} {value:.4f}, {mean}")
 
 

@@ -5,14 +5,9 @@ from pathlib import Path
 from loaders.index import read_index
 from loaders.layouts import Corpus
 
-MOST = 3  # that are named
-
 
 def describe_copies(corpus: Corpus, folder: Path, splits: list[str]) -> str:
-    """How many clips of the subsets are copies of one before them, and in what these differ; "" without any.
-
-    folder: of the features.
-    """
+    """How many clips are copies of one before them, and in what these differ; "" without any.  folder: of features."""
     first: dict[str, list] = {}  # by digest
     pairs, differ = [], dict.fromkeys(("in another subset", "in another fold", "with other labels"), 0)
     for split in splits:
@@ -26,5 +21,5 @@ def describe_copies(corpus: Corpus, folder: Path, splits: list[str]) -> str:
                 for what, mine, its in zip(differ, clip[1:], other[1:], strict=True):
                     differ[what] += mine != its and None not in (mine, its)
     counts = "".join(f", {count} of them {what}" for what, count in differ.items() if count)
-    more = ", ..." if len(pairs) > MOST else ""
-    return f"{len(pairs)} clips are copies of another{counts}: {', '.join(pairs[:MOST])}{more}" if pairs else ""
+    named = ", ".join(pairs[:3]) + ", ..." * (len(pairs) > 3)
+    return f"{len(pairs)} clips are copies of another{counts}: {named}" if pairs else ""

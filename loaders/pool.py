@@ -20,9 +20,6 @@ from utils.errors import UserError, one_line
 MISLABELLED = {f"{name}.wav" for name in ("f76181c4", "77b925c2", "6a1f682a", "c7db12aa", "7752cc8a", "1d44b0bd")}
 
 
-MOST_NAMED = 5  # classes in a line
-
-
 @dataclass(frozen=True)
 class Pool:
     """The usable clips of a fold.  Labels are (N, C) bool."""
@@ -69,8 +66,8 @@ class Pool:
         for what, none in (("trains on", counts[:, [0, 2]].sum(axis=1) == 0), ("holds out", counts[:, 1] == 0)):
             texts = ["{} ({} training, {} held out, {} noisy)".format(self.corpus.class_names[i], *counts[i])
                      for i in np.flatnonzero(none)]  # fmt: skip
-            more = f" and {len(texts) - MOST_NAMED} more" if len(texts) > MOST_NAMED else ""
-            said += [f"{what} no clip of {', '.join(texts[:MOST_NAMED])}{more}"] if texts else []
+            more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
+            said += [f"{what} no clip of {', '.join(texts[:5])}{more}"] if texts else []
         return f"this fold {' and '.join(said)}" if said else ""
 
 
@@ -104,8 +101,7 @@ def read_pool(
     curated = np.flatnonzero(trusted & (folds != fold_num) & ("train_curated" in SUBSETS[split]))
     noisy, noisy_truth = clips.select(curated[:0]), known.truth[:0]
     if split == "train_noisy" or (split == "train" and "train_noisy" in corpus.subsets):
-        recordings = set(clips.digests[held_out])
-        recordings |= set() if known.groups is None else set(known.groups[held_out]) - {""}
+        recordings = {*clips.digests[held_out], *([] if known.groups is None else known.groups[held_out])} - {""}
         noisy, noisy_truth = _noisy_clips(dataset, corpus, settings, recordings, keep_noisy)
         if len(doubtful) and keep_noisy is None:
             noisy, noisy_truth = noisy + clips.select(doubtful), np.concatenate([noisy_truth, known.truth[doubtful]])
@@ -141,9 +137,8 @@ def _noisy_clips(
 ) -> tuple[Clips, np.ndarray]:
     """The noisy clips to train on, and their labels (N, C) bool.  recordings: groups and digests of held-out clips."""
     noisy, known = labelled_clips(dataset, corpus, "train_noisy", settings)
-    torn = np.isin(noisy.digests, sorted(recordings))
-    if known.groups is not None:
-        torn |= np.isin(known.groups, sorted(recordings))
+    groups = noisy.digests if known.groups is None else known.groups
+    torn = np.isin(noisy.digests, sorted(recordings)) | np.isin(groups, sorted(recordings))
     rows = np.flatnonzero(~torn)
     if torn.any():
         names = ", ".join(noisy.fnames[i] for i in np.flatnonzero(torn))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
+import pandas as pd
 from scipy.stats import norm, rankdata
 
 from loaders.layouts import Subset
@@ -86,10 +87,8 @@ def metric_values(truth: np.ndarray, scores: np.ndarray, metrics: Iterable[str])
 
 
 def mean_values(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of each name's values over the rows that have one; that of infinite ones is the least of them."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    own = {name: [row[name] for row in rows if name in row] for name in names}
-    return {name: min(values) if np.isinf(min(values)) else float(np.mean(values)) for name, values in own.items()}
+    """The mean of each name's values over the rows that have one; none of values that are infinite both ways."""
+    return pd.DataFrame(list(rows)).mean().dropna().to_dict()
 
 
 def score_parts(subset: Subset, scores: np.ndarray, metric: str = "lwlrap") -> dict[str, float]:

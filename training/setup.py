@@ -67,8 +67,9 @@ def build_pool(args: argparse.Namespace, resumed: dict[str, Any] | None = None) 
     order = (resumed["class_names"], resumed["order"]) if resumed else ([], {})
     keep_noisy = believable_clips(args) if args.noisy_scores else None
     folds = args.fold_num, args.num_folds, args.fold_split
-    settings = audio_settings(args)
-    return read_pool(args.dataset, args.split, settings, args.seed, args.noisy_weight, *folds, keep_noisy, order)
+    return read_pool(
+        args.dataset, args.split, audio_settings(args), args.seed, args.noisy_weight, *folds, keep_noisy, order
+    )
 
 
 def build_batches(setup: Setup, pool: Pool) -> tuple[Batches, Clips]:

@@ -51,4 +51,4 @@ def read_corpus(data_path: Path) -> Corpus:
 
 def _is_there(root: Path, mark: str) -> bool:
     name, _, column = mark.partition(" with ")
-    return (root / name).exists() and (not column or column in read_header(root / name))
+    return (root / name).exists() and (not column or column in read_header(root / name)[1].str.strip().tolist())

@@ -56,9 +56,14 @@ class Corpus:
 
     def ordered_as(self, class_names: list[str], fnames: dict[str, list[str]]) -> "Corpus":
         """The same with classes and the clips of these subsets in this order, as far as they are the same ones."""
-        columns, subsets = _order(self.class_names, class_names), {}
+
+        def order(names: list[str], wanted: list[str]) -> np.ndarray:
+            place = {name: i for i, name in enumerate(names)}
+            return np.array([place[name] for name in wanted] if place.keys() == set(wanted) else range(len(names)), int)
+
+        columns, subsets = order(self.class_names, class_names), {}
         for name, subset in self.subsets.items():
-            rows = _order(subset.fnames, fnames.get(name, []))
+            rows = order(subset.fnames, fnames.get(name, []))
             truth = None if subset.truth is None else subset.truth[:, columns]
             subsets[name] = replace(subset, truth=truth).select(rows)
         return replace(self, class_names=[self.class_names[i] for i in columns], subsets=subsets)
@@ -75,17 +80,8 @@ class Corpus:
         return [*self.judged_by, *(["accuracy"] if self.single_label else ["mAP", "d-prime"])]
 
 
-def _order(names: list[str], wanted: list[str]) -> np.ndarray:
-    """Indices that put names into the order of others; if those are other names, names stay as they are."""
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([place[name] for name in wanted] if place.keys() == set(wanted) else range(len(names)), int)
-
-
 def check_classes(corpus: Corpus, data_path: Path) -> None:
-    """Raise UserError unless there are two classes or more, each named once and each with a training clip.
-
-    None may be called fname, as a column of every table is.
-    """
+    """Raise UserError unless there are two classes or more, each named once, with a training clip, and not `fname`."""
     if len(corpus.class_names) < 2:
         raise UserError(f"{data_path}: a tagger needs at least 2 classes; found {corpus.class_names}")
     looks = [look(name) for name in corpus.class_names]

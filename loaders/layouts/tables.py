@@ -4,6 +4,7 @@ Tables come from strangers: all is read as text, headers are checked, labels mat
 """
 
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -18,18 +19,15 @@ from utils.text import read_text
 NAMELESS = r"(Unnamed: \d+)?"  # the second is how pandas reads, and may have written, a missing name
 VERIFIED = {"1": True, "0": False, "1.0": True, "0.0": False, "True": True, "False": False}
 NO_VALUE = {"", "na", "nan", "n/a", "none", "null", "<na>"}  # in lower case
-IN_NO_FOLD = {*NO_VALUE, "-1", "-1.0"}
 OPTIONAL = ("usage", "fold", "group", "src_file", "fsID", "freesound_id")  # columns
 
 
 def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
-    """All columns as strings; byte-order marks, either kind of line end and blanks after commas are fine, as are
-    semicolons or tabs for commas.
+    """All columns as strings; byte-order marks, any line ends, semicolons, tabs and blanks after commas are fine.
 
-    Raises UserError on what is no table, where one of the named columns is missing or a column is there twice, and
-    where the header comes again.
+    Raises UserError on what is no table, or lacks a named column, or has a column or its header twice.
     """
-    columns, (separator, first) = list(columns), _header(path)
+    columns, (separator, first) = list(columns), read_header(path)
     blanks = first.str.match(r"\s").any()  # after every comma then, before quotes too
     rows = _read_rows(path, sep=separator, skipinitialspace=blanks)
     table = rows.iloc[1:].set_axis(rows.iloc[0].str.strip().tolist(), axis=1).reset_index(drop=True)
@@ -45,19 +43,14 @@ def read_csv(path: Path, columns: Iterable[str]) -> pd.DataFrame:
     return table
 
 
-def read_header(path: Path) -> list[str]:
-    """The names of a table's columns.  Raises UserError on what is no table."""
-    return _header(path)[1].str.strip().tolist()
-
-
 def line_of(path: Path, row: int) -> int:
     """The line of a file in which a row of its table is, from 1."""
     lines = enumerate(io.StringIO(read_text(path), newline=None), 1)
     return [number for number, line in lines if line.strip()][row + 1]
 
 
-def _header(path: Path) -> tuple[str, pd.Series]:
-    """What separates a table's fields, and the first row of them."""
+def read_header(path: Path) -> tuple[str, pd.Series]:
+    """What separates a table's fields, and the first row of them.  Raises UserError on what is no table."""
     first = _read_rows(path, nrows=1).iloc[0]
     separator = next((sign for sign in ";\t" if len(first) == 1 and sign in first[0]), ",")
     return separator, first if separator == "," else _read_rows(path, sep=separator, nrows=1).iloc[0]
@@ -142,22 +135,17 @@ def clips_of(
                 raise UserError(f"{csv}, clip {table.fname.iloc[row]}: {problem}; correct that line")
             truth[row, number[name]] = True
     subset = Subset(folder, table.fname.tolist(), truth, usage, folds, groups)
-    rows = len(table) if label else table.fname.nunique()
-    fnames = unique(table.fname if label else table.fname.drop_duplicates(), csv)
-    joined = [] if rows == len(table) else [f"{len(table)} rows are joined into {rows} clips"]
-    subset = _join_rows(subset, fnames, csv) if joined else subset
+    fnames, remarks = unique(table.fname if label else table.fname.drop_duplicates(), csv), []
+    if len(fnames) < len(table):
+        subset, remarks = _join_rows(subset, fnames, csv), [f"{len(table)} rows are joined into {len(fnames)} clips"]
     none = {"no fold, so they are always trained on": subset.folds == -1, "no group": subset.groups == ""}
-    counts = {what: int(np.sum(there)) for what, there in none.items()}
-    remarks = joined + [f"{count} clips have {what}" for what, count in counts.items() if count]
+    remarks += [f"{np.sum(rows)} clips have {what}" for what, rows in none.items() if np.any(rows)]
     return replace(subset, remarks=tuple(remarks))
 
 
 def split_labels(text: str) -> list[str]:
     """The labels of a field, which commas separate; quotes around one are no part of it."""
-    names = [name.strip() for name in text.split(",")]
-    return [
-        name[1:-1].strip() if len(name) > 2 and name[0] == name[-1] and name[0] in "\"'" else name for name in names
-    ]
+    return [re.sub(r"^([\"'])(.+)\1$", r"\2", name.strip()).strip() for name in text.split(",")]
 
 
 def _join_rows(subset: Subset, fnames: list[str], csv: Path) -> Subset:
@@ -167,9 +155,7 @@ def _join_rows(subset: Subset, fnames: list[str], csv: Path) -> Subset:
     for what, column in {"usage": subset.usage, "fold": subset.folds, "group": subset.groups}.items():
         if column is not None and (odd := np.flatnonzero(column != column[firsts][row])).size:
             fname = subset.fnames[odd[0]]
-            raise UserError(
-                f"{csv}: the rows of {fname} differ in {what}, not in labels alone; give all of them the same"
-            )
+            raise UserError(f"{csv}: the rows of {fname} differ in {what}; give all of them the same")
     truth = np.zeros((len(fnames), subset.truth.shape[1]), bool)
     np.logical_or.at(truth, row, subset.truth)
     return replace(subset.select(firsts), truth=truth)
@@ -193,7 +179,7 @@ def read_verified(csv: Path, folder: Path) -> tuple[list[str], dict[str, Subset]
 
 def _number_folds(column: pd.Series, csv: Path) -> np.ndarray:
     """Names of folds -> (N,) numbers from 0, in their order; -1 where the field names none, as no fold holds it out."""
-    column = column.mask(column.str.lower().isin(IN_NO_FOLD), "")
+    column = column.mask(column.str.lower().isin(NO_VALUE | {"-1", "-1.0"}), "")
     given = column != ""
     names = sorted(set(column[given]), key=lambda name: (0, int(name), name) if name.isdigit() else (1, 0, name))
     if not names or (len(names) == 1 and given.all()):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import label_ranking_average_precision_score
 
-from predicting.metrics import clip_lwlrap, lwlrap, per_class_lwlrap
+from predicting.metrics import clip_lwlrap, lwlrap, mean_values, per_class_lwlrap
 
 
 @st.composite
@@ -81,3 +81,11 @@ def test_what_cannot_be_scored_is_refused(truth, scores, message):
     for metric in (lwlrap, per_class_lwlrap, clip_lwlrap):
         with pytest.raises(ValueError, match=message):
             metric(truth, scores)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_mean_is_over_what_is_there_and_never_nan():
+    assert mean_values([]) == {}
+    assert mean_values([{}, {}]) == {}
+    rows = [{"a": 1.0, "c": np.inf, "d": np.inf}, {"b": 2.0, "a": 3.0, "c": -np.inf, "d": 1.0}]
+    assert mean_values(rows) == {"a": 2.0, "b": 2.0, "d": np.inf}

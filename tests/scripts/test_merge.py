@@ -238,7 +238,7 @@ ALONE = ["ated00.wav", "ated01.wav"]  # too few clips for any class to be told a
 PARTS = {  # what was predicted, the flags, and what is said on either stream; nothing is "nan", and no warning comes
     "one fold of two": ({0: CURATED[:10]}, ["--allow_missing"], ["lacks fold 1; continuing without it",
                         "over 10 of 20 clips", "mean of 1 folds"]),
-    "clips of one label": ({0: ALONE[:1], 1: ALONE[1:]}, [], ["over 2 of 20 clips", "which no fold has alone",
+    "clips of one label": ({0: ALONE[:1], 1: ALONE[1:]}, [], ["over 2 of 20 clips", ", of no fold alone",
                            "none of their clips was held out and predicted"]),
 }  # fmt: skip
 
