@@ -11,8 +11,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from loaders.listing import SUFFIXES
+from reporting.recordings import RecordingsPage
 from tagging.ensemble import build_ensemble, read_checkpoints
-from tagging.events import event_table, write_events
+from tagging.events import RULE, event_table, write_events
 from tagging.onnx_export import export_onnx
 from tagging.outputs import check_outputs, describe, name_outputs, name_tracks, to_table, write_csv, write_json
 from tagging.tagger import Tagged, find_audio, tag_files
@@ -79,7 +80,9 @@ def main() -> int:
         return export(args)
     paths = find_audio(args.files)
     pictures = name_outputs(paths, "--timeline", args.timeline, args.files, ".png") if args.timeline is not None else {}
-    outputs = {f"--{name}": [Path(value)] for name in ("csv", "json") if (value := getattr(args, name)) is not None}
+    outputs = {
+        f"--{name}": [Path(value)] for name in ("csv", "json", "page") if (value := getattr(args, name)) is not None
+    }
     tracks = name_tracks(paths, args.events, args.files)
     outputs["--events"] = list(dict.fromkeys(tracks.values()))
     outputs["--timeline"] = [path for picture in pictures.values() for path in (picture, picture.with_suffix(".csv"))]
@@ -88,9 +91,11 @@ def main() -> int:
     set_up_device(device, same_shapes=False)
     ensemble = build_ensemble(read_checkpoints(args.model_path), device, args.precision)
 
-    least = ensemble.least(args.threshold) if tracks or args.threshold is not None else ensemble.thresholds
+    asked = tracks or args.page is not None or args.threshold is not None
+    least = ensemble.least(args.threshold) if asked else ensemble.thresholds
+    page = args.page and RecordingsPage(args.page, ensemble.settings, ensemble.class_names, least, RULE)
     tagged, found = [], []
-    files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures or tracks))
+    files = tag_files(paths, ensemble, args.tta, args.batch_size, timelines=bool(pictures or tracks or page))
     for file in tqdm(files, total=len(paths), unit="file", disable=None, leave=False):
         tagged.append(replace(file, timeline=None))  # which is kept no longer than it takes to draw it
         if file.remark:
@@ -100,6 +105,8 @@ def main() -> int:
         tqdm.write(describe(file, ensemble.class_names, args.top, least), file=sys.stdout)
         if pictures:
             write_timeline(pictures[file.path], file.timeline, ensemble.class_names, str(file.path), least)
+        if page:
+            page.add(file.path, file.timeline)
         if tracks:
             found.append(event_table([file], ensemble.class_names, least))
             if len(set(tracks.values())) == len(paths):
@@ -110,6 +117,8 @@ def main() -> int:
     for output, write in (args.csv, write_csv), (args.json, write_json):
         if output is not None:
             write(output, table)
+    if page:
+        page.write()
     failed = len(paths) - len(table)
     if failed > 1:
         print(f"tag.py: {failed} of {len(paths)} files cannot be used", file=sys.stderr)
@@ -118,8 +127,8 @@ def main() -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write one network as ONNX."""
-    if args.files or any(value is not None for value in (args.csv, args.json, args.timeline, args.events)):
-        raise MisuseError("--export tags nothing; leave out the sound files, --csv, --json, --timeline and --events")
+    if args.files or any(value is not None for value in (args.csv, args.json, args.timeline, args.events, args.page)):
+        raise MisuseError("--export tags nothing; leave out the sound files and all other output")
     (path, state), *others = read_checkpoints(args.model_path).items()
     if others:
         raise MisuseError(f"--export takes one checkpoint, not {len(others) + 1}; say with --model_path which")
@@ -152,6 +161,7 @@ def parse_args() -> argparse.Namespace:
         help="onset, offset and label of each event: a table (NAME.tsv), a label track for Audacity (NAME.txt), or a "
         "folder, for a track of each file",
     )
+    out.add_argument("--page", metavar="PATH", help="HTML page to see, hear and save the events, and move thresholds")
     out.add_argument(
         "--threshold", type=share, help="score from which on a label is present; without the flag: what was trained"
     )

@@ -66,13 +66,19 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def document(title: str, lead: str, sections: list[Section]) -> str:
-    """The whole page.  Its policy lets nothing be loaded and no script run but ours, whatever a label may hold."""
-    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+def document(
+    title: str, lead: str, sections: list[Section], kicker: str = "Audio tagging report", code: str = "page.js",
+    media: str = "data:",
+) -> str:  # fmt: skip
+    """The whole page.  Its policy lets nothing be loaded and no script run but ours, whatever a label may hold.
+
+    code: its script, a file beside this one.  media: where sound may come from.
+    """
+    style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", code))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
-        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+        f"img-src data:; media-src {media}; base-uri 'none'; form-action 'none'"
     )
     links = "".join(f'<a href="#{part.name}">{escape(part.title)}</a>' for part in sections)
     body = "".join(
@@ -86,7 +92,7 @@ def document(title: str, lead: str, sections: list[Section]) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">'
         f"<title>{escape(title)}</title><style>{style}</style></head>"
-        f'<body><header><p class="kicker">Audio tagging report</p><h1>{escape(title)}</h1>'
+        f'<body><header><p class="kicker">{kicker}</p><h1>{escape(title)}</h1>'
         f'<p class="lead">{escape(lead)}</p><nav>{links}</nav></header><main>{body}</main>'
         f"<script>{script}</script></body></html>\n"
     )

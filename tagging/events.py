@@ -13,6 +13,7 @@ from utils.atomic import atomic_write
 GOES_ON = 0.5  # an event goes on through rows that reach this share of its label's threshold (hysteresis)
 REACH = PARTS // 2  # parts, half a second, that an event may begin before its rows, or end after them
 QUIET = 0.05  # of an event's loudest part: what is below that (-26 dB) at its ends does not belong to it
+RULE = {"parts": PARTS, "goes_on": GOES_ON, "reach": REACH, "quiet": QUIET, "silent": SILENT}
 COLUMNS = ["filename", "onset", "offset", "event_label", "score"]
 
 

@@ -1,33 +1,12 @@
 """The report in a real browser, without a network: it plays, sorts and filters, and fits a phone."""
 
 import shlex
-import shutil
 
 import pytest
 
+from tests.scripts.conftest import resize
+
 FLAGS = shlex.split("--dataset tiny --img_rows 32 --img_cols 64 --seed 1234 --clips 3 --noisy_clips 2")
-BROWSER_FLAGS = shlex.split(
-    "--headless=new --no-sandbox --disable-dev-shm-usage --force-prefers-reduced-motion "
-    "--autoplay-policy=no-user-gesture-required"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("profile")
-    for flag in (*BROWSER_FLAGS, f"--user-data-dir={profile}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.set_script_timeout(20)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
@@ -38,11 +17,6 @@ def page(browser, ready, script):
     browser.get((ready / "report.html").as_uri())
     yield browser
     assert browser.get_log("browser") == []
-
-
-def resize(browser, width: int) -> None:
-    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def column(page, table: str, number: int) -> list[str]:
