@@ -33,8 +33,8 @@ def test_help_shows_an_example_and_every_flag_with_its_default(script, workplace
         described = "(default: " in entry or "without the flag" in " ".join(entry.split()) or any(
             flag in entry for flag in ("h, --help", "-resume", "-model_path", "-run ", "-output", "-strict", "-use_c",
                                        "-dataset DATASET ", "-img_", "-sampling_rate", "-seed", "-allow_missing",
-                                       "-csv", "-json", "-timeline", "-export", "-scheduler ", "-num_folds",
-                                       "-fold_split", "-plan ")
+                                       "-csv", "-json", "-timeline", "-events", "-page", "-export", "-scheduler ",
+                                       "-num_folds", "-fold_split", "-plan ")
         )  # fmt: skip
         assert described, entry
 
