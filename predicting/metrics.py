@@ -88,7 +88,8 @@ def metric_values(truth: np.ndarray, scores: np.ndarray, metrics: Iterable[str])
 
 def mean_values(rows: Collection[Mapping[str, float]]) -> dict[str, float]:
     """The mean of each name's values over the rows that have one; none of values that are infinite both ways."""
-    return pd.DataFrame(list(rows)).mean().dropna().to_dict()
+    with np.errstate(invalid="ignore"):
+        return pd.DataFrame(list(rows)).mean().dropna().to_dict()
 
 
 def score_parts(subset: Subset, scores: np.ndarray, metric: str = "lwlrap") -> dict[str, float]:

@@ -138,6 +138,20 @@ def test_a_run_whose_data_have_changed_is_named_and_not_gone_on_with(train, plac
     assert "resuming" not in again.out
 
 
+def test_the_order_of_rows_and_classes_is_no_content(train, place, merge, predict):
+    for path in (place / "data").glob("train_*.csv"):
+        header, *rows = path.read_text().splitlines(True)
+        path.write_text(header + "".join(rows[::-1]))
+    edit(place / "data/sample_submission.csv", "Bark,Hum,Rain,Whistle", "Whistle,Bark,Rain,Hum")
+    before = load_checkpoint(place / LAST)
+    done = train("--resume", "auto")
+    assert done.code == 0, done.err
+    assert "resuming after step 2 of 2" in done.out
+    assert load_checkpoint(place / LAST)["made_from"] == before["made_from"]
+    assert predict().code == 0
+    assert merge().code == 0
+
+
 OTHER = (2, f"{LAST} is there already, of another run, with --", "--overwrite", "--checkpoint_dir")
 OUTCOMES = {  # flags -> exit code, and what is said
     "": (2, "step 2 of 2 of the same run; go on with --resume auto", "--overwrite"),
