@@ -71,12 +71,13 @@ function plot(canvas, values, rate, top, centred) {
 function lane(label) {
   const row = make("div", "", "lane"), canvas = make("canvas"), n = one.scores.length / labels.length;
   row.append(make("span", labels[label]), canvas);
-  for (const event of one.events.filter((each) => each.label === label)) {
-    const { style } = row.appendChild(make("b"));
-    [style.left, style.width] = [percent(event.onset), percent(event.offset - event.onset)];
-  }
   $("lanes").append(row);
   plot(canvas, one.scores.subarray(label * n, (label + 1) * n), one.rate, 1, false);
+  const pen = canvas.getContext("2d"), scale = canvas.width / one.seconds;
+  Object.assign(pen, { fillStyle: getComputedStyle(row).color, globalAlpha: 0.6 });
+  for (const { onset, offset, label: own } of one.events) {
+    if (own === label) pen.fillRect(onset * scale, 0, Math.max((offset - onset) * scale, 2), canvas.height);
+  }
 }
 
 function draw() {

@@ -70,7 +70,7 @@ class RecordingsPage:
     def write(self) -> None:
         """Write the page."""
         own = sum(each["sound"].startswith("data:") for each in self.recordings)
-        lead = f"{len(self.recordings)} recordings, {len(self.data['labels'])} labels. This page holds the sound of "
+        lead = f"Recordings: {len(self.recordings)}, labels: {len(self.data['labels'])}. This page holds the sound of "
         lead += "all." if own == len(self.recordings) else f"{own}, and plays that of the others from their files."
         data = json.dumps(self.data | {"recordings": self.recordings}, allow_nan=False)
         held = data.replace("<", "\\u003c")  # so that no name can end the element

@@ -1,12 +1,16 @@
 """Events: where they begin and end, and the files that other programs read."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile as sf
 
 from tagging.events import COLUMNS, event_table, find_events, write_events
-from tagging.stream import PARTS, Timeline, second_levels
+from tagging.stream import PARTS, Timeline, read_seconds, score_recording, second_levels
 from tagging.tagger import Tagged
+from tests.conftest import SETTINGS
 
 RATE = 16000
 
@@ -46,6 +50,24 @@ def test_an_event_is_where_its_sound_is(case):
         assert (row.onset, row.offset) == pytest.approx((onset, offset), abs=0.051)
         assert row.offset <= (seconds or len(scores))
         assert 0.5 <= row.score <= 1
+
+
+def test_clean_single_sounds_are_an_event_each_also_over_the_border_of_two_blocks(tmp_path):
+    """A file, read in its blocks of samples, and a network that hears what is not the silence's features."""
+    sounds = [(0.0, 1.7), (5.31, 5.62), (12.5, 17.25), (55.2, 66.4), (75.37, 80.0)]
+    time = np.arange(80 * RATE) / RATE
+    wave = sum(0.3 * np.sin(2 * np.pi * 440 * time) * ((time >= onset) & (time < end)) for onset, end in sounds)
+    sf.write(tmp_path / "x.wav", wave + np.random.default_rng(0).normal(0, 1e-4, len(wave)), RATE)
+
+    def predict(features: list[np.ndarray], batch_size: int, tta: int) -> np.ndarray:
+        return np.array([[np.minimum(3 * (crop.max(axis=1) > 0.4).mean(), 1), 0.01] for crop in features])
+
+    network = SimpleNamespace(width=64, settings=SETTINGS, predict=predict)
+    made = score_recording(read_seconds(tmp_path / "x.wav", SETTINGS), network, 32)
+    found = find_events(made, HALF)
+    assert len(found) == len(sounds)
+    np.testing.assert_allclose(found[["onset", "offset"]], sounds, atol=0.25)
+    assert found.offset.max() <= made.seconds == 80
 
 
 @pytest.fixture
