@@ -50,7 +50,7 @@ def write_dataset(folder: Path, n_clips: int, sparse: bool = False) -> None:
         rows = np.lib.format.open_memmap(array, "w+", np.float16, shape)  # all holes until it is written to
         for start in range(0, 0 if sparse else len(rows), BLOCK):
             rows[start : start + BLOCK] = block[: len(rows) - start]
-        clips = [[name, int(start), int(n), "", 0, 0] for name, start, n in zip(fnames, starts, frames, strict=False)]
+        clips = [[name, int(start), int(n), name, 0, 0] for name, start, n in zip(fnames, starts, frames, strict=False)]
         index = {"format": FORMAT, "digest": settings.digest, "array": array.name, "clips": clips, "unusable": []}
         (features / f"{split}.json").write_text(json.dumps(index), encoding="utf-8")
 
