@@ -43,16 +43,14 @@ function find({ scores, levels, rate, seconds }) {
   return found.sort((a, b) => a.onset - b.onset || a.offset - b.offset || a.label - b.label);
 }
 
-function make(tag, content = "", kind = "") {
-  return Object.assign(document.createElement(tag), { textContent: content, className: kind });
-}
+const make = (tag, content = "", kind = "") =>
+  Object.assign(document.createElement(tag), { textContent: content, className: kind });
+const percent = (second) => `${100 * second / one.seconds}%`;
 
 function clock(second, digits) {
   const whole = Math.floor(second / 60), rest = (second % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
   return whole < 60 ? `${whole}:${rest}` : `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}:${rest}`;
 }
-
-const percent = (second) => `${100 * second / one.seconds}%`;
 
 // each column of pixels is as high as the highest of its values, of which a second has `rate`
 function plot(canvas, values, rate, top, centred) {
@@ -85,8 +83,8 @@ function draw() {
   plot($("wave"), one.levels, rule.parts, one.levels.reduce((a, b) => Math.max(a, b), 1e-9), true);
   $("lanes").replaceChildren();
   new Set(one.events.map((event) => event.label)).forEach(lane);
-  const fits = (step) => step / one.seconds * inner.clientWidth >= 64;
-  const step = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].find(fits) ?? 7200;
+  const least = 64 * one.seconds / inner.clientWidth, steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+  const step = steps.find((each) => each >= least) ?? 7200;
   $("axis").replaceChildren();
   for (let at = 0; at < one.seconds; at += step) $("axis").appendChild(make("span", clock(at, 0))).style.left = percent(at);
   follow();
@@ -125,8 +123,7 @@ function report() {
 
 function show(i) {
   [one, zoom] = [recordings[i], 1];
-  audio.src = one.sound;
-  $("picture").src = one.picture;
+  [audio.src, $("picture").src] = [one.sound, one.picture];
   report();
 }
 
@@ -184,9 +181,11 @@ audio.addEventListener("error", () => { $("said").textContent = `This browser ca
 $("which").addEventListener("change", () => show($("which").value));
 $("of").addEventListener("change", () => { $("shift").value = shifts.get(Number($("of").value)) ?? 0; report(); });
 $("shift").addEventListener("input", () => { shifts.set(Number($("of").value), Number($("shift").value)); report(); });
-addEventListener("resize", () => one && draw());
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => one && draw());
 
 $("which").append(...recordings.map((_, i) => new Option("", i)));
 $("of").append(new Option("all labels", -1), ...labels.map((label, i) => new Option(label, i)));
-if (recordings.length) show(0);
+if (recordings.length) {
+  show(0);
+  addEventListener("resize", draw);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}

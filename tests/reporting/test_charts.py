@@ -18,7 +18,7 @@ def charts() -> dict[str, str]:
     return {
         "curves": curves([([10, 20], [3.0, 1.0]), ([10, 20], [3.5, 1.5])], "Loss"),
         "many": curves([([1], [0.5])] * (HUES + 1), "Loss", floor=True),
-        "reliability": reliability_chart(*bins, "Reliability"),
+        "reliability": reliability_chart([bins, bins], "Reliability"),
     }
 
 

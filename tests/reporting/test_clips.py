@@ -33,7 +33,7 @@ def test_time_runs_to_the_right_low_tones_are_at_the_bottom_and_a_second_is_as_w
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100])
 def test_the_sound_lasts_as_long_at_any_rate_and_is_as_loud(rate):
-    heard, mp3_rate = sf.read(io.BytesIO(sound(0.01 * tone(440, 1.5, rate), rate)))
+    heard, mp3_rate = sf.read(io.BytesIO(sound([0.01 * tone(440, 1.5, rate)], rate, 0.005)))
     assert len(heard) / mp3_rate == pytest.approx(1.5, abs=0.1)
     assert np.abs(heard).max() == pytest.approx(0.9, abs=0.1)
 
@@ -41,14 +41,14 @@ def test_the_sound_lasts_as_long_at_any_rate_and_is_as_loud(rate):
 def test_silence_and_a_single_sample_have_a_picture_and_a_sound():
     for samples in (np.zeros(16000, np.float32), np.zeros(1, np.float32)):
         assert decoded(picture(samples, SETTINGS)).shape[0] == HEIGHT
-        assert not np.abs(sf.read(io.BytesIO(sound(samples, 16000)))[0]).max(initial=0) > 1e-3
+        assert not np.abs(sf.read(io.BytesIO(sound([samples], 16000, 0.0)))[0]).max(initial=0) > 1e-3
 
 
 def test_five_seconds_of_noise_take_less_than_a_twenty_fourth_of_ten_megabytes():
     """The default page shows 24 clips, whose files grow by a third within it, and keeps a megabyte for the rest."""
     settings = AudioSettings(44100, 128)
     noise = np.random.default_rng(0).normal(0, 0.2, 5 * 44100).astype(np.float32)
-    size = len(picture(noise, settings)) + len(sound(noise, 44100))
+    size = len(picture(noise, settings)) + len(sound([noise], 44100, 1.0))
     assert size * 4 / 3 * 24 < 9e6
 
 
