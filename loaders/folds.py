@@ -111,13 +111,14 @@ def _members(groups: np.ndarray | None, n: int) -> np.ndarray:
 
 def _split(truth: np.ndarray, members: np.ndarray, num_folds: int, seed: int, fold_split: str) -> np.ndarray:
     """The fold of each group (G,), by scikit-learn's splitter for it."""
-    from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # slow to import, as the next
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # slow to import, as the one below
 
     clips = truth.sum(axis=0)
     rarest = np.where(truth, clips, np.inf).argmin(axis=1)  # of each clip's labels
     kind, labels = GroupKFold, rarest
     if fold_split == "stratified" and members.max() + 1 == len(truth):
+        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # missing where random folds do
+
         kind, labels = MultilabelStratifiedKFold, truth.astype(int)
     elif fold_split == "stratified" and np.bincount(rarest).max() >= num_folds:  # with fewer, it refuses
         kind = StratifiedGroupKFold
