@@ -129,7 +129,11 @@ def at_level(inputs: Tensor, level: np.ndarray) -> Tensor:
 
 
 def noise_crops(width: int, settings: AudioSettings, n: int, rng: np.random.Generator) -> Tensor:
-    """PCEN (n, 1, n_mels, width) of noise of several colours and levels."""
+    """PCEN (n, 1, n_mels, width) of noise of several colours and levels; of silence where librosa is not installed."""
+    try:
+        import librosa.filters  # noqa: F401  what pcen_mel needs, and training on features that are there does not
+    except ImportError:
+        return torch.zeros(n, 1, settings.n_mels, width)
     size, recordings = (2 * width + 50) * settings.hop_length, []
     for colour in COLOURS:
         spectrum = np.fft.rfft(rng.standard_normal(size))
