@@ -89,6 +89,15 @@ def tagger(tmp_path_factory, template, script, tiny_flags) -> Path:
 
 
 @pytest.fixture
+def place(tagger, template, tmp_path):
+    """Both folds of a run, trained and predicted, beside a copy of their data."""
+    root = shutil.copytree(tagger, tmp_path / "place")
+    shutil.copytree(template, root / "data")
+    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
+    return root
+
+
+@pytest.fixture
 def run_tag(script, tagger):
     """Run tag.py beside the checkpoints."""
     return lambda *flags: script(tagger, "tag.py", *flags, "--no-use_cuda")

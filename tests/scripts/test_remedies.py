@@ -113,14 +113,6 @@ ROWS = {  # situation: what was done, the command, what it says, the remedy; the
 }  # fmt: skip
 
 
-@pytest.fixture
-def place(tagger, template, tmp_path):
-    root = shutil.copytree(tagger, tmp_path / "place")
-    shutil.copytree(template, root / "data")
-    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
-    return root
-
-
 @pytest.mark.parametrize("situation", ROWS)
 def test_a_remedy_that_is_named_works(place, script, process, tiny_flags, situation):
     spoil, command, said, remedy = ROWS[situation]

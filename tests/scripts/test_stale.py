@@ -1,6 +1,5 @@
 """No result outlives what it was made from, and no run overwrites another one."""
 
-import json
 import shutil
 
 import numpy as np
@@ -14,15 +13,6 @@ LAST, BEST = (f"checkpoints/mobilenet_v3_small_tiny_{kind}_32x64_16000_0-2_model
 PREDICTED = "predictions/mobilenet_v3_small_tiny_test_32x64_16000_{}-2.npz"
 RUN = ["--dataset", "tiny", "--img_rows", 32, "--img_cols", 64]
 AS_TRAINED = ["--n_iter", 2, "--eval_freq", 0, "--shift_share", 0.2]  # those of the fixture `tagger`
-
-
-@pytest.fixture
-def place(tagger, template, tmp_path):
-    """Both folds of a run, trained and predicted, beside a copy of their data."""
-    root = shutil.copytree(tagger, tmp_path / "place")
-    shutil.copytree(template, root / "data")
-    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "data"}}))
-    return root
 
 
 @pytest.fixture
