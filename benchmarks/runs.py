@@ -36,7 +36,7 @@ from utils.recipes import read_recipe
 
 LEVELS = (0, -20, -40)  # dB
 BLOCK = 1 << 14  # frames whose level is changed at a time
-WRITING = Lock()  # results, and features of another level
+ONE_AT_A_TIME = Lock()  # writing results and features of another level; parsing, which Python 3.11 cannot do in threads
 Record = dict[str, Any]  # of a finished run: the run, digests, where and when, the folder of its predictions, scores
 
 
@@ -82,13 +82,9 @@ def corpus_of(dataset: str) -> Corpus:
 def code(change: str = "") -> str:
     """A digest of the code and the packages that train and predict; comments do not count."""
     paths = sorted(path for name in CODE for path in (ROOT / name, *(ROOT / name).rglob("*.py")) if path.is_file())
-    return digest(
-        [
-            str(versions()),
-            str(CHANGES.get(change)),
-            *(ast.dump(ast.parse(path.read_text(encoding="utf-8"))) for path in paths),
-        ]
-    )
+    with ONE_AT_A_TIME:
+        parsed = [ast.dump(ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+    return digest([str(versions()), str(CHANGES.get(change)), *parsed])
 
 
 def describe(run: Run) -> Record:
@@ -130,7 +126,7 @@ def finish(runs: list[Run], folder: Path, jobs: int, work: bool = True) -> dict[
         if code(run.change) != record["code"]:
             record["code"] = "changed meanwhile"
         records[run] = record | {"present": record["code"] == codes[run.change]}
-        with WRITING, open(results, "a", encoding="utf-8") as file:
+        with ONE_AT_A_TIME, open(results, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         print(f"{run}: {record['scores']}", flush=True)
 
@@ -198,7 +194,7 @@ def train_and_predict(run: Run, into: Path, folder: Path) -> None:
 def at_level(run: Run, level: int, folder: Path) -> Path:
     """A folder whose config.json has the run's data set with the clips to score as if they were `level` dB louder."""
     settings, name = audio_settings(run.args), f"{SPLITS[run.split]}.json"
-    with WRITING:
+    with ONE_AT_A_TIME:
         there = place(run, f"{settings.digest}_{level}", folder)
         source, target = (features_dir(path, settings) for path in (get_features_path(run.dataset), there / "features"))
         index = read_index(source / name)

@@ -49,11 +49,11 @@ def owned(path: Path, what: str, remedy: str) -> Iterator[None]:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):  # an owner that has just ended took the folder along
-            file = open(path, "a+", encoding="utf-8", errors="replace")  # noqa: SIM115
+            file = open(path, "ab+", buffering=0)  # noqa: SIM115
             if not lock(file):
                 with file:
                     file.seek(0)
-                    owner = one_line(file.read(200).strip()) or "another process"
+                    owner = one_line(file.read(200).decode("utf-8", "replace").strip()) or "another process"
                 raise UserError(f"{what} belong to {owner}; {remedy}")
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 break
@@ -61,8 +61,7 @@ def owned(path: Path, what: str, remedy: str) -> Iterator[None]:
     with file:
         with suppress(OSError):  # a full disk: it is owned all the same
             file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n")
-            file.flush()
+            file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n".encode())
         try:
             yield
         finally:

@@ -152,7 +152,8 @@ def test_overwrite_replaces_through_run_sh_too(make_repository, process, warm_py
 
 
 ELSEWHERE = (  # messages whose remedies other tests apply, or that take a GPU, a package or an edit to apply
-    "belong to {owner}", "say which to {purpose}", "there are only ", "are no predictions of", "say with --model_path",
+    "belong to {owner}", "say which to {purpose}", "there are only ", "are no predictions of", "nothing to average",
+    "say with --model_path",
     "no split was predicted with all of", "make them with test.py", "they are of other splits",
     "train both on the same", "predict both with the same",
     "leave out the sound files", "there are {len(paths)} files", "would be overwritten",
