@@ -19,7 +19,7 @@ from tagging.outputs import check_outputs, describe, name_outputs, name_tracks, 
 from tagging.tagger import Tagged, find_audio, tag_files
 from tagging.timeline import write_timeline
 from utils.cli import make_parser, natural_int, positive_int, share
-from utils.devices import USE_CUDA, add_device_flags, gpu_errors_in_one_line, pick_device, set_up_device
+from utils.devices import USE_CUDA, add_device_flags, pick_device, set_up_device, torch_errors_in_one_line
 from utils.errors import MisuseError, one_line, run
 
 
@@ -73,7 +73,7 @@ def _warned(files: Iterable[Tagged]) -> list[Tagged]:
     return tagged
 
 
-@gpu_errors_in_one_line()
+@torch_errors_in_one_line()
 def main() -> int:
     args = parse_args()
     if args.export is not None:

@@ -11,19 +11,19 @@ from loaders.clips import usable_clips
 from loaders.layouts import read_corpus
 from loaders.pcen import audio_settings
 from predicting.checkpoint import build_network, find_checkpoint, load_trained
-from predicting.paths import prediction_path
 from predicting.prediction_file import Predictions, save_predictions
+from predicting.runs import prediction_path
 from predicting.splits import SPLITS, check_classes, clips_of, describe, fill_in, is_up_to_date, print_score
 from predicting.tta import ONE_PASS, SHARED, predict, prepare, shift_of
 from utils.atomic import try_outputs
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
-from utils.devices import add_device_flags, gpu_errors_in_one_line, pick_device, pick_precision, set_up_device
+from utils.devices import add_device_flags, pick_device, pick_precision, set_up_device, torch_errors_in_one_line
 from utils.errors import MisuseError, UserError, run
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # flags that the checkpoint knows
 
 
-@gpu_errors_in_one_line()
+@torch_errors_in_one_line()
 def main() -> int:
     args = parse_args()
     args.model_path = find_checkpoint(args.model_path)

@@ -18,11 +18,11 @@ from training.setup import Training, build_pool, build_training
 from training.start import State, check_data, clear, parse_args, set_up
 from training.tensorboard import Tensorboard
 from utils import streams
-from utils.devices import autocast, gpu_errors_in_one_line
+from utils.devices import autocast, torch_errors_in_one_line
 from utils.errors import run
 
 
-@gpu_errors_in_one_line()
+@torch_errors_in_one_line()
 def main() -> int:
     with ExitStack() as held:  # the run's files
         return train(*parse_args(held))

@@ -1,24 +1,11 @@
 """ResNet (He et al., CVPR 2016) for spectrograms: torchvision's, with another stem, ReLU6 and, if asked, CBAM."""
 
+from functools import partial
+
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from models.cbam import CBAM
-
-
-def resnet18(n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> nn.Module:
-    """11.3 M parameters with CBAM and 80 classes, 1.08 GMAC per 128 x 197 crop."""
-    return _resnet(BasicBlock, [2, 2, 2, 2], n_classes, in_channels, use_cbam, dropout_rate)
-
-
-def resnet34(n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> nn.Module:
-    """As resnet18, with 3, 4, 6 and 3 blocks."""
-    return _resnet(BasicBlock, [3, 4, 6, 3], n_classes, in_channels, use_cbam, dropout_rate)
-
-
-def resnet50(n_classes: int, in_channels: int, use_cbam: bool, dropout_rate: float) -> nn.Module:
-    """As resnet34, with bottleneck blocks."""
-    return _resnet(Bottleneck, [3, 4, 6, 3], n_classes, in_channels, use_cbam, dropout_rate)
 
 
 def _resnet(
@@ -33,6 +20,12 @@ def _resnet(
         for residual in stage:
             _adapt_block(residual, use_cbam)
     return net
+
+
+# 18 with CBAM and 80 classes: 11.3 M parameters, 1.08 GMAC per 128 x 197 crop
+resnet18 = partial(_resnet, BasicBlock, [2, 2, 2, 2])
+resnet34 = partial(_resnet, BasicBlock, [3, 4, 6, 3])
+resnet50 = partial(_resnet, Bottleneck, [3, 4, 6, 3])
 
 
 def _stem(in_channels: int) -> nn.Sequential:

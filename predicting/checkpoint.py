@@ -4,7 +4,6 @@ import glob
 import io
 import json
 import pickle
-import re
 import sys
 import warnings
 import zipfile
@@ -17,9 +16,8 @@ import torch
 from torch import nn
 
 from models import get_model
-from predicting.paths import is_named_after, last_of, parse_name
 from predicting.presence import Presence
-from predicting.runs import run_name
+from predicting.runs import is_named_after, last_of, parse_name, run_name
 from utils.atomic import atomic_write
 from utils.cli import HERTZ, SEEDS
 from utils.digests import ALL_LABELS, changes
@@ -70,13 +68,11 @@ def find_checkpoint(path: str) -> str:
 
     bash takes k_model for the variable's name, so the fold count and "_model" are missing: ..._0-.pth.
     """
-    unfinished = Path(path)
-    if not unfinished.exists() and re.search(r"_[0-9]+-\.pth$", path):
-        meant = [found for found in unfinished.parent.glob(f"{glob.escape(unfinished.stem)}*") if parse_name(found)]
-        if len(meant) == 1:
-            print(f"{path} is not there, taking {meant[0]}: in bash, write ${{i}}-${{k}}_model.pth", file=sys.stderr)
-            return str(meant[0])
-    return path
+    meant = glob.glob(f"{glob.escape(path.removesuffix('.pth'))}[0-9]*_model.pth")
+    if not path.endswith("-.pth") or len(meant) != 1:
+        return path
+    print(f"{path} is not there, taking {meant[0]}: in bash, write ${{i}}-${{k}}_model.pth", file=sys.stderr)
+    return meant[0]
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -94,31 +90,17 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 def load_trained(path: str | Path) -> dict[str, Any]:
     """A checkpoint to predict with, without its optimizer, half of its size.
 
-    Raises UserError as load_checkpoint and check_best do.
+    Raises UserError as load_checkpoint does, and on a `best` other than that of its run's `last`, which lies beside it.
     """
-    state = load_checkpoint(path) | {"optimizer": {}}
-    check_best(path, state)
+    state, last = load_checkpoint(path) | {"optimizer": {}}, last_of(path)
+    if last and (odd := differs_from_best(state, load_checkpoint(last))):
+        remedy = f"move it away, then python train.py --resume {last} writes its own; to use it, move {last.name} away"
+        raise UserError(f"{path} is not the best checkpoint of the run of {last.name}: {odd}; {remedy}")
     return state
 
 
-def check_best(path: str | Path, state: dict[str, Any]) -> None:
-    """Raises UserError on a `best` checkpoint other than the one that its run's `last`, beside it, speaks of."""
-    last = last_of(path)
-    if last and (odd := differs_from_best(state, last)):
-        remedy = f"move it away, then python train.py --resume {last} writes its own; to use it, move {last.name} away"
-        raise UserError(f"{path} is not the best checkpoint of the run of {last.name}: {odd}; {remedy}")
-
-
-def differs_from_best(best: dict[str, Any], last: dict[str, Any] | Path) -> str:
-    """How a checkpoint differs from the best one that a later one of its run speaks of; "" where it does not.
-
-    last: its content, or its path; a damaged file says nothing.
-    """
-    if isinstance(last, Path):
-        try:
-            last = load_checkpoint(last)
-        except UserError:
-            return ""
+def differs_from_best(best: dict[str, Any], last: dict[str, Any]) -> str:
+    """How a checkpoint differs from the best one that a later one of its run speaks of; "" where it does not."""
     if odd := changes(best["args"], last["args"]):
         return f"{odd[0]} {best['args'][odd[0]]} and {last['args'][odd[0]]}"
     if odd := changes(best["made_from"], last["made_from"]):
@@ -199,9 +181,8 @@ def find_runs(folder: str | Path, **wanted: Any) -> dict[str, dict[Path, dict[st
         name = parse_name(path)
         if name and name.kind == "last":
             continue
-        state = load_checkpoint(path) | {"optimizer": {}} if name else None  # half of its size
+        state = load_trained(path) if name else None
         if state and is_named_after(path, state["args"]) and not changes(wanted, state["args"]):
-            check_best(path, state)
             runs.setdefault(run_name(state["args"]), {})[path] = state
         else:
             left_out.append(path.name)

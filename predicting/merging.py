@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from loaders.layouts import Corpus
-from predicting.paths import is_named_after, last_of, parse_name
 from predicting.prediction_file import Predictions, load_predictions
-from predicting.runs import check_folds, choose_runs, run_name
-from predicting.splits import SPLITS, changed_since, check_classes, how_to_predict
+from predicting.runs import check_folds, choose_runs, is_named_after, parse_name, run_name
+from predicting.splits import SPLITS, check_classes, refuse_outdated
 from utils.cli import positive_int, seed
 from utils.errors import UserError
 
@@ -56,13 +55,7 @@ def read_runs(args: argparse.Namespace, splits: Iterable[str], corpus: Corpus, p
         made = {path: fold for folds in runs.values() for path, fold in folds.items()}
         for path, fold in made.items():
             check_classes(path, fold.class_names, corpus)
-            if changed := changed_since(fold):
-                problem = f"since it was made, {' and '.join(changed)} changed"
-                raise UserError(f"{path}: {problem}; predict again: {how_to_predict(path, fold)}")
-            if last_of(best := Path(fold.args.get("model_path", ""))) and best.exists():
-                from predicting.checkpoint import load_trained  # torch, two seconds that the rest does not need
-
-                load_trained(best)
+            refuse_outdated(path, fold)
         listed = [] if args.allow_missing else args.model_path or []
         if without := [path for path in listed if not any(_is_of(path, fold) for fold in made.values())]:
             raise UserError(f"there are no predictions of {', '.join(without)}; {REMEDY}")
@@ -76,23 +69,22 @@ def _find(args: argparse.Namespace, splits: list[str]) -> dict[str, Runs]:
     found: dict[str, Runs] = {split: {} for split in splits}
     for folder in args.prediction_dir:
         prefix = f"{folder}/" if len(args.prediction_dir) > 1 else ""
-        named = {path: parse_name(path) for path in sorted(Path(folder).glob("*.npz"))}
-        copies = [path.name for path, name in named.items() if name is None]
-        own = {path: name for path, name in named.items() if name and name.network.endswith(f"_{args.dataset}")}
-        for split in splits:
-            loaded = [(path, load_predictions(path)) for path, name in own.items() if name.kind == split]
-            for path, fold in sorted(loaded, key=lambda item: item[1].args["fold_num"]):
-                if args.model_path and not any(_is_of(checkpoint, fold) for checkpoint in args.model_path):
-                    continue
-                if other := [key for key, value in (wanted | {"split": split}).items() if fold.args.get(key) != value]:
-                    print(f"leaving out {path}: made with {other[0]} {fold.args.get(other[0])}", file=sys.stderr)
-                elif not is_named_after(path, fold.args):
-                    copies.append(path.name)
-                else:
-                    found[split].setdefault(prefix + run_name(fold.args), {})[path] = fold
-        if copies:
-            print(f"{folder}: left out {', '.join(copies)}, which are copies", file=sys.stderr)
-        if not any(path.parent == Path(folder) for runs in found.values() for folds in runs.values() for path in folds):
+        left_out, chosen = [], []
+        for path in sorted(Path(folder).glob("*.npz")):
+            name = parse_name(path)
+            if name and (name.kind not in splits or not name.network.endswith(f"_{args.dataset}")):
+                continue
+            fold = load_predictions(path) if name else None
+            own = fold and is_named_after(path, fold.args) and fold.args | wanted | {"split": name.kind} == fold.args
+            if not own:
+                left_out.append(path.name)
+            elif not args.model_path or any(_is_of(checkpoint, fold) for checkpoint in args.model_path):
+                chosen.append((fold.args["fold_num"], path, fold))
+        for _, path, fold in sorted(chosen, key=lambda item: item[:2]):
+            found[fold.args["split"]].setdefault(prefix + run_name(fold.args), {})[path] = fold
+        if left_out:
+            print(f"{folder}: left out {', '.join(left_out)}, which are copies or of other runs", file=sys.stderr)
+        if not chosen:
             flags = "".join(f" --{name} {value}" for name, value in (wanted | {"split": " ".join(splits)}).items())
             flags += f" --model_path {' '.join(args.model_path)}" if args.model_path else ""
             raise UserError(f"{folder}: no predictions of{flags}; make them with test.py")

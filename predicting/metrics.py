@@ -1,9 +1,10 @@
 """lwlrap, the score of the competition, the metrics that are reported beside it, and the line that says them."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from scipy.stats import norm, rankdata
 
 from loaders.layouts import Subset
@@ -138,7 +139,12 @@ def _precisions(truth: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     return np.where(truth, hits / ranks, 0.0), truth
 
 
-def calibrated(scores: np.ndarray, slope: float, offsets: Iterable[float], **_: object) -> np.ndarray:
-    """Scores (N, C) -> probabilities: sigmoid(slope * logit(score) + offset of the class), see predicting.presence."""
+def log_odds(scores: np.ndarray) -> np.ndarray:
+    """Of scores in [0, 1], float64, finite."""
     p = np.clip(scores.astype(np.float64), 1e-6, 1 - 1e-6)
-    return (1 / (1 + np.exp(-slope * np.log(p / (1 - p)) - np.array(offsets)))).astype(np.float32)
+    return np.log(p / (1 - p))
+
+
+def calibrated(scores: np.ndarray, slope: float, offsets: Sequence[float]) -> np.ndarray:
+    """Scores (N, C) -> probabilities: sigmoid(slope * logit(score) + offset of the class), see predicting.presence."""
+    return expit(slope * log_odds(scores) + np.array(offsets)).astype(np.float32)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from loaders.clips import Clips
 from loaders.levels import change_level
 from loaders.pcen import AudioSettings, pcen_mel
+from predicting.metrics import log_odds
 
 KINDS = {"single": 0.2, "pair": 0.4, "part": 0.1, "noise": 0.3}  # of calibration crops
 CROPS = 200, 2000  # at least and at most
@@ -73,7 +74,7 @@ def fit_calibration(scores: np.ndarray, truth: np.ndarray) -> tuple[Tensor, Tens
 
     Offsets are shrunk towards each other: a class with few clips keeps nearly that of all.
     """
-    logits, targets = logit(scores), torch.from_numpy(truth).double()
+    logits, targets = torch.from_numpy(log_odds(scores)), torch.from_numpy(truth).double()
     slope, base = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     own = torch.zeros(truth.shape[1], dtype=torch.float64)
     parameters = [each.requires_grad_() for each in (slope, base, own)]
@@ -88,10 +89,6 @@ def fit_calibration(scores: np.ndarray, truth: np.ndarray) -> tuple[Tensor, Tens
 
     optimizer.step(misfit)
     return slope.detach()[0].float(), (base + own).detach().float()
-
-
-def logit(scores: np.ndarray) -> Tensor:
-    return torch.from_numpy(scores).double().logit(eps=1e-6)
 
 
 def calibration_set(

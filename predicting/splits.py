@@ -62,18 +62,16 @@ def made_from(args: dict[str, Any], fnames: list[str]) -> MadeFrom:
     return found
 
 
-def changed_since(fold: Predictions) -> list[str]:
-    """What has changed since the predictions were made, as far as it can be seen here."""
+def refuse_outdated(path: Path, fold: Predictions) -> None:
+    """Raises UserError, with the command that makes them anew, where what predictions were made from has changed."""
     before = fold.args.get("made_from")
-    return changes(before, made_from(fold.args, fold.fnames)) if before else []
-
-
-def how_to_predict(path: Path, fold: Predictions) -> str:
-    """The command that makes predictions once more."""
-    how = {"split": fold.args["split"], "prediction_dir": path.parent}
-    how |= {name: fold.args[name] for name in ("tta", "tta_shift") if name in fold.args}
-    flags = "".join(f" --{name} {value}" for name, value in how.items())
-    return f"python test.py --model_path {fold.args['model_path']}{flags}"
+    if not before or not (changed := changes(before, made_from(fold.args, fold.fnames))):
+        return
+    how = {name: fold.args[name] for name in ("model_path", "split", "tta", "tta_shift")} | {
+        "prediction_dir": path.parent
+    }
+    again = f"python test.py{''.join(f' --{name} {value}' for name, value in how.items())}"
+    raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
 
 
 def is_up_to_date(path: Path, args: dict[str, Any]) -> bool:

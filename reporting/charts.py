@@ -6,8 +6,7 @@ from html import escape
 import numpy as np
 
 WIDTH, LETTER = 302, 6  # pixels of a chart, which the page enlarges, and of a digit
-HUES = 8  # of folds, --hue-0 and so on in page.css
-DASHES = ((6, 0), (4, 2), (2, 2))  # pixels on and off: of the first folds, of those after HUES, after twice as many
+HUES = 10  # of folds, --hue-0 and so on in page.css
 CELL, SLANT, LONGEST = 20, 55, 22  # of the map: pixels of a cell; degrees of the names on top, and their letters
 
 Limits = tuple[float, float]
@@ -70,14 +69,9 @@ def heat_map(counts: np.ndarray, clips: np.ndarray, names: list[str], said: str 
     )
 
 
-def swatch(number: int) -> str:
-    """The CSS background of the legend's patch for the fold of that number: its colour, dashed as its line is."""
-    hue, on, off = _look(number)
-    return f"repeating-linear-gradient(90deg, {hue} 0 {on}px, #0000 {on}px {on + off}px)"
-
-
-def _look(number: int) -> tuple[str, int, int]:
-    return f"var(--hue-{number % HUES})", *DASHES[number // HUES % len(DASHES)]
+def colour(number: int) -> str:
+    """Of the fold of that number, in CSS."""
+    return f"var(--hue-{number % HUES})"
 
 
 def _limits(values: np.ndarray) -> Limits:
@@ -91,9 +85,7 @@ def _ticks(low: float, high: float, least: float = 0) -> dict[float, str]:
     power = 10 ** np.floor(np.log10((high - low) / 6))
     step = max(least, next(power * factor for factor in (1, 2, 5, 10) if (high - low) / (power * factor) <= 6))
     ticks = step * np.arange(np.ceil(low / step), np.floor(high / step) + 1) + 0.0  # which makes -0 a 0
-    if abs(ticks).max() >= 1e-3:
-        return {tick: f"{tick:g}" for tick in ticks}
-    return {tick: f"{tick:.1e}".replace(".0e", "e").replace("e-0", "e-") if tick else "0" for tick in ticks}
+    return {tick: f"{tick:g}" for tick in ticks}
 
 
 def _axes(
@@ -127,8 +119,7 @@ def _axes(
 
 def _line(points: np.ndarray, radii: np.ndarray, number: int) -> str:
     """The line of a fold through points (n, 2), with dots on the first of them."""
-    hue, on, off = _look(number)
     path, marks = " ".join(f"{x},{y}" for x, y in points), np.column_stack([points[: len(radii)], radii])
     dots = "".join(f'<circle cx="{x}" cy="{y}" r="{r:.2f}" stroke="none"/>' for x, y, r in marks)
-    line = f'<polyline points="{path}" fill="none" stroke-width="1.6" stroke-dasharray="{on} {off}"/>'
-    return f'<g style="stroke: {hue}; fill: {hue}" stroke-linejoin="round">{line}{dots}</g>'
+    line = f'<polyline points="{path}" fill="none" stroke-width="1.6"/>'
+    return f'<g style="stroke: {colour(number)}; fill: {colour(number)}" stroke-linejoin="round">{line}{dots}</g>'

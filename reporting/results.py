@@ -14,8 +14,8 @@ import numpy as np
 from loaders.layouts import Corpus
 from predicting.merging import Runs, merge_folds, read_runs
 from predicting.metrics import calibrated
-from predicting.paths import log_path
 from predicting.prediction_file import Predictions
+from predicting.runs import check_alike, log_path
 from predicting.splits import SPLITS
 from utils.digests import changes, tensors_digest
 from utils.errors import UserError
@@ -53,12 +53,9 @@ class Results:
 
     def calibrated(self) -> tuple[np.ndarray, np.ndarray] | None:
         """As held_out, after each network's own calibration; None where a network has none."""
-        runs: Runs = {}
-        for run, folds in self.runs["val"].items():
-            for path, fold in folds.items():
-                if not (presence := fold.args.get("presence")):
-                    return None
-                runs.setdefault(run, {})[path] = replace(fold, probabilities=calibrated(fold.probabilities, **presence))
+        if not all(fold.args.get("presence") for _, _, fold in self.folds("val")):
+            return None
+        runs = {run: {path: calibrate(fold) for path, fold in folds.items()} for run, folds in self.runs["val"].items()}
         fnames, probabilities = merge_folds(runs, self.corpus, "val")
         return self.corpus.subset("train_curated").truth_of(fnames), probabilities
 
@@ -75,12 +72,17 @@ def read_results(args: argparse.Namespace, corpus: Corpus) -> Results:
 
 def _check_one_training(results: Results) -> None:
     """Refuse a fold whose splits were predicted with different checkpoints: the page would mix two networks."""
-    seen: dict[str, tuple[Path, dict[str, Any]]] = {}
+    args_of: dict[str, dict[Path, dict[str, Any]]] = {}
     for name, path, fold in (each for split in results.runs for each in results.folds(split)):
-        args, (first, other) = fold.args, seen.setdefault(name, (path, fold.args))
-        if wrong := [key for key in {**args, **other} if args.get(key) != other.get(key) and key not in PER_SPLIT]:
-            values = f"{wrong[0]} {args.get(wrong[0])}, {first} with {other.get(wrong[0])}"
-            raise UserError(f"{path} was made with {values}; predict both with the same checkpoint")
+        args_of.setdefault(name, {})[path] = fold.args
+    for of_a_fold in args_of.values():
+        check_alike(of_a_fold, but=PER_SPLIT)
+
+
+def calibrate(fold: Predictions) -> Predictions:
+    """With the probabilities that the network's own calibration makes of its scores."""
+    slope, offsets = (fold.args["presence"][name] for name in ("slope", "offsets"))
+    return replace(fold, probabilities=calibrated(fold.probabilities, slope, offsets))
 
 
 def _read_training(results: Results, checkpoint_dir: str | None) -> None:

@@ -3,7 +3,7 @@
 from html import escape
 
 from predicting.runs import PER_FOLD
-from reporting.charts import curves, swatch
+from reporting.charts import colour, curves
 from reporting.markup import DASH, Section, paragraph, table, text
 from reporting.results import Results
 from utils.digests import versions
@@ -23,7 +23,7 @@ def training_section(results: Results) -> Section:
         return Section("training", "Training", "How the folds learned.", paragraph(missing))
     keys, charts = "", ""
     for number, name in enumerate(results.logs):
-        keys += f'<li><i style="background:{swatch(number)}"></i>{escape(name)}</li>'
+        keys += f'<li><i style="background:{colour(number)}"></i>{escape(name)}</li>'
     for key, (title, floor) in CHARTS.items():
         lines = [([row["step"] for row in log], [row[key] for row in log]) for log in results.logs.values()]
         charts += f'<figure class="chart"><figcaption>{title}</figcaption>{curves(lines, title, floor)}</figure>'

@@ -68,10 +68,8 @@ def read_checkpoints(paths: Sequence[str | Path] | None, folder: str | Path = "c
                 raise MisuseError(f"--model_path names one network twice: {first} and {path}; leave one out")
         return states
     runs = find_runs(folder)
-    apart = ("dataset", "img_rows", "img_cols")  # what a run's name does not tell
-    kinds = {(run, *(state["args"][k] for k in apart)) for run, states in runs.items() for state in states.values()}
-    if len(kinds) != 1:
-        held = "no best checkpoint" if not runs else f"the best checkpoints of {len(kinds)} runs"
+    if len(runs) != 1:
+        held = "no best checkpoint" if not runs else f"the best checkpoints of {len(runs)} runs"
         raise MisuseError(f"{folder} holds {held}; say with --model_path which checkpoints to use")
     ((run, states),) = runs.items()
     check_folds(run, args_of(states), "", allow_missing=True)

@@ -9,7 +9,7 @@ from losses import get_loss
 from models import ARCHS
 from training.graphs import COMPILE_PAYS
 from training.schedule import OPTIMIZERS
-from utils.cli import can_be, hertz, make_parser, natural_float, natural_int, positive_int, seed, share
+from utils.cli import hertz, make_parser, natural_float, natural_int, positive_int, seed, share
 from utils.devices import DEVICES, PRECISION_HELP, PRECISIONS
 from utils.errors import MisuseError
 from utils.recipes import read_recipe
@@ -30,6 +30,26 @@ def parse_flags() -> argparse.Namespace:
             )
     parser.set_defaults(**recipe)
     return parser.parse_args()
+
+
+def given_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """Only the flags given on the command line, by destination, without defaults."""
+    absent = object()  # argparse sets a default only where there is no value yet
+    names = [*(action.dest for action in parser._actions), *parser._defaults]
+    parsed = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(names, absent)))
+    return {name: value for name, value in vars(parsed).items() if value is not absent}
+
+
+def can_be(action: argparse.Action, value: Any) -> bool:
+    """Whether a flag could have given that value, or does if it is left out."""
+    if value is None:
+        return action.default is None
+    if action.nargs == 0:
+        return isinstance(value, bool)
+    try:
+        return (action.type or str)(str(value)) == value and (action.choices is None or value in action.choices)
+    except argparse.ArgumentTypeError:
+        return False
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -16,20 +16,16 @@ from utils.errors import UserError, one_line
 COMPILE_PAYS = 10_000  # steps from which on compilation pays: on an H200 it costs 34 s and saves 5 ms a step
 
 
-def pick_compile(asked: bool | None, device: torch.device, n_iter: int, deterministic: bool) -> tuple[bool, str]:
-    """Whether to compile the network, and where one might expect it, what keeps us from it; "" otherwise.
+def pick_compile(asked: bool | None, device: torch.device, n_iter: int, deterministic: bool) -> bool:
+    """Whether to compile the network.
 
-    asked: None leaves it to the length of the run: compiled are runs on a GPU that are long enough to pay for it.
+    asked: None leaves it to the length of the run: compiled are runs on a GPU that are long enough to pay for it, where
+    there is what Triton needs.
     """
-    if asked is not None:
-        return asked, ""
-    if device.type != "cuda" or deterministic or n_iter < COMPILE_PAYS:
-        return False, ""
+    if asked is not None or device.type != "cuda" or deterministic or n_iter < COMPILE_PAYS:
+        return bool(asked)
     compiler = os.environ.get("CC") or any(map(shutil.which, ("cc", "gcc", "clang")))
-    there = {"Triton": find_spec("triton"), "C compiler": compiler,
-             "GPU that Triton knows": torch.cuda.get_device_capability(device) >= (7, 0)}  # fmt: skip
-    lacks = next((what for what, found in there.items() if not found), "")
-    return not lacks, f"; not compiled: there is no {lacks} here" if lacks else ""
+    return bool(find_spec("triton") and compiler and torch.cuda.get_device_capability(device) >= (7, 0))
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from loaders.pcen import audio_settings
 from loaders.pool import Pool
 from predicting.checkpoint import differs_from_best, load_checkpoint, load_weights, save_checkpoint
 from predicting.metrics import lwlrap, metric_values, per_class_lwlrap
-from predicting.paths import checkpoint_path, log_path
 from predicting.presence import Presence, fit_presence
+from predicting.runs import checkpoint_path, log_path
 from predicting.tta import predict, shift_of
 from training.schedule import learning_rate
 from training.setup import Training
-from training.start import CALL_FLAGS
+from training.start import described
 from utils import streams
 from utils.atomic import atomic_write
 from utils.devices import precision_name
@@ -65,9 +65,10 @@ class Progress:
         self.best_score, self.best_step = state["best_score"], state["best_step"]
         there = best.exists() and not differs_from_best(load_checkpoint(best), state)
         self.is_best_lost = bool(self.best_step < self.step and self.log and not there)
-        if self.is_best_lost and self.step < self.args.n_iter:
+        if self.is_best_lost:
             self.best_score = -1.0  # its weights are not here, so no later score could be compared with them
-            print(f"{best} is not there, so only the validations to come count for it", flush=True)
+            text = f"{best} is not there: of the scores from step {self.step} on, the best makes a new one"
+            print(text, flush=True)
         self._write_log()
         if self.best_step == self.step and not there:
             self._save("best")  # it was killed between the two, or goes on in another folder
@@ -76,18 +77,13 @@ class Progress:
             print(f"the steps so far were in {state['precision']}", flush=True)
 
     def recover(self, scores: Callable[[], np.ndarray]) -> None:
-        """Where a finished run has lost its best checkpoint: evaluate its last weights, and make them the best.
+        """Where a finished run has lost its best checkpoint, its last weights make a new one.
 
         scores: as in after_step.
         """
-        if not self.setup.processes.any(self.is_best_lost and self.step == self.args.n_iter):
-            return
-        best, lost = checkpoint_path(self.args, "best"), self.best_step
-        print(
-            f"{best}, of step {lost}, is not there: the last weights, of step {self.step}, take its place", flush=True
-        )
-        self.best_score, self.log = -1.0, [record for record in self.log if record["step"] < self.step]
-        self._evaluate(scores)
+        if self.setup.processes.any(self.is_best_lost and self.step == self.args.n_iter):
+            self.log = [record for record in self.log if record["step"] < self.step]
+            self._evaluate(scores)
 
     def after_step(self, loss: torch.Tensor, scores: Callable[[], np.ndarray]) -> None:
         """Count a step and do what is due after it.
@@ -214,7 +210,7 @@ class Progress:
         targets, on_gpu = training.batches.targets.cpu(), self.setup.device.type == "cuda"
         generators = {"cuda": torch.cuda.get_rng_state(self.setup.device)} if on_gpu else {}
         state = {
-            "args": {name: value for name, value in vars(self.args).items() if name not in CALL_FLAGS},
+            "args": described(vars(self.args)),
             "class_names": self.pool.corpus.class_names,
             "step": self.step,
             "best_score": self.best_score,

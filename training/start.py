@@ -17,20 +17,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from loaders import get_data_path
 from loaders.folds import settle_folds
 from loaders.layouts import Corpus, read_corpus
 from loaders.pool import Pool
 from predicting.checkpoint import load_checkpoint
-from predicting.paths import checkpoint_path, lock_path, log_path, tensorboard_dir
-from training.flags import build_parser, parse_flags
+from predicting.runs import checkpoint_path, log_path, tensorboard_dir
+from training.flags import build_parser, can_be, given_flags, parse_flags
 from training.graphs import pick_compile
 from training.processes import join_processes, restarts
-from training.setup import Setup, build_model
+from training.setup import Setup
 from utils.atomic import try_outputs
-from utils.cli import can_be, given_flags
 from utils.devices import pick_device, pick_precision, set_up_device
 from utils.digests import ALL_LABELS, changes
 from utils.errors import MisuseError, UserError
@@ -40,7 +37,8 @@ State = dict[str, Any]  # a checkpoint
 CALL_FLAGS = (  # they belong to one call and change no result; all others describe the run
     "recipe", "resume", "overwrite", "plan", "device", "checkpoint_dir", "print_train_freq", "save_freq", "tensorboard",
 )  # fmt: skip
-GO_ON, REMEDY = "go on with --resume auto, ", "replace it with --overwrite, or keep both with another --checkpoint_dir"
+REMEDY = "replace it with --overwrite, or keep both with another --checkpoint_dir"
+MOST = 3  # flags in which another run differs that are listed
 
 
 def parse_args(held: ExitStack) -> tuple[argparse.Namespace, State | None]:
@@ -49,18 +47,16 @@ def parse_args(held: ExitStack) -> tuple[argparse.Namespace, State | None]:
     held: owns the run's files from here on, until it is closed.
     """
     args = parse_flags()
-    if args.resume in (None, "auto"):
+    if args.resume in (None, "auto") or args.plan is not None:
         corpus = read_corpus(get_data_path(args.dataset))
         args.fold_split, args.num_folds = settle_folds(corpus.subset("train_curated"), args.fold_split, args.num_folds)
         check_flags(args)
         if args.plan is not None:
             print_plan(args, corpus)
             sys.exit(0)
-    elif args.plan is not None:
-        raise MisuseError("--plan describes a run by its flags; leave --resume out")
     if args.tensorboard and find_spec("tensorboard") is None:
         raise MisuseError("--tensorboard: the package is not installed; run: pip install tensorboard")
-    return read_resumed(build_parser(), args, held)
+    return read_resumed(args, held)
 
 
 def own_files(args: argparse.Namespace) -> AbstractContextManager[None]:
@@ -68,12 +64,13 @@ def own_files(args: argparse.Namespace) -> AbstractContextManager[None]:
 
     Raises UserError where another run owns them, and where they cannot be written.
     """
-    outputs = [checkpoint_path(args, "last"), checkpoint_path(args, "best"), log_path(args)]
+    log = log_path(args)
+    outputs = [checkpoint_path(args, "last"), checkpoint_path(args, "best"), log]
     try_outputs("--checkpoint_dir", *outputs, *([tensorboard_dir(args) / "events"] if args.tensorboard else []))
     if int(os.environ.get("RANK", 0)):
         return nullcontext()
     remedy = "wait until it has ended, or give another --checkpoint_dir"
-    return owned(lock_path(args), f"{log_path(args)} and its checkpoints", remedy)
+    return owned(log.with_name(f".{log.stem}.lock"), f"{log} and its checkpoints", remedy)
 
 
 def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
@@ -89,9 +86,7 @@ def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
         print(checkpoint_path(argparse.Namespace(**vars(args) | {"fold_num": fold}), "best"))
 
 
-def read_resumed(
-    parser: argparse.ArgumentParser, args: argparse.Namespace, held: ExitStack
-) -> tuple[argparse.Namespace, State | None]:
+def read_resumed(args: argparse.Namespace, held: ExitStack) -> tuple[argparse.Namespace, State | None]:
     """The run's arguments, those of a resumed run included, and the checkpoint to go on from, if any.
 
     Raises MisuseError where the flags contradict that checkpoint, or would overwrite a run.
@@ -99,7 +94,7 @@ def read_resumed(
     auto, state = args.resume == "auto" or (restarts() and not args.resume), None
     args = argparse.Namespace(**vars(args) | {"resume": None if auto else args.resume})
     if args.resume:
-        args, state = _as_trained(parser, args)
+        args, state = _as_trained(args)
     held.enter_context(own_files(args))  # before what is there is looked at, which another run might still change
     for path, (whose, own) in checkpoints_there(args).items():
         if auto and own and not state:  # `last` comes before `best`, which holds as much
@@ -109,13 +104,13 @@ def read_resumed(
     return args, state
 
 
-def _as_trained(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tuple[argparse.Namespace, State]:
+def _as_trained(args: argparse.Namespace) -> tuple[argparse.Namespace, State]:
     """The arguments of the checkpoint args.resume, and its content.
 
     The run goes on in the folder of the checkpoint, unless --checkpoint_dir names another.
     """
-    state, given = load_checkpoint(args.resume), given_flags(parser)
-    trained = {name: value for name, value in state["args"].items() if name not in CALL_FLAGS}
+    parser, state = build_parser(), load_checkpoint(args.resume)
+    trained, given = described(state["args"]), given_flags(parser)
     for action in (action for action in parser._actions if action.dest in trained):
         name, value = action.dest, trained[action.dest]
         if given.get(name, value) != value:
@@ -126,24 +121,24 @@ def _as_trained(parser: argparse.ArgumentParser, args: argparse.Namespace) -> tu
     return argparse.Namespace(**vars(args) | trained | {"checkpoint_dir": folder}), state
 
 
-def checkpoints_there(args: argparse.Namespace, most: int = 3) -> dict[Path, tuple[str, State | None]]:
-    """The checkpoints that lie where the run would write: whose each is, in words; its content if it is the run's own.
+def described(args: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that describe a run, and that its checkpoint holds."""
+    return {name: value for name, value in args.items() if name not in CALL_FLAGS}
 
-    most: how many flags in which another run differs are listed.
-    """
+
+def checkpoints_there(args: argparse.Namespace) -> dict[Path, tuple[str, State | None]]:
+    """The checkpoints that lie where the run would write: whose each is, in words, and the run's own ones' content."""
     there: dict[Path, tuple[str, State | None]] = {}
-    here = {name: value for name, value in vars(args).items() if name not in CALL_FLAGS}
+    here = described(vars(args))
     for path in filter(Path.exists, (checkpoint_path(args, kind) for kind in ("last", "best"))):
         try:
             state = load_checkpoint(path)
         except UserError as error:
             there[path] = f"but {error}", None
             continue
-        names = [name for name, value in state["args"].items() if here.get(name, value) != value]
-        flags = [f"--{name} {state['args'][name]} (here {here[name]})" for name in names[:most]]
-        more = f" and {len(names) - most} more" if len(names) > most else ""
+        other = [f"--{name} {state['args'][name]} (here {here[name]})" for name in changes(state["args"], here)]
         same = f"step {state['step']} of {len(state['losses'])} of the same run; go on with --resume auto"
-        there[path] = (f"of another run, with {', '.join(flags)}{more}", None) if names else (same, state)
+        there[path] = (f"of another run, with {', '.join(other[:MOST])}", None) if other else (same, state)
     return there
 
 
@@ -174,12 +169,10 @@ def set_up(args: argparse.Namespace, resumed: State | None = None) -> tuple[Setu
     """Where and how exactly this process computes, and a line that says why."""
     device = pick_device(args.device)
     precision, why_precision = pick_precision(args.precision, device, args.arch, resumed=resumed)
-    compiled, why_not_compiled = pick_compile(args.compile, device, args.n_iter, args.deterministic)
+    compiled = pick_compile(args.compile, device, args.n_iter, args.deterministic)
     set_up_device(device, args.deterministic)
     processes = join_processes(args.batch_size, device)
-    if processes.size == 1 or device.type == "cpu":  # on GPUs the norms of several processes see the whole batch
-        refuse_lone_values(args, args.batch_size // processes.size)
-    return Setup(args, device, precision, processes, compiled), f"{why_precision}{why_not_compiled}"
+    return Setup(args, device, precision, processes, compiled), f"{why_precision}{', compiled' if compiled else ''}"
 
 
 def check_flags(args: argparse.Namespace) -> None:
@@ -192,16 +185,3 @@ def check_flags(args: argparse.Namespace) -> None:
         raise MisuseError("--noisy_scores: --split train_curated has no noisy clips to choose from")
     if args.gamma_fl and "bce" not in args.loss.split("+"):
         raise MisuseError(f"--gamma_fl {args.gamma_fl}: it modulates BCE, which --loss {args.loss} does without")
-
-
-def refuse_lone_values(args: argparse.Namespace, n: int) -> None:
-    """Raise MisuseError where n crops shrink to a single value of a channel, which no batch norm can train on."""
-    if n > 1:
-        return
-    try:
-        with torch.device("meta"):  # without memory and without a random number
-            build_model(args, 2)(torch.empty(1, 1, args.img_rows, args.img_cols))
-    except ValueError:
-        crop = f"one crop of {args.img_rows} x {args.img_cols} leaves batch norm a single value"
-        remedy = "give each process 2 clips or more, or make the crop larger with --img_cols"
-        raise MisuseError(f"--batch_size {args.batch_size}: {crop}; {remedy}") from None

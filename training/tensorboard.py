@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torchvision.utils import make_grid
 
-from predicting.paths import tensorboard_dir
+from predicting.runs import tensorboard_dir
 
 MOST = 16  # inputs of a picture
 

@@ -4,7 +4,6 @@ import errno
 import glob
 import os
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import IO
 
 from utils.errors import MisuseError, UserError
 
-DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")  # where nothing is a file, even if /dev/stdout leads to one
+NO_FILE = "is a folder, a device or a pipe"
 
 
 @contextmanager
@@ -22,8 +21,8 @@ def atomic_write(path: str | Path, mode: str = "wb") -> Iterator[IO]:
     Until then it has a hidden name in the same folder.  A link stays: what it points to is replaced.  Text is UTF-8.
     Raises OSError, which names `path`; a device, a pipe or a folder is not replaced.
     """
-    if odd := _odd_kind(path):
-        raise OSError(errno.EINVAL, f"{odd}, not a file to write", str(path))
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, f"it {NO_FILE}", str(path))
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(target)
@@ -51,26 +50,14 @@ def try_outputs(flag: str, *paths: str | Path) -> None:
     for path in map(Path, paths):
         folder = next(above for above in Path(os.path.realpath(path)).parents if os.path.lexists(above))
         try:
-            if odd := _odd_kind(path):
-                raise MisuseError(f"{path} is {odd}; name a file to write with {flag}")
+            if path.exists() and not path.is_file():
+                raise MisuseError(f"{path} {NO_FILE}; name a file to write with {flag}")
             probe = _beside(folder / path.name)
             probe.touch()
             probe.unlink()
         except OSError as error:
             reason = f"{error.strerror} ({folder})" if folder.is_dir() else f"{folder} is not a folder"
             raise UserError(f"{path} cannot be written: {reason}; name another place with {flag}") from None
-
-
-def _odd_kind(path: str | Path) -> str:
-    """What is there instead of a file; "" for a file and for nothing.  Raises OSError on a loop of links."""
-    try:
-        kind = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    if stat.S_ISDIR(kind):
-        return "a folder"
-    regular = stat.S_ISREG(kind) and os.path.dirname(os.path.abspath(path)) not in DEVICES
-    return "" if regular else "a device or a pipe"
 
 
 def _beside(path: Path) -> Path:

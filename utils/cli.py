@@ -1,7 +1,7 @@
-"""Command lines: help with defaults and an example, types of arguments, flags given by hand."""
+"""Command lines: help with defaults and an example, and types of arguments."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -31,26 +31,6 @@ def make_parser(description: str | None, example: str) -> argparse.ArgumentParse
     """
     how = {"formatter_class": partial(_Formatter, max_help_position=36, width=110), "allow_abbrev": False}
     return _Parser(description=(description or "").partition("\n")[0], epilog=f"example:\n  {example}", **how)
-
-
-def given_flags(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> dict[str, Any]:
-    """Only the flags given on the command line, by destination, without defaults."""
-    absent = object()  # argparse sets a default only where there is no value yet
-    names = [*(action.dest for action in parser._actions), *parser._defaults]
-    parsed = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, absent)))
-    return {name: value for name, value in vars(parsed).items() if value is not absent}
-
-
-def can_be(action: argparse.Action, value: Any) -> bool:
-    """Whether a flag could have given that value, or does if it is left out."""
-    if value is None:
-        return action.default is None
-    if action.nargs == 0:
-        return isinstance(value, bool)
-    try:
-        return (action.type or str)(str(value)) == value and (action.choices is None or value in action.choices)
-    except argparse.ArgumentTypeError:
-        return False
 
 
 def _number(kind: type, holds: Callable[[Any], bool], wanted: str) -> Callable[[str], Any]:

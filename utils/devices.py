@@ -108,13 +108,17 @@ def set_up_device(device: torch.device, deterministic: bool = False, same_shapes
 
 
 @contextmanager
-def gpu_errors_in_one_line() -> Iterator[None]:
-    """A UserError where a GPU lacks memory or a deterministic algorithm."""
+def torch_errors_in_one_line() -> Iterator[None]:
+    """A UserError where a GPU lacks memory or a deterministic algorithm, and where a norm sees a single value."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         text = one_line(str(error).partition(". ")[0])
         raise UserError(f"{text}; give a smaller --batch_size (and train with more --iter_size)") from None
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UserError(f"{error}; give a larger --batch_size or --img_cols") from None
     except RuntimeError as error:
         if "does not have a deterministic implementation" not in str(error):
             raise

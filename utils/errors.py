@@ -4,7 +4,6 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
 
 class UserError(Exception):
@@ -45,13 +44,8 @@ def run(main: Callable[[], int | None]) -> None:
         code, text = 130, "interrupted; run the same command again"
     if text:
         print(f"{script}: {one_line(text)}", file=sys.stderr)
-    if "RANK" in os.environ:  # one process of several
-        exit_at_once(code or 0)
+    if "RANK" in os.environ:  # among several processes cleaning up can wait for ever for one that has died
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
     sys.exit(code)
-
-
-def exit_at_once(code: int) -> NoReturn:
-    """End without cleaning up, which among several processes can wait for ever for one that has died."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -41,31 +41,17 @@ def lock(file: IO, wait: bool = False) -> bool:
 
 @contextmanager
 def owned(path: Path, what: str, remedy: str) -> Iterator[None]:
-    """Own what a lock file stands for; the file says by whom and since when, and is gone afterwards.
+    """Own what a lock file stands for; the file says by whom and since when.  It stays, and means nothing unlocked.
 
-    Raises UserError, with that and the remedy, where a living process owns it.  A file that a dead one left is taken.
+    Raises UserError, with that and the remedy, where a living process owns it.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # an owner that has just ended took the folder along
-            file = open(path, "ab+", buffering=0)  # noqa: SIM115
-            if not lock(file):
-                with file:
-                    file.seek(0)
-                    owner = one_line(file.read(200).decode("utf-8", "replace").strip()) or "another process"
-                raise UserError(f"{what} belong to {owner}; {remedy}")
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                break
-            file.close()  # the owner before removed it after it was opened here
-    with file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "ab+", buffering=0) as file:
+        if not lock(file):
+            file.seek(0)
+            owner = one_line(file.read(200).decode("utf-8", "replace").strip()) or "another process"
+            raise UserError(f"{what} belong to {owner}; {remedy}")
         with suppress(OSError):  # a full disk: it is owned all the same
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%F %T')}\n".encode())
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-            for folder in made:
-                with suppress(OSError):  # it is of use now
-                    folder.rmdir()
+        yield

@@ -17,11 +17,9 @@ def read_recipe(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith(".json") else FOLDER / f"{name}.json"
     try:
         flags = read_json(path)
-    except OSError:
+        if not isinstance(flags, dict):
+            raise ValueError(f"{path} holds no JSON object")
+    except (OSError, ValueError) as error:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
-        raise MisuseError(f"--recipe {name}: there is no {path}; choose from {known}, or give a .json file") from None
-    except ValueError as error:
-        raise MisuseError(f"--recipe {name}: {path} is not valid JSON: {error}") from None
-    if not isinstance(flags, dict):
-        raise MisuseError(f'--recipe {name}: {path} must hold flags of train.py, as {{"n_iter": 4000}}')
+        raise MisuseError(f"--recipe {name}: choose from {known}, or give a .json file of flags: {error}") from None
     return flags

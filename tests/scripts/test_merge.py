@@ -114,13 +114,13 @@ def test_val_joins_the_folds_into_one_table_of_all_curated_clips(merge, save, wo
     ("flags", "changes", "others", "said"),
     [
         (["--allow_missing"], {"num_folds": 3}, [], ["lacks fold 2; continuing without it"]),
+        ([], {}, [{"name": COPY}, {"img_cols": 99}], [f"left out {COPY}.npz, resnet18_tiny_test_32x99_16000_0-2.npz"]),
         (
             [],
             {},
-            [{"seed": 5, "name": "a_tiny_test_1x1_1_0-1"}, {"img_cols": 99}],
-            ["tiny_test_1x1_1_0-1.npz: made with seed 5", "99"],
+            [{"seed": 5, "arch": "resnet34"}, {"name": f"old_{NAME}"}],
+            [f"left out old_{NAME}.npz, resnet34_tiny_"],
         ),
-        ([], {}, [{"name": COPY}, {"name": f"old_{NAME}"}], [f"left out {COPY}.npz, old_{NAME}.npz, which are copies"]),
     ],
 )
 def test_missing_folds_and_predictions_of_another_seed_or_size_are_named(

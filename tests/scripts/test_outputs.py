@@ -47,7 +47,7 @@ def into(script, tagger, template, module_of, monkeypatch):
 REFUSED = {  # what lies there -> exit code and reason
     "a file": (1, "is not a folder"),
     "a read-only folder": (1, "Read-only file system"),
-    "a fifo": (2, "is a device or a pipe"),
+    "a fifo": (2, "a device or a pipe"),
 }
 CASES = [(command, kind) for command in OUTPUTS for kind in REFUSED if kind != "a fifo" or "PLACE/" in command]
 

@@ -228,9 +228,9 @@ REFUSED = {  # what is spoiled: how, and what the one line must hold
         lambda ready, *_: (ready / CHECKPOINT).write_bytes(b"\x80\x05cos\nsystem\n."),
         [CHECKPOINT],
     ),
-    "another step": (predicted(checkpoint_step=5), ["checkpoint_step", ANOTHER, "with the same checkpoint"]),
-    "another rate": (predicted(l_rate=0.2), ["l_rate", ANOTHER, "with the same checkpoint"]),
-    "another weight": (predicted(noisy_weight=0.5), ["noisy_weight", ANOTHER, "with the same checkpoint"]),
+    "another step": (predicted(checkpoint_step=5), ["checkpoint_step", ANOTHER]),
+    "another rate": (predicted(l_rate=0.2), ["l_rate", ANOTHER]),
+    "another weight": (predicted(noisy_weight=0.5), ["noisy_weight", ANOTHER]),
     "below 0": (predicted("val", table=np.full((10, 4), -0.5)), ["damaged or not a prediction file of test.py"]),
     "above 1": (predicted("val", table=np.full((10, 4), 1.5)), ["damaged or not a prediction file of test.py"]),
     **{

@@ -157,7 +157,7 @@ def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workpla
     torch.save(load_checkpoint(workplace / last) | {"best_score": 1.0}, workplace / last)  # no later score is better
     resumed = train("--resume", last, "--checkpoint_dir", "there")
     assert resumed.code == 0, resumed.err
-    assert "so only the validations to come count" in resumed.out
+    assert "the best makes a new one" in resumed.out
     assert checkpoint(workplace / "there", "best")["best_step"] in (4, 6)
 
 
@@ -173,14 +173,14 @@ def test_a_finished_run_that_has_lost_its_best_checkpoint_gets_one_of_its_last_w
         best.unlink()
     done = train(*flags)
     assert done.code == 0, done.err
-    assert f"{best.name}, of step 1, is not there: the last weights, of step 2, take its place" in done.out
+    assert f"{best.name} is not there: of the scores from step 2 on, the best makes a new one" in done.out
     made, now = load_checkpoint(best), load_checkpoint(last)
     assert differences(made, now) == ["/presence"]  # which best checkpoints alone have
     assert differences(made["model"], state["model"]) == []
     assert (made["best_step"], made["best_score"]) == (2, records[1]["lwlrap"])
     assert log(workplace / "checkpoints") == [records[0], records[1] | {"best_lwlrap": records[1]["lwlrap"]}]
     before = best.stat().st_mtime_ns
-    assert "take its place" not in train(*flags).out
+    assert "makes a new one" not in train(*flags).out
     assert best.stat().st_mtime_ns == before
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from training.flags import build_parser, describe_recipe
 from training.start import parse_args
+from utils.errors import MisuseError
 from utils.recipes import FOLDER, read_recipe
 
 
@@ -60,14 +61,13 @@ def test_a_recipe_may_be_a_file_of_ones_own(parse, workplace):
         ('{"n_iter": "many"}', "--n_iter that can be 'many'"),
         ('{"n_iter": 0}', "--n_iter that can be 0"),
         ('{"use_cbam": 1}', "--use_cbam that can be 1"),
-        ("[7]", "must hold flags of train.py"),
-        ("{", "is not valid JSON"),
-        (None, "there is no mine.json"),
+        ("[7]", "mine.json holds no JSON object"),
+        ("{", "--recipe mine.json: choose from demo, improved"),
+        (None, "mine.json"),
     ],
 )
-def test_a_recipe_that_is_none_is_misuse(script, workplace, text, said):
+def test_a_recipe_that_is_none_is_misuse(parse, workplace, text, said):
     if text is not None:
         (workplace / "mine.json").write_text(text)
-    refused = script(workplace, "train.py", "--dataset", "tiny", "--recipe", "mine.json")
-    assert refused.code == 2
-    assert said in refused.error
+    with pytest.raises(MisuseError, match=said):
+        parse("--recipe mine.json")

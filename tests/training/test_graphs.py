@@ -121,5 +121,4 @@ def test_long_runs_on_a_gpu_are_compiled_unless_something_else_is_asked_for_or_l
     monkeypatch.setattr(graphs, "find_spec", lambda name: None if lacks == "Triton" else name)
     monkeypatch.setattr(graphs.shutil, "which", lambda name: None if lacks == "C compiler" else name)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (6, 0) if "GPU" in lacks else (7, 0))
-    why = f"; not compiled: there is no {lacks} here" if lacks else ""
-    assert graphs.pick_compile(asked, device, n_iter, deterministic) == (compiled, why)
+    assert graphs.pick_compile(asked, device, n_iter, deterministic) is compiled

@@ -125,4 +125,4 @@ def test_a_process_that_dies_takes_the_others_down_and_the_training_goes_on(laun
 def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(launch, workplace):
     out, _ = launch("--batch_size", 5).communicate(timeout=250)
     assert "--batch_size 5 cannot be shared out evenly among 2 processes" in out
-    assert not (workplace / "checkpoints").exists()
+    assert not list(workplace.rglob("*.pth"))

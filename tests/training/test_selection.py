@@ -1,72 +1,60 @@
 """Which noisy clips are believed, and whose word is taken for it."""
 
-import argparse
-
 import numpy as np
 import pytest
 
-from predicting.paths import prediction_path
+from loaders import get_data_path
+from loaders.layouts import read_corpus
 from predicting.prediction_file import Predictions, save_predictions
-from training.selection import believable, load_noisy_scores
+from predicting.runs import prediction_path
+from training.selection import believable_clips
 from utils.errors import UserError
 
-SCORES = np.array([[0.9, 0.5, 0.1], [0.1, 0.9, 0.5], [0.5, 0.1, 0.9], [0.4, 0.9, 0.5]], np.float32)
-FNAMES, CLASSES = ["a.wav", "b.wav", "c.wav", "d.wav"], ["A", "B", "C"]
-TRUTH = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 1]], bool)  # precisions 1, 1/3, 1/2 and (1/2 + 2/3) / 2
+
+@pytest.fixture
+def believe(make_args, tmp_path):
+    """The clips that are believed by scores in which clip i's first label comes at place 1 + i % 4; fewer if `n` is."""
+
+    def call(least: float = 0.5, n: int = 8, **changes: object) -> list[str]:
+        args = make_args(noisy_scores=str(tmp_path / "scores"), fold_num=1, noisy_precision=least)
+        corpus = read_corpus(get_data_path("tiny"))
+        noisy = corpus.subset("train_noisy")
+        table = np.array([np.roll([0.9, 0.7, 0.5, 0.3], row.argmax() - i % 4) for i, row in enumerate(noisy.truth)])
+        made = {name: getattr(args, name) for name in ("dataset", "arch", "sampling_rate", "fold_num", "num_folds",
+                                                       "fold_split", "seed")}  # fmt: skip
+        made |= {"train_split": "train_curated", "split": "train_noisy"} | changes
+        order = np.random.default_rng(0).permutation(4)  # of the columns, which are taken by name
+        names = [corpus.class_names[i] for i in order]
+        scores = Predictions(table[:n, order].astype(np.float32), noisy.fnames[:n], names, made)
+        save_predictions(prediction_path(args, args.noisy_scores, "train_noisy"), scores)
+        return sorted(int(fname[4:6]) for fname in believable_clips(args))
+
+    return call
 
 
-def scores(**changes: object) -> Predictions:
-    made = {"dataset": "tiny", "fold_num": 1, "num_folds": 2, "fold_split": "stratified", "seed": 7}
-    made |= {"arch": "resnet18", "sampling_rate": 16000, "train_split": "train_curated", "split": "train_noisy"}
-    return Predictions(SCORES, FNAMES, CLASSES, made | changes)
-
-
-@pytest.mark.parametrize(
-    ("least", "rows"), [(0.0, [0, 1, 2, 3]), (0.5, [0, 2, 3]), (0.55, [0, 3]), (0.6, [0]), (1.0, [0])]
-)
-def test_clips_are_believed_from_a_precision_on(least, rows):
-    assert believable(scores(), FNAMES, CLASSES, TRUTH, least).tolist() == rows
-
-
-def test_clips_and_classes_are_matched_by_name():
-    rows, columns = [3, 1, 0], [2, 0, 1]
-    found = believable(scores(), [FNAMES[i] for i in rows], [CLASSES[i] for i in columns], TRUTH[rows][:, columns], 0.5)
-    assert found.tolist() == [0, 2]
-
-
-def test_a_clip_without_scores_is_named():
-    with pytest.raises(UserError, match=r"new\.wav"):
-        believable(scores(), [*FNAMES[:3], "new.wav"], CLASSES, TRUTH, 0.5)
-
-
-def settings(folder: object) -> argparse.Namespace:
-    return argparse.Namespace(
-        noisy_scores=str(folder), arch="resnet18", dataset="tiny", img_rows=32, img_cols=64, sampling_rate=16000,
-        fold_num=1, num_folds=2, fold_split="stratified", seed=7,
-    )  # fmt: skip
+def test_clips_are_believed_from_a_precision_on(believe):
+    assert believe(0.0) == list(range(8))
+    assert believe(0.3) == [0, 1, 2, 4, 5, 6]
+    assert believe(0.5) == [0, 1, 4, 5]
+    assert believe(1.0) == [0, 4]
 
 
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({}, ""),
         ({"fold_num": 0}, "fold_num 0, not 1"),
-        ({"seed": 8}, "seed 8, not 7"),
-        ({"fold_split": "random"}, "fold_split random, not stratified"),
+        ({"seed": 8}, "seed 8, not 1"),
+        ({"fold_split": "random"}, "fold_split random, not "),
         ({"train_split": "train"}, "train_split train, not train_curated"),
         ({"split": "test"}, "split test, not train_noisy"),
+        ({"n": 7}, "oisy07.wav"),
     ],
 )
-def test_only_scores_of_this_fold_by_a_network_that_saw_no_noisy_clip_are_taken(tmp_path, change, line):
-    args = settings(tmp_path)
-    save_predictions(prediction_path(args, tmp_path, "train_noisy"), scores(**change))
-    if not change:
-        assert load_noisy_scores(args).fnames == FNAMES
-        return
+def test_only_scores_of_this_fold_by_a_network_that_saw_no_noisy_clip_are_taken(believe, change, line):
     with pytest.raises(UserError, match=line):
-        load_noisy_scores(args)
+        believe(**change)
 
 
-def test_scores_that_are_not_there_are_asked_for(tmp_path):
+def test_scores_that_are_not_there_are_asked_for(make_args):
     with pytest.raises(UserError, match=r"test\.py --split train_noisy"):
-        load_noisy_scores(settings(tmp_path))
+        believable_clips(make_args(noisy_scores="nowhere"))

@@ -1,10 +1,10 @@
-"""Types of arguments, and flags told from defaults."""
+"""Types of arguments."""
 
 import argparse
 
 import pytest
 
-from utils.cli import given_flags, make_parser, natural_float, natural_int, positive_float, positive_int, share
+from utils.cli import natural_float, natural_int, positive_float, positive_int, share
 
 
 @pytest.mark.parametrize(
@@ -22,19 +22,3 @@ def test_argument_types_take_what_makes_sense_and_name_what_does_not(kind, good,
     for text in bad:
         with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a"):
             kind(text)
-
-
-@pytest.fixture
-def parser() -> argparse.ArgumentParser:
-    parser = make_parser("Do things.", "python x.py --rate 3")
-    parser.add_argument("--rate", type=positive_int, default=1, help="Hz")
-    parser.add_argument("--use_it", action=argparse.BooleanOptionalAction, default=False, help="whether")
-    parser.add_argument("--path", help="where")
-    return parser
-
-
-def test_given_flags_are_those_on_the_command_line_even_at_their_default(parser):
-    assert given_flags(parser, []) == {}
-    assert given_flags(parser, ["--rate", "1", "--no-use_it"]) == {"rate": 1, "use_it": False}
-    assert given_flags(parser, ["--path=x", "--use_it"]) == {"path": "x", "use_it": True}
-    assert vars(parser.parse_args([])) == {"rate": 1, "use_it": False, "path": None}

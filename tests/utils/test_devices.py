@@ -109,10 +109,11 @@ def test_a_gpu_tries_algorithms_where_shapes_stay_and_a_processor_keeps_its_memo
     ("error", "kind", "word"),
     [(torch.OutOfMemoryError("CUDA out of memory. Tried 2.00 GiB. GPU 0 has"), UserError, "smaller --batch_size"),
      (RuntimeError("x_cuda does not have a deterministic implementation, but you set"), UserError, "tic: x_cuda"),
-     (RuntimeError("shape mismatch"), RuntimeError, "shape")],
+     (ValueError("Expected more than 1 value per channel when training"), UserError, "larger --batch_size"),
+     (RuntimeError("shape mismatch"), RuntimeError, "shape"), (ValueError("a bug"), ValueError, "a bug")],
 )  # fmt: skip
 def test_what_a_gpu_refuses_is_one_line_and_other_errors_are_left_alone(error, kind, word):
-    with pytest.raises(kind, match=word), devices.gpu_errors_in_one_line():
+    with pytest.raises(kind, match=word), devices.torch_errors_in_one_line():
         raise error
 
 
