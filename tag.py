@@ -19,7 +19,7 @@ from tagging.outputs import check_outputs, describe, name_outputs, name_tracks, 
 from tagging.tagger import Tagged, find_audio, tag_files
 from tagging.timeline import write_timeline
 from utils.cli import make_parser, natural_int, positive_int, share
-from utils.devices import USE_CUDA, add_device_flags, pick_device, set_up_device, torch_errors_in_one_line
+from utils.devices import add_device_flags, pick_device, set_up_device, torch_errors_in_one_line
 from utils.errors import MisuseError, one_line, run
 
 
@@ -28,18 +28,16 @@ def tag(
     model_paths: str | Path | Sequence[str | Path] | None = None,
     tta: int = 8,
     batch_size: int = 32,
-    use_cuda: bool | None = None,
     precision: str = "auto",
     device: str = "auto",
 ) -> pd.DataFrame:
     """A table with a row per file (by path) and a column per class: probabilities, NaN where a file is silent.
 
     paths: files, or folders to search.  model_paths: checkpoints, whose probabilities are averaged; None: the best
-    ones of the one run in `checkpoints/`.  device: auto, cpu or cuda; use_cuda: as the flag, in its place.  A file that
-    cannot be used has no row; it is warned of with the reason, and so is one that is used though something is odd.
+    ones of the one run in `checkpoints/`.  device: auto, cpu or cuda.  A file that cannot be used has no row; it is
+    warned of with the reason, and so is one that is used though something is odd.
     """
-    name = device if use_cuda is None else USE_CUDA if use_cuda else "cpu"
-    ensemble = build_ensemble(read_checkpoints(_several(model_paths)), pick_device(name), precision)
+    ensemble = build_ensemble(read_checkpoints(_several(model_paths)), pick_device(device), precision)
     tagged = _warned(tag_files(find_audio(_several(paths)), ensemble, tta, batch_size))
     return to_table(tagged, ensemble.class_names)
 

@@ -18,6 +18,7 @@ from predicting.tta import ONE_PASS, SHARED, predict, prepare, shift_of
 from utils.atomic import try_outputs
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
 from utils.devices import add_device_flags, pick_device, pick_precision, set_up_device, torch_errors_in_one_line
+from utils.digests import changes
 from utils.errors import MisuseError, UserError, run
 
 TRAINED = ("dataset", "img_rows", "img_cols", "sampling_rate", "seed", "use_cbam")  # flags that the checkpoint knows
@@ -29,14 +30,17 @@ def main() -> int:
     args.model_path = find_checkpoint(args.model_path)
     state = load_trained(args.model_path)
     trained = argparse.Namespace(**state["args"])
-    refuse_contradictions(args, trained)
+    given = {name: value for name in TRAINED if (value := getattr(args, name)) is not None}
+    if odd := changes(given, state["args"]):
+        known = f"{args.model_path} was trained with {state['args'][odd[0]]}"
+        raise MisuseError(f"--{odd[0]} {given[odd[0]]}: {known}; leave the flag out")
     paths = {split: prediction_path(trained, args.prediction_dir, split) for split in args.split}
     for path in paths.values():
         try_outputs("--prediction_dir", path, path.with_suffix(".csv"))
     corpus = read_corpus(get_data_path(trained.dataset))
     check_classes(args.model_path, state["class_names"], corpus)
     device = pick_device(args.device)
-    precision, why_precision = pick_precision(args.precision, device, trained.arch, resumed=state)
+    precision = pick_precision(args.precision, device, trained.arch, resumed=state)
     shift = shift_of(state["args"]) if args.tta_shift is None else args.tta_shift
     shift = 0.0 if args.tta in ONE_PASS else shift
     settings = audio_settings(trained)
@@ -50,7 +54,7 @@ def main() -> int:
             continue
         clips = usable_clips(trained.dataset, SPLITS[split], fnames, settings)
         if network is None:
-            print(f"{device}, {why_precision}", flush=True)
+            print(f"{device}, {precision}", flush=True)
             set_up_device(device, same_shapes=args.tta not in ONE_PASS)
             built = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
             network = prepare(built, args.tta, trained.img_rows, trained.img_cols)
@@ -67,15 +71,6 @@ def main() -> int:
         print_score(split, corpus, predictions)
         print(f"{len(fnames)} clips: {path} and .csv", flush=True)
     return 0
-
-
-def refuse_contradictions(args: argparse.Namespace, trained: argparse.Namespace) -> None:
-    """Refuse flags that contradict the checkpoint."""
-    for name in TRAINED:
-        given, true = getattr(args, name), getattr(trained, name)
-        if given is not None and given != true:
-            flag = f"--{'' if given is not False else 'no-'}{name}" + ("" if isinstance(given, bool) else f" {given}")
-            raise MisuseError(f"{flag}: {args.model_path} was trained with {name} {true}; leave the flag out")
 
 
 def tta(text: str) -> int | str:

@@ -18,7 +18,7 @@ from training.setup import Training, build_pool, build_training
 from training.start import State, check_data, clear, parse_args, set_up
 from training.tensorboard import Tensorboard
 from utils import streams
-from utils.devices import autocast, torch_errors_in_one_line
+from utils.devices import autocast, precision_name, torch_errors_in_one_line
 from utils.errors import run
 
 
@@ -30,29 +30,29 @@ def main() -> int:
 
 def train(args: Namespace, resumed: State | None) -> int:
     """Train from the start, or go on from a checkpoint; the exit code."""
-    setup, reasons = set_up(args, resumed)
+    setup = set_up(args, resumed)
     processes = setup.processes
     pool = build_pool(args, resumed)
     resumed = check_data(args, resumed, pool)
     if args.overwrite and processes.rank == 0:
         clear(args, going_on=resumed is not None)
     training = build_training(setup, pool)
-    progress = Progress(training, pool, resumed)
+    progress = Progress(training, pool, resumed, lambda: validate(training))
     logs = args.tensorboard and processes.rank == 0
     tensorboard = Tensorboard(args, training.network, progress.step, progress.log) if logs else None
     processes.reseed(setup.seed, progress.step)
-    progress.recover(lambda: validate(training))
+    progress.recover()
 
     print(describe_recipe(args))
-    members = f" x {processes.size}" if processes.size > 1 else ""
-    print(f"{len(pool.clips)} training clips, {len(pool.held_out)} held out, {setup.device}{members}")
-    print(*filter(None, [pool.lacking, reasons]), sep="\n", flush=True)
+    where = f"{setup.device} x {processes.size}, {precision_name(setup.precision)}{', compiled' * setup.compiled}"
+    clips = f"{len(pool.clips)} training clips, {len(pool.held_out)} held out"
+    print(f"{clips}, {where}", *filter(None, [pool.lacking]), sep="\n", flush=True)
     quiet = True if processes.rank else None  # None: where the output is no terminal
-    with Interrupts() as interrupts, processes.watched():
+    with Interrupts() as interrupts:
         for step in trange(progress.step, args.n_iter, initial=progress.step, total=args.n_iter, disable=quiet):
             loss = train_step(training, step)
             received = processes.any(interrupts.received or 0)  # first: it notices a process that has died
-            progress.after_step(loss, lambda: validate(training))
+            progress.after_step(loss)
             if tensorboard:
                 tensorboard.after_step(progress.log)
             if received and progress.step < args.n_iter:

@@ -224,7 +224,7 @@ def parse_args(doc: str | None, example: str, **defaults: object) -> argparse.Na
     args = parser.parse_args()
     if "recorded" in args.modes and args.device == "cpu":
         raise MisuseError("recorded: CUDA graphs are for GPUs; add --device cuda, or choose another mode")
-    precision, _ = devices.pick_precision(args.precision, devices.pick_device(args.device), args.arch)
+    precision = devices.pick_precision(args.precision, devices.pick_device(args.device), args.arch)
     args.precision = devices.precision_name(precision)
     return args
 

@@ -19,8 +19,8 @@ function threshold(label) {
 }
 
 // as tagging.events.find_events
-function find({ scores, levels, rate, seconds }) {
-  const parts = rule.parts / rate, n = levels.length / parts, found = [];
+function find({ scores, levels, seconds }) {
+  const parts = rule.parts, n = levels.length / parts, found = [];
   for (let label = 0; label < labels.length; label++) {
     const column = scores.subarray(label * n, (label + 1) * n), least = threshold(label);
     for (let row = 0; row < n; row++) {
@@ -70,7 +70,7 @@ function lane(label) {
   const row = make("div", "", "lane"), canvas = make("canvas"), n = one.scores.length / labels.length;
   row.append(make("span", labels[label]), canvas);
   $("lanes").append(row);
-  plot(canvas, one.scores.subarray(label * n, (label + 1) * n), one.rate, 1, false);
+  plot(canvas, one.scores.subarray(label * n, (label + 1) * n), 1, 1, false);
   const pen = canvas.getContext("2d"), scale = canvas.width / one.seconds;
   Object.assign(pen, { fillStyle: getComputedStyle(row).color, globalAlpha: 0.6 });
   for (const { onset, offset, label: own } of one.events) {

@@ -61,7 +61,7 @@ class RecordingsPage:
         frames = timeline.seconds * settings.sampling_rate / settings.hop_length
         columns = _pooled(pcen_stream(blocks(), settings), max(FINEST, int(-(-frames // WIDEST))))
         picture = data_uri("image/jpeg", coloured(columns, len(columns)))
-        held = {"name": str(path), "seconds": timeline.seconds, "rate": timeline.rate, "sound": heard}
+        held = {"name": str(path), "seconds": timeline.seconds, "sound": heard}
         scores = np.nan_to_num(timeline.scores).T  # a label's lie side by side
         self.recordings.append(
             held | {"picture": picture, "scores": _packed(scores), "levels": _packed(timeline.levels)}

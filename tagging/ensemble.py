@@ -92,6 +92,6 @@ def build_ensemble(states: dict[Path, Any], device: torch.device, precision: str
         if state["presence"]:
             thresholds.append(state["presence"]["thresholds"].numpy()[columns])
         members.append((model, columns, {"shift": shift_of(state["args"]), "loss": state["args"]["loss"]}))
-    dtype, _ = pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))
+    dtype = pick_precision(precision, device, *(state["args"]["arch"] for state in states.values()))
     stored = np.mean(thresholds, axis=0) if len(thresholds) == len(members) else None
     return Ensemble(members, names, audio_settings(args), args["img_cols"], device, dtype, stored)

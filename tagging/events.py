@@ -24,13 +24,12 @@ def find_events(timeline: Timeline, thresholds: np.ndarray) -> pd.DataFrame:
     rows that reach GOES_ON of it.  Its ends are then those of what is loud there, to a twentieth of a second, so that
     no event reaches into silence or beyond the recording.
     """
-    scores, levels, parts = np.nan_to_num(timeline.scores), timeline.levels.reshape(-1), PARTS // timeline.rate
-    rows = []
+    scores, levels, rows = np.nan_to_num(timeline.scores), timeline.levels.reshape(-1), []
     for label in np.flatnonzero((scores >= thresholds).any(axis=0)):
         column = scores[:, label]
         active = np.diff(column >= GOES_ON * thresholds[label], prepend=False, append=False)
         for first, last in np.flatnonzero(active).reshape(-1, 2):
-            start, stop = first * parts, last * parts
+            start, stop = first * PARTS, last * PARTS
             loud = levels >= max(QUIET * levels[start:stop].max(), SILENT)
             heard = start + np.flatnonzero(loud[start:stop])
             if (score := float(column[first:last].max())) >= thresholds[label] and len(heard):

@@ -24,9 +24,9 @@ def describe(file: Tagged, class_names: list[str], top: int, thresholds: np.ndar
     labels = []
     for i in np.argsort(-file.scores, kind="stable")[:top]:
         label = f"{one_line(class_names[i], 100)} {file.scores[i]:.3f}"
-        if file.timeline is not None and len(file.timeline.scores) > LONG * file.timeline.rate:
-            row = int(np.nanargmax(file.timeline.scores[:, i]))
-            label += f" ({file.timeline.scores[row, i]:.3f} at {clock(row / file.timeline.rate)})"
+        if file.timeline is not None and len(file.timeline.scores) > LONG:
+            second = int(np.nanargmax(file.timeline.scores[:, i]))
+            label += f" ({file.timeline.scores[second, i]:.3f} at {clock(second)})"
         labels.append(label)
     none = ""
     if thresholds is not None and (np.nan_to_num(peaks(file)) < thresholds).all():
@@ -76,8 +76,7 @@ def name_outputs(paths: list[Path], flag: str, where: str, named: list[str], suf
     tops = [os.path.abspath(path if os.path.isdir(path) else os.path.dirname(path)) for path in named]
     pictures: dict[Path, Path] = {}
     for path in paths:
-        *above, name = map(_printable, Path(os.path.relpath(path, os.path.commonpath(tops))).parts)
-        pictures[path] = Path(where, *above, f"{name}{suffix}")
+        pictures[path] = Path(where, f"{os.path.relpath(path, os.path.commonpath(tops))}{suffix}")
     return pictures
 
 
@@ -88,12 +87,6 @@ def name_tracks(paths: list[Path], where: str | None, named: list[str]) -> dict[
     if Path(where).suffix and not where.lower().endswith(".txt"):
         return dict.fromkeys(paths, Path(where))
     return name_outputs(paths, "--events", where, named, ".txt")
-
-
-def _printable(name: str) -> str:
-    """A name that any file system takes, with room for a suffix."""
-    name = "".join(letter if letter.isprintable() else "_" for letter in name)
-    return name.encode("utf-8", "replace")[:180].decode("utf-8", "ignore")
 
 
 def check_outputs(outputs: dict[str, list[Path]], inputs: Iterable[Path]) -> None:

@@ -1,4 +1,4 @@
-"""A recording of any length -> the probability of each class in each second of it, or in shorter rows.
+"""A recording of any length -> the probability of each class in each second of it.
 
 It is read and scored second by second, so an hour takes no more memory than a minute.
 """
@@ -20,19 +20,17 @@ PARTS = 20  # of a second, each with its level
 
 @dataclass(frozen=True)
 class Timeline:
-    """A recording as R rows of 1 / rate seconds, the last of which may be a part."""
+    """A recording as a row per second, the last of which may be a part."""
 
     scores: np.ndarray  # (R, C) float32 in [0, 1]; NaN where a row is silent
-    levels: np.ndarray  # (R, PARTS // rate) float32: see second_levels
-    rate: int = 1  # rows in a second
+    levels: np.ndarray  # (R, PARTS) float32: see second_levels
     seconds: float = np.inf  # how long it is
 
 
-def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int, rate: int = 1) -> Timeline:
+def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int) -> Timeline:
     """Scores of a recording that comes as from `read_seconds`.
 
-    It is cut into crops half a crop or a row apart, whichever is less; a row has the mean of the crops over it.
-    rate: rows in a second, a divisor of PARTS.
+    It is cut into crops half a crop or a second apart, whichever is less; a row has the mean of the crops over it.
     """
     levels, lengths, settings = [], [], ensemble.settings
 
@@ -42,18 +40,18 @@ def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_siz
             lengths.append(len(second))
             yield second
 
-    step = max(min(ensemble.width // 2, 100 // rate), 1)  # frames, of which a second has 100
+    step = max(min(ensemble.width // 2, 100), 1)  # frames, of which a second has 100
     crops = stream_crops(stream_features(noted(), settings), ensemble.width, step)
     starts, tables = [], []
     while batch := list(islice(crops, batch_size)):
         starts += [start for start, _ in batch]
         tables.append(ensemble.predict([crop for _, crop in batch], batch_size, tta=1))
     parts = np.concatenate(levels)
-    rows = np.pad(parts, (0, -len(parts) % (PARTS // rate))).reshape(-1, PARTS // rate)
-    hop = rate * settings.hop_length / settings.sampling_rate  # rows in a frame
+    rows = np.pad(parts, (0, -len(parts) % PARTS)).reshape(-1, PARTS)
+    hop = settings.hop_length / settings.sampling_rate  # rows in a frame
     scores = mean_per_row(np.array(starts) * hop, ensemble.width * hop, np.concatenate(tables), len(rows))
     scores[(rows < SILENT).all(axis=1)] = np.nan
-    return Timeline(scores, rows, rate, sum(lengths) / settings.sampling_rate)
+    return Timeline(scores, rows, sum(lengths) / settings.sampling_rate)
 
 
 def read_seconds(path: Path, settings: AudioSettings, remarks: list[str] | None = None) -> Iterator[np.ndarray]:

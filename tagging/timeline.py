@@ -16,7 +16,7 @@ ROWS = 12  # labels of a picture
 LETTERS = 90  # of the title at most: the last ones, where the file's own name stands
 COLUMNS = 1200  # of a picture at most; more seconds than that share one, and it shows their highest score
 ACTIVE = 0.1  # a label that never scores this much is not worth a row, unless no label does
-STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800]  # seconds between the times on the axis
+STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200]  # seconds between the times on the axis
 INK, QUIET, PAPER = "#1f2933", "#7b8794", "#e4e7eb"  # text, secondary text, silence
 GREYS = ["#fafbfc", "#c3cad1"]  # of what is under its threshold
 SHADES = ["#f5f7fa", "#b9e3d9", "#4fb3a9", "#1b7f8c", "#10516f", "#0b2545"]  # of probabilities from 0 to 1
@@ -30,7 +30,7 @@ def write_timeline(
     Both say which file they are of.  thresholds: (C,); the picture has what is below them in grey.
     """
     table = pd.DataFrame(timeline.scores, columns=class_names)
-    table.index = pd.MultiIndex.from_product([[fname], table.index / timeline.rate], names=["fname", "second"])
+    table.index = pd.MultiIndex.from_product([[fname], table.index], names=["fname", "second"])
     with atomic_write(picture.with_suffix(".csv"), "w") as file:
         table.to_csv(file, float_format="%.7g")
     png = draw_timeline(timeline, class_names, fname, thresholds)
@@ -49,7 +49,7 @@ def draw_timeline(
     from matplotlib.figure import Figure  # imported when drawn: it takes a second
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
-    rows, seconds = choose_rows(timeline.scores), len(timeline.scores) / timeline.rate
+    rows, seconds = choose_rows(timeline.scores), len(timeline.scores)
     figure = Figure(figsize=(11, 1.9 + 0.33 * len(rows)), dpi=120, layout="constrained", facecolor="white")
     wave, heat = figure.subplots(2, 1, sharex=True, height_ratios=[0.8, 0.33 * len(rows)])
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.08, hspace=0.02)
@@ -62,10 +62,9 @@ def draw_timeline(
         least = thresholds[rows][:, None]
         grey = LinearSegmentedColormap.from_list("below", GREYS)
         heat.imshow(np.ma.masked_array(columns / least, ~(columns < least)), cmap=grey, vmax=1, **how)
-    _name_silence(heat, np.isnan(columns[0]), seconds, len(rows))
     heat.set_yticks(range(len(rows)), [one_line(class_names[row], 34) for row in rows], parse_math=False)
     heat.hlines(np.arange(len(rows) - 1) + 0.5, 0, seconds, color="white", linewidth=2.5)
-    heat.xaxis.set_major_locator(MultipleLocator(tick_step(seconds)))
+    heat.xaxis.set_major_locator(MultipleLocator(next((step for step in STEPS if step >= seconds / 10), seconds)))
     heat.xaxis.set_major_formatter(FuncFormatter(lambda at, _: clock(at)))
     bar = figure.colorbar(image, ax=heat, pad=0.012, aspect=14, ticks=[0, 0.5, 1])
     bar.set_label("probability", color=QUIET)
@@ -105,20 +104,8 @@ def clock(second: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def tick_step(seconds: float) -> int:
-    """Seconds between times on the axis, at most ten of them: a step that a clock shows well."""
-    return next((step for step in STEPS if seconds / step <= 10), 3600 * -int(-seconds // 36_000))
-
-
 def _draw_wave(axes: Any, height: np.ndarray, seconds: float) -> None:
     time = (np.arange(len(height)) + 0.5) * seconds / len(height)
     height = height / max(height.max(), 1e-9)
     axes.fill_between(time, -height, height, color="#52606d", linewidth=0.5)
     axes.set(xlim=(0, seconds), ylim=(-1.05, 1.05), yticks=[])
-
-
-def _name_silence(axes: Any, silent: np.ndarray, seconds: float, n_rows: int) -> None:
-    edges = np.flatnonzero(np.diff(silent, prepend=False, append=False)).reshape(-1, 2) * seconds / len(silent)
-    for first, last in edges[np.ptp(edges, axis=1) > seconds / 50]:
-        middle = (first + last) / 2, (n_rows - 1) / 2
-        axes.text(*middle, "silence", color=QUIET, ha="center", va="center", rotation=90, zorder=3)

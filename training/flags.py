@@ -32,14 +32,6 @@ def parse_flags() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def given_flags(parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """Only the flags given on the command line, by destination, without defaults."""
-    absent = object()  # argparse sets a default only where there is no value yet
-    names = [*(action.dest for action in parser._actions), *parser._defaults]
-    parsed = parser.parse_args(namespace=argparse.Namespace(**dict.fromkeys(names, absent)))
-    return {name: value for name, value in vars(parsed).items() if value is not absent}
-
-
 def can_be(action: argparse.Action, value: Any) -> bool:
     """Whether a flag could have given that value, or does if it is left out."""
     if value is None:

@@ -5,8 +5,8 @@ of a single process whatever the number of processes is.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from utils import streams
-from utils.errors import MisuseError, UserError
+from utils.errors import MisuseError
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,6 @@ class Processes:
         largest = torch.tensor(flag)
         dist.all_reduce(largest, dist.ReduceOp.MAX)
         return int(largest)
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Report the death of another process in one line, below its own message."""
-        try:
-            yield
-        except RuntimeError as error:
-            lost = isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL", "Gloo"))
-            if self.size == 1 or not lost:
-                raise
-            text = "another process of this training has ended, so this one stops; --resume goes on from the last save"
-            raise UserError(text) from None
 
     def leave(self, code: int) -> int:
         """The exit code; several processes part here."""

@@ -35,9 +35,12 @@ LEAST_SCALE = 2.0**-10  # of the loss in fp16; what overflows even then is no ma
 class Progress:
     """`step` is the number of optimizer steps done.  Of several processes the first one prints and writes files."""
 
-    def __init__(self, training: Training, pool: Pool, resumed: dict[str, Any] | None) -> None:
-        """resumed: a checkpoint to go on from."""
+    def __init__(
+        self, training: Training, pool: Pool, resumed: dict[str, Any] | None, scores: Callable[[], np.ndarray]
+    ) -> None:
+        """resumed: a checkpoint to go on from.  scores: () -> probabilities of the held-out clips (n, C)."""
         self.training, self.setup, self.args, self.pool = training, training.setup, training.setup.args, pool
+        self.scores = scores
         self.first = self.setup.processes.rank == 0
         self.step, self.best_score, self.best_step, self.is_best_lost = 0, -1.0, 0, False
         self.log: list[dict[str, Any]] = []
@@ -76,20 +79,16 @@ class Progress:
         if state["precision"] != precision_name(self.setup.precision):
             print(f"the steps so far were in {state['precision']}", flush=True)
 
-    def recover(self, scores: Callable[[], np.ndarray]) -> None:
-        """Where a finished run has lost its best checkpoint, its last weights make a new one.
-
-        scores: as in after_step.
-        """
+    def recover(self) -> None:
+        """Where a finished run has lost its best checkpoint, its last weights make a new one."""
         if self.setup.processes.any(self.is_best_lost and self.step == self.args.n_iter):
             self.log = [record for record in self.log if record["step"] < self.step]
-            self._evaluate(scores)
+            self._evaluate()
 
-    def after_step(self, loss: torch.Tensor, scores: Callable[[], np.ndarray]) -> None:
+    def after_step(self, loss: torch.Tensor) -> None:
         """Count a step and do what is due after it.
 
         loss: scalar on the device; it is looked at only where a line is printed or something is saved.
-        scores: () -> probabilities of the held-out clips (n, C).
         """
         self.losses[self.step] = loss
         self.step += 1
@@ -97,13 +96,13 @@ class Progress:
         if self.first and (last or self._is_line_due()):
             self._print_progress()
         if last or (self.args.eval_freq and self.step % self.args.eval_freq == 0):
-            self._evaluate(scores)
+            self._evaluate()
         elif self.args.save_freq and self.step % self.args.save_freq == 0:
             self.save()
 
-    def _evaluate(self, scores: Callable[[], np.ndarray]) -> None:
+    def _evaluate(self) -> None:
         self._check_finite()
-        table = scores()
+        table = self.scores()
         if not np.isfinite(table).all():
             raise self._failure(f"outputs are not finite after step {self.step}")
         if self.first:

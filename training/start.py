@@ -23,7 +23,7 @@ from loaders.layouts import Corpus, read_corpus
 from loaders.pool import Pool
 from predicting.checkpoint import load_checkpoint
 from predicting.runs import checkpoint_path, log_path, tensorboard_dir
-from training.flags import build_parser, can_be, given_flags, parse_flags
+from training.flags import build_parser, can_be, parse_flags
 from training.graphs import pick_compile
 from training.processes import join_processes, restarts
 from training.setup import Setup
@@ -42,9 +42,10 @@ MOST = 3  # flags in which another run differs that are listed
 
 
 def parse_args(held: ExitStack) -> tuple[argparse.Namespace, State | None]:
-    """The run's arguments, those of a resumed run included, and its checkpoint.  With --plan it ends here.
+    """The run's arguments, and the checkpoint that it goes on from, if any.  With --plan it ends here.
 
-    held: owns the run's files from here on, until it is closed.
+    held: owns the run's files from here on, until it is closed.  Raises MisuseError where the flags contradict that
+    checkpoint, or would overwrite a run.
     """
     args = parse_flags()
     if args.resume in (None, "auto") or args.plan is not None:
@@ -56,7 +57,18 @@ def parse_args(held: ExitStack) -> tuple[argparse.Namespace, State | None]:
             sys.exit(0)
     if args.tensorboard and find_spec("tensorboard") is None:
         raise MisuseError("--tensorboard: the package is not installed; run: pip install tensorboard")
-    return read_resumed(args, held)
+    auto, state = args.resume == "auto" or (restarts() and not args.resume), None
+    if auto:
+        args.resume = None
+    if args.resume:
+        args, state = _as_trained(args)
+    held.enter_context(own_files(args))  # before what is there is looked at, which another run might still change
+    for path, (whose, own) in checkpoints_there(args).items():
+        if auto and own and not state:  # `last` comes before `best`, which holds as much
+            args.resume, state = str(path), own
+        if not args.overwrite and not (own and state):
+            raise MisuseError(f"{path} is there already, {whose}; {REMEDY}")
+    return args, state
 
 
 def own_files(args: argparse.Namespace) -> AbstractContextManager[None]:
@@ -86,39 +98,21 @@ def print_plan(args: argparse.Namespace, corpus: Corpus) -> None:
         print(checkpoint_path(argparse.Namespace(**vars(args) | {"fold_num": fold}), "best"))
 
 
-def read_resumed(args: argparse.Namespace, held: ExitStack) -> tuple[argparse.Namespace, State | None]:
-    """The run's arguments, those of a resumed run included, and the checkpoint to go on from, if any.
-
-    Raises MisuseError where the flags contradict that checkpoint, or would overwrite a run.
-    """
-    auto, state = args.resume == "auto" or (restarts() and not args.resume), None
-    args = argparse.Namespace(**vars(args) | {"resume": None if auto else args.resume})
-    if args.resume:
-        args, state = _as_trained(args)
-    held.enter_context(own_files(args))  # before what is there is looked at, which another run might still change
-    for path, (whose, own) in checkpoints_there(args).items():
-        if auto and own and not state:  # `last` comes before `best`, which holds as much
-            args.resume, state = str(path), own
-        if not args.overwrite and not (own and state):
-            raise MisuseError(f"{path} is there already, {whose}; {REMEDY}")
-    return args, state
-
-
 def _as_trained(args: argparse.Namespace) -> tuple[argparse.Namespace, State]:
     """The arguments of the checkpoint args.resume, and its content.
 
     The run goes on in the folder of the checkpoint, unless --checkpoint_dir names another.
     """
     parser, state = build_parser(), load_checkpoint(args.resume)
-    trained, given = described(state["args"]), given_flags(parser)
+    trained = described(state["args"])
     for action in (action for action in parser._actions if action.dest in trained):
-        name, value = action.dest, trained[action.dest]
-        if given.get(name, value) != value:
-            raise MisuseError(f"--{name} {given[name]}: {args.resume} was trained with {value}")
-        if not can_be(action, value):
-            raise UserError(f"{args.resume} was trained with {name} {value!r}, which no run can have")
-    folder = given.get("checkpoint_dir", str(Path(args.resume).parent))
-    return argparse.Namespace(**vars(args) | trained | {"checkpoint_dir": folder}), state
+        if not can_be(action, value := trained[action.dest]):
+            raise UserError(f"{args.resume} was trained with {action.dest} {value!r}, which no run can have")
+    parser.set_defaults(**trained | {"checkpoint_dir": str(Path(args.resume).parent)})
+    args = parser.parse_args()
+    if odd := changes(trained, vars(args)):
+        raise MisuseError(f"--{odd[0]} {getattr(args, odd[0])}: {args.resume} was trained with {trained[odd[0]]}")
+    return args, state
 
 
 def described(args: dict[str, Any]) -> dict[str, Any]:
@@ -165,14 +159,14 @@ def clear(args: argparse.Namespace, going_on: bool) -> None:
         path.unlink(missing_ok=True)
 
 
-def set_up(args: argparse.Namespace, resumed: State | None = None) -> tuple[Setup, str]:
-    """Where and how exactly this process computes, and a line that says why."""
+def set_up(args: argparse.Namespace, resumed: State | None = None) -> Setup:
+    """Where and how exactly this process computes."""
     device = pick_device(args.device)
-    precision, why_precision = pick_precision(args.precision, device, args.arch, resumed=resumed)
+    precision = pick_precision(args.precision, device, args.arch, resumed=resumed)
     compiled = pick_compile(args.compile, device, args.n_iter, args.deterministic)
     set_up_device(device, args.deterministic)
     processes = join_processes(args.batch_size, device)
-    return Setup(args, device, precision, processes, compiled), f"{why_precision}{', compiled' if compiled else ''}"
+    return Setup(args, device, precision, processes, compiled)
 
 
 def check_flags(args: argparse.Namespace) -> None:

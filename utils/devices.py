@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed import DistError
 
 from utils.errors import MisuseError, UserError, one_line
 
@@ -43,33 +44,24 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
-def pick_precision(
-    name: str, device: torch.device, *archs: str, resumed: dict[str, Any] | None = None
-) -> tuple[torch.dtype, str]:
-    """The dtype of convolutions and matrix products, and a line that says which it is and why.
+def pick_precision(name: str, device: torch.device, *archs: str, resumed: dict[str, Any] | None = None) -> torch.dtype:
+    """The dtype of convolutions and matrix products.
 
     auto: as PRECISION_HELP says, but on a CPU bf16 is for ResNets alone, since others gain nothing.  archs: of the
     networks to run.  resumed: a checkpoint, whose precision auto keeps where this device multiplies it.
     Raises MisuseError where fp16 is asked of a CPU.
     """
     on_gpu, fast = device.type == "cuda", multiplies_bf16(device)
-    what = "GPU" if on_gpu else "processor"
     if name == "fp16" and not on_gpu:
         raise MisuseError("--precision fp16: only GPUs train in it; leave the flag out, or give fp32 or bf16")
     if name == "bf16" and not fast:
-        print(f"--precision bf16: this {what} does not multiply it but emulates it, which is slow", file=sys.stderr)
-    before = resumed["precision"] if resumed else ""
-    if name != "auto":
-        why = ", as asked for"
-    elif {"fp32": True, "bf16": fast, "fp16": on_gpu}.get(before, False):
-        name, why = before, ", as before"
-    elif not fast:
-        name, why = "fp16" if on_gpu else "fp32", f": this {what} does not multiply bf16"
-    elif on_gpu or all(arch.startswith("resnet") for arch in archs):
-        name, why = "bf16", f": this {what} multiplies it"
-    else:
-        name, why = "fp32", ": on a processor only ResNets gain from bf16"
-    return DTYPES[name], f"precision {name}{why}"
+        print("--precision bf16: this device does not multiply it but emulates it, which is slow", file=sys.stderr)
+    if name == "auto":
+        gains = on_gpu or all(arch.startswith("resnet") for arch in archs)
+        name = ("bf16" if gains else "fp32") if fast else ("fp16" if on_gpu else "fp32")
+        before = resumed["precision"] if resumed else ""
+        name = before if {"fp32": True, "bf16": fast, "fp16": on_gpu}.get(before) else name
+    return DTYPES[name]
 
 
 def precision_name(dtype: torch.dtype) -> str:
@@ -109,7 +101,7 @@ def set_up_device(device: torch.device, deterministic: bool = False, same_shapes
 
 @contextmanager
 def torch_errors_in_one_line() -> Iterator[None]:
-    """A UserError where a GPU lacks memory or a deterministic algorithm, and where a norm sees a single value."""
+    """A UserError where a GPU lacks memory or a deterministic algorithm, a norm sees a single value, a process died."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -120,9 +112,12 @@ def torch_errors_in_one_line() -> Iterator[None]:
             raise
         raise UserError(f"{error}; give a larger --batch_size or --img_cols") from None
     except RuntimeError as error:
-        if "does not have a deterministic implementation" not in str(error):
-            raise
-        raise UserError(f"--deterministic: {one_line(str(error).partition(',')[0])} on this device") from None
+        if "does not have a deterministic implementation" in str(error):
+            raise UserError(f"--deterministic: {one_line(str(error).partition(',')[0])} on this device") from None
+        if isinstance(error, DistError) or any(word in str(error) for word in ("gloo", "NCCL", "Gloo")):
+            text = "another process of this training has ended, so this one stops"
+            raise UserError(f"{text}; --resume goes on from the last save") from None
+        raise
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops.misc import SqueezeExcitation
 
 from models import ARCHS, get_model
-from models.cbam import CBAM, ChannelGate, SpatialGate
+from models.cbam import ChannelGate, SpatialGate
 
 SMALL = (2, 1, 32, 40)
 RESNETS = [arch for arch in ARCHS if arch.startswith("resnet")]
@@ -43,7 +43,7 @@ def test_logits_have_a_column_per_class_and_start_near_one_in_n(arch, use_cbam):
 @pytest.mark.parametrize(("arch", "use_cbam"), [("resnet18", True), ("mobilenet_v3_small", False)])
 def test_norms_know_what_they_see_after_a_hundred_steps(arch, use_cbam):
     """Else a short training is lost in evaluation: with a momentum of 0.01 a third of each start is still there."""
-    model, batch = get_model(arch, 3, use_cbam=use_cbam), 5 + 3 * torch.randn(8, 1, 32, 40)
+    model, batch = get_model(arch, 3, use_cbam=use_cbam), 5 + 3 * torch.randn(4, 1, 32, 32)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     with torch.no_grad():
         for _ in range(100):
@@ -56,10 +56,10 @@ def test_norms_know_what_they_see_after_a_hundred_steps(arch, use_cbam):
         torch.testing.assert_close(variance, norm.running_var, rtol=1e-3, atol=1e-4)
 
 
-CROPS = [(arch, (1, 128, width)) for arch in ("resnet18", "mobilenet_v3_small") for width in (197, 201, 500)]
+CROPS = [(arch, (1, 128, width)) for arch in ("resnet18", "mobilenet_v3_small") for width in (197, 500)]
 
 
-@pytest.mark.parametrize(("arch", "shape"), CROPS + [(arch, (2, 32, 32)) for arch in ARCHS])
+@pytest.mark.parametrize(("arch", "shape"), [*CROPS, ("resnet50", (2, 32, 32)), ("mobilenet_v3_large", (2, 32, 32))])
 def test_inputs_of_any_width_and_of_several_channels(arch, shape):
     with torch.inference_mode():
         assert get_model(arch, 3, in_channels=shape[0]).eval()(torch.zeros(1, *shape)).shape == (1, 3)
@@ -78,9 +78,7 @@ def test_every_weight_learns(arch, use_cbam):
     assert idle == []
 
 
-@pytest.mark.parametrize(
-    ("arch", "use_cbam", "blocks"), [("resnet18", False, 8), ("resnet18", True, 8), ("resnet50", False, 16)]
-)
+@pytest.mark.parametrize(("arch", "use_cbam", "blocks"), [("resnet18", True, 8), ("resnet50", False, 16)])
 def test_the_last_norm_of_each_branch_starts_at_zero_and_no_other(arch, use_cbam, blocks):
     model = get_model(arch, 3, use_cbam=use_cbam)
     if use_cbam:
@@ -104,22 +102,16 @@ def test_a_resnet_uses_relu6_and_a_stem_of_three_convolutions():
     assert all(isinstance(relu, nn.ReLU6) for relu in relus)
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
 def test_dropout_is_as_asked_for(arch):
     rates = [m.p for m in get_model(arch, 3, dropout_rate=0.3).modules() if isinstance(m, nn.Dropout)]
     assert rates == [0.3]
-
-
-def test_networks_do_not_share_weights():
-    one, two = get_model("mobilenet_v3_small", 3), get_model("mobilenet_v3_small", 3)
-    assert not torch.equal(one.features[0][0].weight, two.features[0][0].weight)
 
 
 @pytest.mark.parametrize(
     ("arch", "n_classes", "use_cbam", "message"),
     [
         ("vgg", 3, False, f"unknown arch 'vgg'; choose from {', '.join(ARCHS)}"),
-        ("mobilenet_v3_large", 3, True, "leave out --use_cbam"),
         ("mobilenet_v3_small", 3, True, "leave out --use_cbam"),
         ("resnet18", 1, False, "at least 2 classes"),
     ],
@@ -162,18 +154,10 @@ def test_the_spatial_gate_by_the_papers_formula():
         assert torch.allclose(out[:, i, j], x[0, :, i, j] * normed.sigmoid(), atol=1e-5)
 
 
-def test_cbam_weighs_channels_first_then_places():
-    torch.manual_seed(0)
-    cbam, x = CBAM(32).eval(), torch.randn(2, 32, 5, 6)
-    assert torch.equal(cbam(x), cbam[1](cbam[0](x)))
-    assert isinstance(cbam[0], ChannelGate)
-
-
-@pytest.mark.parametrize("arch", ["mobilenet_v3_large", "mobilenet_v3_small"])
-def test_mobilenet_is_as_published(arch):
+def test_mobilenet_is_as_published():
     """Squeeze and excitation N(0, 0.01), the hidden layer He-normal with fan-out, ReLU6, eps 1e-5."""
     torch.manual_seed(0)
-    model = get_model(arch, 80)
+    model = get_model("mobilenet_v3_large", 80)
     squeezes = [m for m in model.modules() if isinstance(m, SqueezeExcitation)]
     convolutions = [conv for squeeze in squeezes for conv in (squeeze.fc1, squeeze.fc2)]
     hidden = model.classifier[0]

@@ -61,7 +61,7 @@ def test_what_is_not_there_or_no_file_is_named(tmp_path):
     refusal(tmp_path)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(pickle.dumps({"format": FORMAT, "bomb": print}))
 @example(b"PK\3\4")
 @example(b"PK\5\6" + bytes(18))

@@ -20,16 +20,16 @@ THRESHOLDS = np.array([0.5, 0.4, 0.3], np.float32)
 RATE = 16000
 
 
-def recording(path: Path, seconds: float, rate: int, seed: int = 0) -> Tagged:
+def recording(path: Path, seconds: float, seed: int = 0) -> Tagged:
     """A file of bursts of tones, some of them faint, and scores that nobody's network gave."""
     rng, time = np.random.default_rng(seed), np.arange(round(seconds * RATE)) / RATE
     loudness = np.repeat(rng.choice([0, 1e-5, 0.01, 0.3], round(seconds * 4) + 1), RATE // 4)[: len(time)]
     sf.write(path, loudness * np.sin(2 * np.pi * 440 * time), RATE, subtype="FLOAT")
     levels = np.concatenate([second_levels(second, RATE) for second in read_seconds(path, SETTINGS)])
-    levels = np.pad(levels, (0, -len(levels) % (20 // rate))).reshape(-1, 20 // rate)
+    levels = np.pad(levels, (0, -len(levels) % 20)).reshape(-1, 20)
     scores = rng.uniform(0, 1, (len(levels), len(LABELS))).astype(np.float32) ** 2
     scores[(levels < 1e-4).all(axis=1)] = np.nan
-    return Tagged(path, None, Timeline(scores, levels, rate, len(time) / RATE))
+    return Tagged(path, None, Timeline(scores, levels, len(time) / RATE))
 
 
 def write_page(folder: Path, files: list[Tagged]) -> Path:
@@ -42,8 +42,8 @@ def write_page(folder: Path, files: list[Tagged]) -> Path:
 
 @pytest.fixture
 def files(tmp_path) -> list[Tagged]:
-    names = {"a b#1.wav": (12.3, 1), "c.wav": (40.0, 2), "d.wav": (0.3, 1)}
-    return [recording(tmp_path / name, *how, seed) for seed, (name, how) in enumerate(names.items())]
+    lengths = {"a b#1.wav": 12.3, "c.wav": 40.0, "d.wav": 0.3}
+    return [recording(tmp_path / name, seconds, seed) for seed, (name, seconds) in enumerate(lengths.items())]
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ OUTCOMES = {  # flags -> exit code, and what is said
     "--overwrite": (0, "recipe"),
     "--resume auto --checkpoint_dir new": (0, "recipe"),
     "--seed 9": (*OTHER, "--seed 1234 (here 9)"),
-    "--recipe improved": (*OTHER, "--use_mix_up False (here True)", " more; "),
+    "--recipe improved": (*OTHER, "--use_mix_up False (here True)"),
     "--n_iter 3 --resume auto": (*OTHER, "--n_iter 2 (here 3)"),
     "--seed 9 --overwrite": (0, "recipe"),
     "--seed 9 --overwrite --resume auto": (0, "recipe"),

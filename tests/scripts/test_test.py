@@ -125,8 +125,9 @@ def test_nothing_is_read_out_of_the_checkpoints_name_and_its_precision_is_kept(p
 
 
 MISUSE = {  # flags that contradict the checkpoint or each other -> what the one line must hold
+    "--use_cbam": f"--use_cbam True: {CHECKPOINT} ",
     **{f"--{flag}": f"--{flag}: {CHECKPOINT} " for flag in (
-        "use_cbam", "img_rows 64", "img_cols 99", "sampling_rate 44100", "seed 5", "dataset demo",
+        "img_rows 64", "img_cols 99", "sampling_rate 44100", "seed 5", "dataset demo",
     )},
     "--tta 0 --tta_shift 0.1": "--tta_shift 0.1: --tta 0 takes a clip in one pass",
     "--tta shared --tta_shift 0.1": "--tta_shift 0.1: --tta shared takes a clip in one pass",

@@ -58,31 +58,16 @@ def test_partners_are_a_permutation_of_the_batch():
 
 @pytest.mark.parametrize(
     "augment",
-    [
-        lambda r: mixup(*batch(), r)[0],
-        lambda r: spec_augment(batch()[0], r, SHARE),
-        lambda r: shift_bands(batch()[0], r, 0.2),
-    ],
+    [mixup, lambda x, y, r: (spec_augment(x, r, SHARE), y), lambda x, y, r: (shift_bands(x, r, 0.2), y)],
+    ids=["mixup", "masks", "shifts"],
 )
-def test_the_same_seed_gives_the_same_result_and_another_does_not(augment):
-    assert torch.equal(augment(rng(1)), augment(rng(1)))
-    assert not torch.equal(augment(rng(1)), augment(rng(2)))
-
-
-@pytest.mark.parametrize(
-    "augment", [mixup, lambda x, y, r: spec_augment(x, r, SHARE), lambda x, y, r: shift_bands(x, r, 0.2)]
-)
-def test_the_batch_itself_is_left_alone(augment):
+def test_a_seed_gives_one_result_and_the_batch_itself_is_left_alone(augment):
     inputs, targets = batch()
-    augment(inputs, targets, rng(1))
+    made = augment(inputs, targets, rng(1))[0]
+    assert torch.equal(made, augment(inputs, targets, rng(1))[0])
+    assert not torch.equal(made, augment(inputs, targets, rng(2))[0])
     assert torch.equal(inputs, batch()[0])
     assert torch.equal(targets, batch()[1])
-
-
-def test_mixup_of_one_sample_changes_nothing():
-    inputs, targets = batch(1)
-    for before, after in zip((inputs, targets), mixup(inputs, targets, rng(0)), strict=True):
-        assert torch.allclose(after, before)
 
 
 @given(SEEDS)
@@ -127,7 +112,7 @@ def published_masks(size: int, rng: np.random.Generator, share: float = 0.2) -> 
     return masks
 
 
-@pytest.mark.parametrize(("size", "share"), [(128, 0.2), (197, 0.2), (30, 0.2), (100, 0.4)])
+@pytest.mark.parametrize(("size", "share"), [(128, 0.2), (30, 0.2), (100, 0.4)])
 def test_masks_are_distributed_as_published(size, share):
     n = 20_000
     ours = draw_masks(rng(0), n, size, share)  # (2, n, size)
@@ -149,11 +134,6 @@ def test_a_limit_of_zero_ends_the_masks_of_its_sample():
     first, second = draw_masks(rng(0), 4000, 15, SHARE).any(axis=2)  # limits 0, 1 and 2, so widths 0 and 1
     assert first.mean() == pytest.approx(1 / 6, abs=0.02)
     assert second.mean() == pytest.approx(1 / 9, abs=0.02)
-
-
-def test_a_mask_is_one_stretch():
-    edges = np.diff(np.pad(draw_masks(rng(0), 500, 100, SHARE).astype(int), ((0, 0), (0, 0), (1, 1))))
-    assert (edges == 1).sum(axis=2).max() == 1
 
 
 @pytest.mark.parametrize("size", [1, 4, 9])
