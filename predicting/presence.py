@@ -19,6 +19,7 @@ from loaders.levels import change_level
 from loaders.pcen import AudioSettings, pcen_mel
 from predicting.metrics import log_odds
 
+SPAN = 197  # frames, two seconds: the least width of a recording's crops, whatever the width in training
 KINDS = {"single": 0.2, "pair": 0.4, "part": 0.1, "noise": 0.3}  # of calibration crops
 CROPS = 200, 2000  # at least and at most
 CROPS_A_CLIP = 20
@@ -38,6 +39,14 @@ class Presence(NamedTuple):
     thresholds: Tensor  # (C,) float32, in scores
     slope: Tensor  # (): the probability of a score p is sigmoid(slope * logit(p) + offset of its class)
     offsets: Tensor  # (C,)
+
+
+def span_of(width: int) -> int:
+    """Frames of a crop of a recording, for a network that was trained on crops of `width` frames.
+
+    A sound is told better from two seconds of it than from less, by a network that pools over whatever it gets.
+    """
+    return max(width, SPAN)
 
 
 def fit_presence(

@@ -36,17 +36,20 @@ class Ensemble:
     precision: torch.dtype
     thresholds: np.ndarray | None = None  # (C,) scores that mean presence; None where checkpoints have none
 
-    def predict(self, features: list[np.ndarray], batch_size: int, tta: int | None) -> np.ndarray:
+    def predict(
+        self, features: list[np.ndarray], batch_size: int, tta: int | None, width: int | None = None
+    ) -> np.ndarray:
         """Mean over networks of the mean probability over a clip's crops: (N, C) float32.
 
-        features: of N clips, each (frames, n_mels) float16.  tta: see crop_starts.
+        features: of N clips, each (frames, n_mels) float16.  tta: see crop_starts.  width: frames of a crop; without
+        it as many as in training.
         """
         lengths, none = np.array([len(clip) for clip in features]), np.zeros(len(features), int)
         packs = (torch.from_numpy(np.concatenate(features)),)
         clips = Clips([""] * len(features), packs, none, np.cumsum(lengths) - lengths, lengths, none.astype(str))
         tables = []
         for model, columns, how in self.members:
-            table = predict(model, clips, self.width, batch_size, self.device, tta, self.precision, **how)
+            table = predict(model, clips, width or self.width, batch_size, self.device, tta, self.precision, **how)
             tables.append(table[:, columns])
         return np.stack(tables).mean(axis=0, dtype=np.float64).astype(np.float32)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from loaders.audio import mono_blocks, wrap
 from loaders.pcen import AudioSettings, pcen_stream
+from predicting.presence import span_of
 from tagging.ensemble import Ensemble
 
 SILENT = 1e-4  # of full scale, -80 dB: three steps of 16 bits, so that dither counts as silence
@@ -30,7 +31,8 @@ class Timeline:
 def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_size: int) -> Timeline:
     """Scores of a recording that comes as from `read_seconds`.
 
-    It is cut into crops half a crop or a second apart, whichever is less; a row has the mean of the crops over it.
+    It is cut into crops of two seconds, or as long as in training, half a crop or a second apart, whichever is less.
+    A row has the mean of the crops over it.
     """
     levels, lengths, settings = [], [], ensemble.settings
 
@@ -40,16 +42,16 @@ def score_recording(seconds: Iterable[np.ndarray], ensemble: Ensemble, batch_siz
             lengths.append(len(second))
             yield second
 
-    step = max(min(ensemble.width // 2, 100), 1)  # frames, of which a second has 100
-    crops = stream_crops(stream_features(noted(), settings), ensemble.width, step)
+    width = span_of(ensemble.width)
+    crops = stream_crops(stream_features(noted(), settings), width, min(width // 2, 100))  # a second has 100 frames
     starts, tables = [], []
     while batch := list(islice(crops, batch_size)):
         starts += [start for start, _ in batch]
-        tables.append(ensemble.predict([crop for _, crop in batch], batch_size, tta=1))
+        tables.append(ensemble.predict([crop for _, crop in batch], batch_size, tta=1, width=width))
     parts = np.concatenate(levels)
     rows = np.pad(parts, (0, -len(parts) % PARTS)).reshape(-1, PARTS)
     hop = settings.hop_length / settings.sampling_rate  # rows in a frame
-    scores = mean_per_row(np.array(starts) * hop, ensemble.width * hop, np.concatenate(tables), len(rows))
+    scores = mean_per_row(np.array(starts) * hop, width * hop, np.concatenate(tables), len(rows))
     scores[(rows < SILENT).all(axis=1)] = np.nan
     return Timeline(scores, rows, sum(lengths) / settings.sampling_rate)
 

@@ -16,7 +16,7 @@ from loaders.pcen import audio_settings
 from loaders.pool import Pool
 from predicting.checkpoint import differs_from_best, load_checkpoint, load_weights, save_checkpoint
 from predicting.metrics import lwlrap, metric_values, per_class_lwlrap
-from predicting.presence import Presence, fit_presence
+from predicting.presence import Presence, fit_presence, span_of
 from predicting.runs import checkpoint_path, log_path
 from predicting.tta import predict, shift_of
 from training.schedule import learning_rate
@@ -237,11 +237,11 @@ class Progress:
 
     def _fit_presence(self) -> Presence:
         """Thresholds and calibration of the weights as they are now, on mixes of the held-out clips."""
-        setup, args, pool = self.setup, self.args, self.pool
+        setup, args, pool, width = self.setup, self.args, self.pool, span_of(self.args.img_cols)
 
         def scores(crops: Clips) -> np.ndarray:
             how = {"precision": setup.precision, "shift": shift_of(vars(args)), "loss": args.loss}
-            return predict(self.training.model, crops, args.img_cols, args.batch_size, setup.device, tta=1, **how)
+            return predict(self.training.model, crops, width, args.batch_size, setup.device, tta=1, **how)
 
         rng = streams.generator(setup.seed, streams.CALIBRATION, self.step)
-        return fit_presence(pool.held_out, pool.held_out_truth, args.img_cols, audio_settings(args), rng, scores)
+        return fit_presence(pool.held_out, pool.held_out_truth, width, audio_settings(args), rng, scores)
