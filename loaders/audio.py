@@ -52,15 +52,14 @@ def mono_blocks(
         for block in filter(len, _resampled(to_mono(partial(decode, path), cancel_db, remarks), sampling_rate)):
             peak = max(peak, _peak(block))
             yield block
-    except OSError as error:  # no such file, one that may not be read, a loop of links, a disk that fails on the way
+    except FileNotFoundError:
+        raise UnusableClipError("there is no such file") from None
+    except OSError as error:  # one that may not be read, a loop of links, a disk that fails on the way
         raise UnusableClipError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     if peak < 0:
         raise UnusableClipError("holds no samples")
     if peak >= LOUD:
-        remarks.append(
-            f"its samples reach {peak:.4g} times full scale, perhaps whole numbers written as floats; its labels are "
-            "those of a recording that loud"
-        )
+        remarks.append(f"its samples reach {peak:.4g} times full scale, perhaps whole numbers written as floats")
 
 
 def _resampled(blocks: Iterator[tuple[np.ndarray, int]], sampling_rate: int) -> Iterator[np.ndarray]:

@@ -57,7 +57,7 @@ def describe_copies(folder: Path, splits: list[str]) -> str:
         for fname, _, _, digest, *_ in read_index(folder / f"{split}.json")["clips"]:
             name = f"{split}/{fname}"
             if (other := first.setdefault(digest, name)) != name:
-                pairs.append(f"{name} of {other}")
+                pairs.append(one_line(f"{name} of {other}"))
     named = ", ".join(pairs[:3]) + ", ..." * (len(pairs) > 3)
     return f"{len(pairs)} clips are copies of another: {named}" if pairs else ""
 

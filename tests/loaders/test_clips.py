@@ -78,14 +78,6 @@ def test_crops_on_a_gpu_equal_those_on_the_cpu():
     assert torch.equal(clips.to(gpu).crops(chosen, first, 9, gpu).cpu(), clips.crops(chosen, first, 9, CPU))
 
 
-def test_opened_clips_are_those_of_the_index(template):
-    clips, unusable = open_clips(template / "features", "train_curated", SETTINGS, "make them")
-    assert len(clips) == 20
-    assert clips.fnames == sorted(path.name for path in (template / "train_curated").iterdir())
-    assert clips.packs[0].shape == (clips.lengths.sum(), 32)
-    assert unusable == {}
-
-
 def rewrite(index, **changes):
     index.write_text(json.dumps(json.loads(index.read_text()) | changes))
 

@@ -54,7 +54,6 @@ def test_an_unknown_data_set_or_a_missing_config_is_named(config):
 @pytest.mark.parametrize(
     "content",
     ["{", "[]", '["a"]', "3", '"a"', {"a": "x"}, {"a": {}}, {"a": {"data_path": 3}}, {"a": {"data_paths": "x"}},
-     '{"a": {"data_path": "x"}, "a": {"data_path": "y"}}', '{"a": {"data_path": "x", "data_path": "y"}}',
      {"a": {"data_path": "x", "features": "y"}}, {"a": {"data_path": "x", "features_path": 3}}, "\ufeff{}"],
 )  # fmt: skip
 def test_a_config_that_is_none_is_refused_in_one_line(config, content):

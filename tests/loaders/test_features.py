@@ -223,7 +223,7 @@ def test_names_that_lead_out_of_the_folder_or_are_too_long_are_unusable(subset, 
     ("fnames", "said"),
     [
         ([], "there are no clips of test"),
-        (["x.wav", "/y"], "none of the 2 clips of test can be used; x.wav: cannot be read: no such file"),
+        (["x.wav", "/y"], "none of the 2 clips of test can be used; x.wav: there is no such file"),
     ],
 )
 def test_a_subset_without_clips_that_can_be_used_is_an_error(subset, make, fnames, said):

@@ -160,12 +160,6 @@ def test_classes_that_a_fold_lacks_are_told(curated, held_out, noisy, said):
     assert pool.Pool(Corpus(["Bark", "Hum"]), None, own, None, others, None, scored, 0.8).lacking == said
 
 
-def test_no_more_than_five_classes_are_named():
-    none = np.zeros((1, 8), bool)
-    said = pool.Pool(Corpus(list("abcdefgh")), None, ~none, None, none, None, none, 0.8).lacking
-    assert said == "this fold holds out no clip of a, b, c, d, e and 3 more"
-
-
 @pytest.fixture
 def published(tmp_path, sound, script, monkeypatch, make_fold):
     """Fold 0 of a tiny data set in a published layout; what a test is about goes in by keyword."""

@@ -62,23 +62,6 @@ def test_bad_and_odd_clips_are_named_with_their_reason_and_strict_makes_bad_ones
         assert "  oisy03.wav: the file is empty (0 bytes)" in done.out
 
 
-def test_a_data_set_in_folders_of_labels_without_test_clips(script, tmp_path, sound):
-    rng = np.random.default_rng(0)
-    for fname, kind in {"train/A/a.wav": "Hum", "train/B/b.flac": "Rain", "train/B/c.m4a": "Hum"}.items():
-        (tmp_path / "own" / fname).parent.mkdir(parents=True, exist_ok=True)
-        sf.write(tmp_path / "own" / fname, sound(rng, kind, 0.5, 16000), 16000, format="WAV")
-    (tmp_path / "own/train/B/c.m4a").write_bytes(b"nothing of it is read")
-    (tmp_path / "own/test").mkdir()
-    (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "own"}}))
-    done = script(tmp_path, "loaders/freesound_loader.py", *FLAGS)
-    assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(
-        "train_curated: 2 clips computed, 0 up to date, 1 cannot be used\n  B/c.m4a: not readable"
-    )
-    index = json.loads((tmp_path / "own/features/16000_32/train_curated.json").read_text())
-    assert [clip[0] for clip in index["clips"]] == ["A/a.wav", "B/b.flac"]
-
-
 def test_with_features_path_nothing_is_written_beside_the_audio(script, corpus, spoiled):
     shutil.rmtree(corpus / "features")
     entry = {"data_path": str(corpus), "features_path": str(spoiled / "made")}
