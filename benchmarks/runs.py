@@ -21,7 +21,6 @@ import torch
 from benchmarks.changes import CHANGES, CODE, changed_copy
 from benchmarks.common import ROOT, machine, script
 from loaders import get_data_path, get_features_path
-from loaders.clips import map_array
 from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus, read_corpus
 from predicting.metrics import METRICS
@@ -201,7 +200,8 @@ def at_level(run: Run, level: int, folder: Path) -> Path:
         if read_index(target / name) == index:
             return there
         target.mkdir(parents=True, exist_ok=True)
-        frames, gain = map_array(source / index["array"]), torch.tensor([10 ** (level / 20)])
+        frames = np.load(source / index["array"], mmap_mode="r", allow_pickle=False)
+        gain = torch.tensor([10 ** (level / 20)])
         changed = np.lib.format.open_memmap(target / index["array"], "w+", np.float16, frames.shape)
         for at in range(0, len(frames), BLOCK):
             piece = torch.from_numpy(frames[at : at + BLOCK].astype(np.float32))[None, None]

@@ -4,8 +4,6 @@ A subset's features are one flat array, (frames of all clips, n_mels) float16, b
 clip starts.  Time comes first, so a crop is one contiguous read, and a batch of crops is one gather.
 """
 
-import errno
-import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +17,6 @@ from loaders.index import features_dir, read_index
 from loaders.pcen import AudioSettings
 from utils.devices import send
 from utils.errors import UserError
-
-NO_MAPS = {errno.ENODEV, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @dataclass(frozen=True)
@@ -106,21 +102,16 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
     Raises UserError, ending with the remedy, where there are none or they were made with other audio settings.
     """
     folder = features_dir(features_path, settings)
-    for attempt in range(3):  # a feature run beside us may have replaced both files between our two reads
-        index = read_index(folder / f"{split}.json")
-        if index is None:
-            raise UserError(f"the features of {split} are not in {folder}; {remedy}")
-        if index["digest"] != settings.digest:
-            raise UserError(f"the features of {split} in {folder} were made with other audio settings; {remedy}")
-        array = folder / index["array"]
-        try:
-            frames = map_array(array)
-            break
-        except FileNotFoundError:
-            if attempt == 2:
-                raise UserError(f"{array} is missing; {remedy}") from None
-        except (ValueError, EOFError) as error:
-            raise UserError(f"{array}: {error}; delete it, then {remedy}") from None
+    index = read_index(folder / f"{split}.json")
+    if index is None:
+        raise UserError(f"the features of {split} are not in {folder}; {remedy}")
+    if index["digest"] != settings.digest:
+        raise UserError(f"the features of {split} in {folder} were made with other audio settings; {remedy}")
+    array = folder / index["array"]
+    try:
+        frames = np.load(array, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{array} cannot be read: {error}; delete {split}.json, then {remedy}") from None
     fnames, starts, lengths, digests = ([clip[i] for clip in index["clips"]] for i in range(4))
     if frames.shape != (sum(lengths), settings.n_mels) or frames.dtype != np.float16:
         raise UserError(f"{array} is not what {split}.json describes; delete both, then {remedy}")
@@ -129,15 +120,3 @@ def open_clips(features_path: Path, split: str, settings: AudioSettings, remedy:
         pack = torch.from_numpy(frames)
     tables = np.array(starts, int), np.array(lengths, int), np.array(digests, str)
     return Clips(fnames, (pack,), np.zeros(len(fnames), int), *tables), dict(index["unusable"])
-
-
-def map_array(path: Path) -> np.ndarray:
-    """An array (.npy), read-only and memory-mapped; on file systems that map no files it is read whole."""
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        if error.errno not in NO_MAPS:
-            raise
-        what = f"{path} cannot be memory-mapped where it lies ({error.strerror})"
-    print(f"{what}; reading it whole, {path.stat().st_size / 1e6:.0f} MB", file=sys.stderr)
-    return np.load(path, allow_pickle=False)

@@ -23,7 +23,7 @@ from utils.digests import digest
 from utils.errors import MisuseError, UserError, one_line
 
 BATCH, AHEAD = 8, 100  # clips of a task; tasks whose features may wait in the workers' memory, 300 MB of 15 s clips
-ANSWER, PATIENCE = 10.0, 30.0  # seconds to wait for a scheduler, and for a worker where there is none
+PATIENCE = 30.0  # seconds to wait for a scheduler, and for its first worker
 SOURCES = ("audio.py", "clip_features.py", "mixdown.py", "pcen.py", "decoders/*.py")
 PACKAGES = ("av", "librosa", "numpy", "scipy", "soundfile", "soxr")
 # What the bits of the features depend on.  At import: a worker that lives on keeps the code that it started with.
@@ -43,7 +43,7 @@ def compute_on_cluster(scheduler: str, folder: Path, fnames: list[str], settings
         ahead = deque(islice(tasks, AHEAD))
         while ahead:
             batch, task = ahead.popleft()
-            results = _result(client, scheduler, task)
+            results = task.result()
             ahead.extend(islice(tasks, 1))
             for fname, result in zip(batch, results, strict=True):
                 # the worker may lack what this machine has, so this machine has the last word on a clip
@@ -72,25 +72,6 @@ def _submit(client: Any, folder: Path, batch: list[str], settings: AudioSettings
     return client.submit(work, sealed, pure=False)  # not the result of an earlier run: a clip may have changed
 
 
-def _result(client: Any, scheduler: str, task: Any) -> list[Result]:
-    from distributed import wait
-
-    while True:
-        try:
-            wait(task, timeout=PATIENCE)
-            return task.result()
-        except TimeoutError:
-            _wait_for_workers(client, scheduler)
-
-
-def _wait_for_workers(client: Any, scheduler: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except TimeoutError:
-        remedy = f"start some with: dask worker {scheduler}"
-        raise UserError(f"--scheduler {scheduler}: it has no workers; {remedy}") from None
-
-
 @contextmanager
 def _connected(scheduler: str) -> Iterator[Any]:
     """A client of the cluster; whatever goes wrong with it becomes one line."""
@@ -100,19 +81,11 @@ def _connected(scheduler: str) -> Iterator[Any]:
         raise MisuseError("--backend dask: distributed is missing; pip install -r requirements-dask.txt") from None
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its errors are reported here, in one line
     try:
-        client = Client(scheduler, timeout=ANSWER)
-    except (OSError, ValueError) as error:
-        reason = one_line(str(error), 100)
-        raise UserError(f"--scheduler {scheduler}: no Dask scheduler answers there ({reason})") from None
-    try:
-        with client:
-            _wait_for_workers(client, scheduler)
+        with Client(scheduler, timeout=PATIENCE) as client:
+            client.wait_for_workers(1, timeout=PATIENCE)
             yield client
     except UserError:
         raise
-    except ModuleNotFoundError as error:
-        how = "in the repository's folder with PYTHONPATH=. and the packages of requirements-dask.txt"
-        raise UserError(f"a worker of {scheduler} says: {error}; start it {how}") from None
     except Exception as error:  # a cluster can fail in any way
-        problem = f"the cluster at {scheduler} failed ({one_line(f'{type(error).__name__}: {error}', 200)})"
-        raise UserError(f"{problem}; the clips that were finished are kept") from None
+        problem = one_line(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"--scheduler {scheduler}: {problem}; the clips that were finished are kept") from None

@@ -5,19 +5,18 @@ of the CSV.  The index `SPLIT.json`, renamed into place last, makes it the valid
 """
 
 import csv
-import errno
-import io
 import json
 import os
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -31,15 +30,8 @@ from utils.digests import digest
 from utils.errors import UserError
 from utils.locks import lock
 
-with warnings.catch_warnings():  # joblib warns where a system has no semaphores; jobs are then 1
-    warnings.simplefilter("ignore")
-    from joblib import Parallel, cpu_count, delayed, effective_n_jobs, parallel_config
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 KEPT = "the clips that were finished are kept"
 SYNC_SECONDS = 2.0  # a kill costs at most this much work
-core_count = cpu_count  # those of this process's affinity (taskset, SLURM), no more than a cgroup's quota
 
 
 class Clip(NamedTuple):
@@ -75,12 +67,14 @@ def make_features(
         raise UserError(f"there are no clips of {split}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f".{split}.lock", split) if os.access(folder, os.W_OK) else nullcontext():
+        with open(folder / f".{split}.lock", "a") if os.access(folder, os.W_OK) else nullcontext() as file:
+            if file and not lock(file):
+                print(f"{split}: another run is computing these features; waiting for it", flush=True)
+                lock(file, wait=True)
             return _update(subset, split, folder, settings, jobs, scheduler)
     except OSError as error:
-        if error.errno in READ_ONLY:
-            raise UserError(f"{error.filename or folder} cannot be written; set features_path in config.json") from None
-        raise UserError(f"{folder}: {error.strerror or error}; {KEPT}") from None
+        problem = f"{error.filename or folder}: {error.strerror or error}"
+        raise UserError(f"{problem}; mend that, or set features_path in config.json; {KEPT}") from None
     except TerminatedWorkerError:
         problem = f"a process that computed features of {split} died, perhaps because memory ran out"
         raise UserError(f"{problem}; {KEPT}: run this again, with fewer --jobs") from None
@@ -136,23 +130,17 @@ def _indexed(
     index = read_index(folder / f"{split}.json")
     if index is None or index["digest"] != settings.digest:
         return {}, {}
-    array, frames, row_bytes = index["array"], sum(clip[2] for clip in index["clips"]), 2 * settings.n_mels
-    header, remarks = len(_header(frames, settings.n_mels)), dict(index["remarks"])
-    path = folder / array
-    if not path.exists() or path.stat().st_size != header + row_bytes * frames:
+    array, remarks = index["array"], dict(index["remarks"])
+    try:
+        rows = np.load(folder / array, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return {}, {}
+    if rows.shape != (sum(clip[2] for clip in index["clips"]), settings.n_mels):
         return {}, {}
     clips = {}
     for fname, start, *rest in index["clips"]:
-        clips[fname] = Clip(array, header + row_bytes * start, *rest, remarks.get(fname, ""))
+        clips[fname] = Clip(array, rows.offset + 2 * settings.n_mels * start, *rest, remarks.get(fname, ""))
     return _up_to_date(clips, sounds), dict(index["unusable"])
-
-
-def _header(frames: int, n_mels: int) -> bytes:
-    """What an array (.npy) of features begins with."""
-    file = io.BytesIO()
-    shape = {"descr": "<f2", "fortran_order": False, "shape": (frames, n_mels)}
-    np.lib.format.write_array_header_1_0(file, shape)
-    return file.getvalue()
 
 
 def _remarks(clips: dict[str, Clip]) -> dict[str, str]:
@@ -163,7 +151,7 @@ def _compute(
     folder: Path, fnames: list[str], settings: AudioSettings, jobs: int, split: str, scheduler: str | None
 ) -> Iterator[tuple[str, tuple[np.ndarray | str, str]]]:
     """(fname, what `try_clip` says of it), in order, from all cores or from a cluster."""
-    jobs = 1 if scheduler else effective_n_jobs(min(jobs, len(fnames)))  # 1 where the system has no semaphores
+    jobs = 1 if scheduler else min(jobs, len(fnames))
     workers = parallel_config(backend="loky", n_jobs=jobs, inner_max_num_threads=1) if jobs > 1 else nullcontext()
     # one BLAS thread a process, this one included: more would fight for the cores and add up in another order
     with threadpool_limits(1, user_api="blas"), workers:
@@ -228,8 +216,9 @@ def _commit(
     *starts, frames = np.cumsum([0, *(clip.frames for clip in clips.values())]).tolist()
     array = f"{split}.{digest([settings.digest, json.dumps(contents)])[:8]}.npy"
     with atomic_write(folder / array) as file:
-        file.write(_header(frames, settings.n_mels))
-        for clip in clips.values():  # read, not mapped, since not all file systems map files
+        shape = {"descr": "<f2", "fortran_order": False, "shape": (frames, settings.n_mels)}
+        np.lib.format.write_array_header_1_0(file, shape)
+        for clip in clips.values():
             rows = np.fromfile(folder / clip.file, np.float16, clip.frames * settings.n_mels, offset=clip.begin)
             file.write(rows.tobytes())
     rows = [[fname, start, *rest] for start, (fname, *rest) in zip(starts, contents, strict=True)]
@@ -242,13 +231,3 @@ def _commit(
         if old.name != array:
             old.unlink()
     sync_folder(folder)
-
-
-@contextmanager
-def _locked(path: Path, split: str) -> Iterator[None]:
-    """Hold the subset until the process ends, however it ends; without locks nothing is held, and a line says so."""
-    with open(path, "a") as file:
-        if not lock(file):
-            print(f"{split}: another run is computing these features; waiting for it", flush=True)
-            lock(file, wait=True)
-        yield

@@ -11,11 +11,11 @@ if __name__ == "__main__":  # a script's folder comes first on sys.path, where l
 
 import argparse
 
+from joblib import cpu_count
+
 from loaders import get_data_path, get_features_path
-from loaders.audio import DENIED
-from loaders.copies import describe_copies
-from loaders.features import core_count, make_features
-from loaders.index import features_dir
+from loaders.features import make_features
+from loaders.index import features_dir, read_index
 from loaders.layouts import SUBSETS, read_corpus
 from loaders.pcen import AudioSettings, audio_settings
 from utils.cli import hertz, make_parser, positive_int
@@ -28,7 +28,7 @@ def main() -> int:
     corpus = read_corpus(get_data_path(args.dataset))
     settings = audio_settings(args)
     folder = features_dir(get_features_path(args.dataset), settings)
-    reasons: set[str] = set()  # why clips cannot be used
+    bad = 0
     wanted = [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]
     for split in wanted or [args.split]:
         report = make_features(corpus.subset(split), split, folder, settings, args.jobs, args.scheduler)
@@ -37,18 +37,29 @@ def main() -> int:
         if report.remarks:
             odd = "clips are used, but there is something odd about them"
             print_clips(f"{split}: {len(report.remarks)} {odd}", report.remarks)
-        reasons.update(report.unusable.values())
-        if remarks := corpus.subset(split).remarks:
-            print(f"{split}: {'; '.join(remarks)}")
-    if copies := describe_copies(corpus, folder, wanted):
+        bad += len(report.unusable)
+    if copies := describe_copies(folder, wanted):
         print(copies)
     print(f"features are in {folder}")
-    return int((args.strict and len(reasons) > 0) or DENIED in reasons)
+    return int(args.strict and bad > 0)
 
 
 def print_clips(line: str, said: dict[str, str]) -> None:
     """A line, and below it one for each clip."""
     print(line, *(f"  {one_line(fname, 100)}: {one_line(text)}" for fname, text in said.items()), sep="\n", flush=True)
+
+
+def describe_copies(folder: Path, splits: list[str]) -> str:
+    """Which clips have the same features as one before them; "" without any.  folder: of features."""
+    first: dict[str, str] = {}  # by digest
+    pairs = []
+    for split in splits:
+        for fname, _, _, digest, *_ in read_index(folder / f"{split}.json")["clips"]:
+            name = f"{split}/{fname}"
+            if (other := first.setdefault(digest, name)) != name:
+                pairs.append(one_line(f"{name} of {other}"))
+    named = ", ".join(pairs[:3]) + ", ..." * (len(pairs) > 3)
+    return f"{len(pairs)} clips are copies of another: {named}" if pairs else ""
 
 
 def parse_args() -> argparse.Namespace:
@@ -63,7 +74,7 @@ def parse_args() -> argparse.Namespace:
     signal.add_argument("--sampling_rate", type=hertz, default=AudioSettings.sampling_rate, help="Hz")
     signal.add_argument("--img_rows", type=positive_int, default=AudioSettings.n_mels, help="mel bands")
     work = parser.add_argument_group("work")
-    work.add_argument("--jobs", type=positive_int, default=core_count(), help="processes; by default one a usable core")
+    work.add_argument("--jobs", type=positive_int, default=cpu_count(), help="processes; by default one a usable core")
     work.add_argument("--backend", default="loky", choices=["loky", "dask"], help="processes here, or a Dask cluster")
     work.add_argument("--scheduler", metavar="ADDRESS", help="address of the Dask cluster, such as tcp://HOST:8786")
     work.add_argument("--strict", action="store_true", help="fail if a clip cannot be used")

@@ -83,7 +83,8 @@ def pcen_stream(blocks: Iterable[np.ndarray], settings: AudioSettings) -> Iterat
 
     b, state = _smoothing(settings), None
     for mel in _mel_blocks(blocks, settings):
-        state = _start(mel, b) if state is None else state
+        if state is None:  # as if each band had always been as in the first frame
+            state = (1 - b) * mel[:1].astype(np.float64)
         smooth, state = lfilter([b], [1, b - 1], mel.astype(np.float64), axis=0, zi=state)
         yield _compress(mel, smooth.astype(np.float32), settings)
 
@@ -130,11 +131,6 @@ def _smoothing(settings: AudioSettings) -> float:
     """The smoother's b for the time constant: half power at 1 / time_constant (librosa's rule)."""
     frames = settings.time_constant * settings.sampling_rate / settings.hop_length
     return float((np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2))
-
-
-def _start(mel: np.ndarray, b: float) -> np.ndarray:
-    """The smoother's state (1, n_mels) at the beginning, as if each band had always been as in the first frame."""
-    return (1 - b) * mel[:1].astype(np.float64)
 
 
 def _compress(mel: np.ndarray, smooth: np.ndarray, settings: AudioSettings) -> np.ndarray:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,13 +66,13 @@ def hosts(tmp_path) -> Iterator[Hosts]:
 
 @pytest.fixture
 def many(tmp_path, template) -> Subset:
-    """60 clips, the corpus's own in turn, and one that cannot be used."""
+    """40 clips, the corpus's own in turn, and one that cannot be used."""
     clips = [subset.folder / fname for subset in read_corpus(template).subsets.values() for fname in subset.fnames]
     (tmp_path / "audio").mkdir()
-    fnames = [f"{i:02}.wav" for i in range(60)]
+    fnames = [f"{i:02}.wav" for i in range(40)]
     for i, fname in enumerate(fnames):
         shutil.copy(clips[i % len(clips)], tmp_path / "audio" / fname)
-    (tmp_path / "audio/30.wav").write_bytes(b"")
+    (tmp_path / "audio/20.wav").write_bytes(b"")
     return Subset(tmp_path / "audio", fnames)
 
 
@@ -81,83 +81,40 @@ def arrays(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("test*") if path.suffix in (".npy", ".json", ".csv")}
 
 
-@pytest.fixture
-def local(many, tmp_path) -> dict[str, bytes]:
-    """What two processes of this machine make of the 60 clips."""
+def test_a_worker_killed_half_way_costs_no_clip_and_no_bit(hosts, many, tmp_path, monkeypatch, request):
     make_features(many, "test", tmp_path / "local", SETTINGS, jobs=2)
-    return arrays(tmp_path / "local")
+    workers, add = [hosts.worker(request.config.rootpath) for _ in range(2)], features._Journal.add
 
+    def add_and_kill(journal: object, fname: str, *facts: object) -> object:
+        if fname == "12.wav":
+            workers[0].send_signal(signal.SIGKILL)
+        return add(journal, fname, *facts)
 
-def hook(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], None]) -> None:
-    """Do something when that many clips have been journalled."""
-    add, added = features._Journal.add, []
-
-    def add_and_count(*args: object) -> list:
-        added.append(args)
-        if len(added) == number:
-            action()
-        return add(*args)
-
-    monkeypatch.setattr(features._Journal, "add", add_and_count)
-
-
-def test_a_worker_killed_half_way_costs_no_clip_and_no_bit(hosts, many, local, tmp_path, monkeypatch, request):
-    workers = [hosts.worker(request.config.rootpath) for _ in range(2)]
     monkeypatch.setattr(cluster, "AHEAD", 3)  # so that not all is computed before the kill
-    hook(monkeypatch, 25, lambda: workers[0].send_signal(signal.SIGKILL))
+    monkeypatch.setattr(features._Journal, "add", add_and_kill)
     report = make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
     assert workers[0].wait() == -signal.SIGKILL
-    assert (report.computed, report.up_to_date) == (59, 0)
-    assert report.unusable == {"30.wav": "the file is empty (0 bytes)"}
-    assert arrays(tmp_path / "remote") == local
+    assert (report.computed, report.up_to_date) == (39, 0)
+    assert report.unusable == {"20.wav": "the file is empty (0 bytes)"}
+    assert arrays(tmp_path / "remote") == arrays(tmp_path / "local")
 
 
-def test_a_cluster_that_dies_half_way_leaves_what_was_finished(hosts, many, local, tmp_path, monkeypatch, request):
-    hosts.worker(request.config.rootpath)
-    monkeypatch.setattr(cluster, "AHEAD", 1)
-    monkeypatch.setattr(cluster, "PATIENCE", 10.0)
-    hook(monkeypatch, 16, hosts.end)
-    with pytest.raises(UserError, match=f"{hosts.address}.*the clips that were finished are kept"):
-        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
-    monkeypatch.undo()
-    report = make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1)
-    assert (report.computed, report.up_to_date) == (59 - 16, 16)
-    assert arrays(tmp_path / "remote") == local
-
-
-def test_the_script_sends_its_clips_to_the_cluster(hosts, process, spoiled, corpus, template, request):
-    hosts.worker(request.config.rootpath)
-    shutil.rmtree(corpus / "features")
-    backend = ["--backend", "dask", "--scheduler", hosts.address]
-    done = process(spoiled, "loaders/freesound_loader.py", *FLAGS, *backend)
-    assert (done.code, done.err) == (0, "")
-    assert "test: 6 clips computed, 0 up to date, 0 cannot be used" in done.out
-    made, expected = (next((root / "features/16000_32").glob("test.*.npy")) for root in (corpus, template))
-    assert made.read_bytes() == expected.read_bytes()
-
-
-def test_a_cluster_without_workers_or_with_one_that_cannot_import_the_package_is_an_error(
-    hosts, many, tmp_path, monkeypatch
+def test_a_cluster_without_workers_and_a_clip_that_none_survives_are_errors(
+    hosts, many, tmp_path, monkeypatch, request
 ):
     arguments = many, "test", tmp_path / "remote", SETTINGS, 1, hosts.address
     monkeypatch.setattr(cluster, "PATIENCE", 0.2)
-    with pytest.raises(UserError, match="no workers"):
+    with pytest.raises(UserError, match=f"{hosts.address}: .*0/1 workers"):
         make_features(*arguments)
-    monkeypatch.undo()
-    hosts.worker("")
-    with pytest.raises(UserError, match=r"No module named .* start it .* with PYTHONPATH"):
-        make_features(*arguments)
-
-
-def test_a_clip_that_no_worker_survives_is_an_error(hosts, many, tmp_path, monkeypatch, request):
+    monkeypatch.setattr(cluster, "PATIENCE", 30.0)
     (hosts.folder / "killer.py").write_text("import os\n\ndef compute(*_): os.kill(os.getpid(), 9)\n")
     monkeypatch.syspath_prepend(hosts.folder)
     monkeypatch.setattr(cluster, "compute_batch", importlib.import_module("killer").compute)
     monkeypatch.setattr(cluster, "AHEAD", 1)
     for _ in range(2):
         hosts.worker(f"{request.config.rootpath}:{hosts.folder}")
-    with pytest.raises(UserError, match="KilledWorker"):
-        make_features(many, "test", tmp_path / "remote", SETTINGS, jobs=1, scheduler=hosts.address)
+    with pytest.raises(UserError, match=r"KilledWorker.*the clips that were finished are kept"):
+        make_features(*arguments)
 
 
 def test_a_worker_of_other_code_or_without_the_data_refuses(tmp_path):
@@ -180,7 +137,7 @@ def test_a_worker_computes_with_one_blas_thread(tmp_path, monkeypatch):
 REFUSALS = [  # flags, the exit code, what is said
     (["--backend", "dask"], 2, "--scheduler"),
     (["--scheduler", "tcp://127.0.0.1:1"], 2, "--scheduler"),
-    *([["--backend", "dask", "--scheduler", address], 1, f"--scheduler {address}: no Dask scheduler answers"]
+    *([["--backend", "dask", "--scheduler", address], 1, f"--scheduler {address}: "]
       for address in ("tcp://127.0.0.1:1", "nonsense", "ftp://x")),
     (["--backend", "dask", "--scheduler", "tcp://x:1"], 2, "pip install -r requirements-dask.txt"),
 ]  # fmt: skip
@@ -188,7 +145,7 @@ REFUSALS = [  # flags, the exit code, what is said
 
 @pytest.mark.parametrize(("flags", "code", "message"), REFUSALS)
 def test_a_cluster_that_cannot_be_used_is_one_line(script, spoiled, corpus, monkeypatch, flags, code, message):
-    monkeypatch.setattr(cluster, "ANSWER", 1.0)
+    monkeypatch.setattr(cluster, "PATIENCE", 1.0)
     shutil.rmtree(corpus / "features")
     if "pip" in message:
         monkeypatch.setitem(sys.modules, "distributed", None)

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import json
-import mmap
 import os
 import threading
 import time
@@ -77,15 +76,6 @@ def check(held: dict[str, np.ndarray], subset: Subset, fnames: list[str] = FNAME
         np.testing.assert_array_equal(rows, expected.astype(np.float32))
 
 
-def failing(*error: object):
-    """A function that raises this OSError."""
-
-    def fail(*args: object, **how: object) -> None:
-        raise OSError(*error)
-
-    return fail
-
-
 def files(tmp_path) -> set[str]:
     """What lies in the features folder, the array's hash left out."""
     return {path.name if path.suffix != ".npy" else "test.npy" for path in (tmp_path / "features/8000_16").iterdir()}
@@ -157,12 +147,9 @@ def test_an_interrupted_update_leaves_the_old_features_valid_and_a_reader_keeps_
 
 DAMAGES = {  # to the journal of four clips: what is left of it, and how many of them can be relied on
     "a line more": (lambda held: held + b"\0\xff\0\0\n", {4}),
-    "a number more": (lambda held: held + b"3\n", {4}),
     "the end is missing": (lambda held: held[:-20], {3}),
     "the end is zeros": (lambda held: held[:-20] + bytes(20), {3}),
     "half is missing": (lambda held: held[: len(held) // 2], {1, 2, 3}),
-    "all is missing": (lambda held: b"", {0}),
-    "all is zeros": (lambda held: bytes(len(held)), {0}),
     "other settings": (lambda held: held.replace(SETTINGS.digest.encode(), b"0" * 12), {0}),
 }
 
@@ -224,8 +211,8 @@ def test_odd_clips_are_used_and_named_in_every_run_until_they_are_mended(subset,
 
 OUTSIDE = "its name points outside of the data folder"
 NAMES = {"../outside.wav": OUTSIDE, "/etc/hosts": OUTSIDE, "a/../../b.wav": OUTSIDE, "a\0.wav": OUTSIDE,
-         "x" * 300 + ".wav": "cannot be opened: File name too long",
-         "\u00e9" * 300 + ".wav": "cannot be opened: File name too long"}  # fmt: skip
+         "x" * 300 + ".wav": "cannot be read: file name too long",
+         "\u00e9" * 300 + ".wav": "cannot be read: file name too long"}  # fmt: skip
 
 
 def test_names_that_lead_out_of_the_folder_or_are_too_long_are_unusable(subset, make):
@@ -262,24 +249,6 @@ def test_a_second_run_at_the_same_time_waits_and_then_finds_all_done(subset, mak
     check(held(), subset)
 
 
-@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO])
-def test_where_files_can_be_neither_locked_nor_mapped_it_goes_on_and_says_so(
-    subset, make, held, monkeypatch, capsys, code
-):
-    monkeypatch.setattr(fcntl, "flock", failing(code, os.strerror(code)))
-    monkeypatch.setattr(mmap, "mmap", failing(errno.ENODEV, "No such device"))
-    if code == errno.EIO:  # another error is one
-        with pytest.raises(UserError, match="Input/output error"):
-            make(subset)
-        return
-    assert make(subset) == (6, 0, {})
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "cannot be locked" in line
-    assert os.strerror(code) in line
-    check(held(), subset)
-    assert "npy cannot be memory-mapped where it lies (No such device)" in capsys.readouterr().err
-
-
 SPOILS = {
     "gone": lambda array: array.unlink(),
     "cut off": lambda array: array.write_bytes(array.read_bytes()[:-20]),
@@ -288,44 +257,31 @@ SPOILS = {
 
 
 @pytest.mark.parametrize("damage", SPOILS)
-@pytest.mark.parametrize("changed", [[], ["b.wav"]])
-def test_an_array_that_is_not_whole_is_made_again(subset, make, held, tmp_path, damage, changed):
+def test_an_array_that_is_not_whole_is_made_again(subset, make, held, tmp_path, damage):
     """What open_clips says of it is to run the feature step."""
     make(subset)
     (array,) = (tmp_path / "features/8000_16").glob("*.npy")
     SPOILS[damage](array)
-    for fname in changed:
-        write_clip(subset.folder, fname, 77)
     assert make(subset) == (6, 0, {})
     check(held(), subset)
-    assert make(subset) == (0, 6, {})
 
 
-@pytest.fixture
-def deny(monkeypatch):
-    """From now on nothing can be written, with this error.  For root, chmod would not do."""
-
-    def with_error(code: int) -> None:
-        def refuse(path: Path, mode: str = "r"):
-            return open(path, mode) if mode == "rb" else failing(code, os.strerror(code), str(path))()
-
-        monkeypatch.setattr(features, "open", refuse, raising=False)
-        monkeypatch.setattr(features, "atomic_write", lambda path, *_: refuse(path, "wb"))
-        monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
-
-    return with_error
-
-
-@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
-@pytest.mark.parametrize("changed", ["a.wav", "c.wav"])
-def test_finished_features_in_a_read_only_place_are_up_to_date(subset, make, deny, code, changed):
+def test_finished_features_in_a_read_only_place_are_up_to_date(subset, make, monkeypatch):
     (subset.folder / "c.wav").write_bytes(b"")
     unusable = make(subset)[2]
     assert list(unusable) == ["c.wav"]
-    deny(code)
+
+    def refuse(path: Path, mode: str = "r"):  # for root, chmod would not do
+        if mode == "rb":
+            return open(path, mode)
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(features, "open", refuse, raising=False)
+    monkeypatch.setattr(features, "atomic_write", lambda path, *_: refuse(path, "wb"))
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     assert make(subset) == (0, 5, unusable)
-    write_clip(subset.folder, changed, 77)
-    with pytest.raises(UserError, match=r"test.part cannot be written; set features_path"):
+    write_clip(subset.folder, "c.wav", 77)
+    with pytest.raises(UserError, match=r"test.part: Read-only file system; .*set features_path"):
         make(subset)
 
 

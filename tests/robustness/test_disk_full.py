@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.robustness.conftest import REPORT
+
 ROOMS = (0, *(4096 << 2 * i for i in range(8)))  # bytes; 4 KiB is the least that a tmpfs hands out
 DISK = ROOMS[-1]
 MADE = ("features", "checkpoints", "predictions", "oof.csv")  # one of which the error names
 
 
-@pytest.fixture(params=["full disk", "ulimit -f"])
+@pytest.fixture(params=["ulimit -f", "full disk"] if REPORT else ["ulimit -f"])
 def disk(request, tmp_path) -> Iterator[tuple[str, Path]]:
     """The kind of shortage, and an empty folder for it."""
     if request.param == "ulimit -f":

@@ -1,8 +1,9 @@
 """Thousands of broken sound files: the feature script must use every good one and name every bad one, with its reason.
 
-All of them lie in one data set, with good files among them; the script runs over it once, and once more.
+All of them lie in one data set, with good files among them; the script runs over it once.
 """
 
+import csv
 import json
 import re
 import subprocess
@@ -24,7 +25,7 @@ from tests.robustness.csv_mutants import encode as encode_table
 from tests.robustness.victim import FEATURES
 
 SETTINGS = AudioSettings(sampling_rate=16000, n_mels=32)
-GOOD = 50  # files among the mutants that nothing was done to
+GOOD = 20  # files among the mutants that nothing was done to
 SPLIT, LABELS = "train_curated", ("Bark", "Hum")
 LIMIT = 0.5  # seconds a clip that a run may take, plus a minute
 SMALL = 1 << 20  # KiB; more memory than this at any moment is a failure: an hour at 16 kHz takes 0.7 GB
@@ -53,7 +54,7 @@ def write_dataset(outside: Path, clips: list[Mutant], rng: np.random.Generator) 
             path.parent.mkdir(parents=True, exist_ok=True)
             clip.make(path)
     labelled = [[clip.fname, LABELS[i % 2]] for i, clip in enumerate(clips)]
-    style = {"lineterminator": "\r\n"}  # so that names with either are quoted
+    style = {"lineterminator": "\r\n", "quoting": csv.QUOTE_ALL}  # for names with blanks and line ends
     (data / f"{SPLIT}.csv").write_bytes(encode_table([["fname", "labels"], *labelled], **style))
     (data / "sample_submission.csv").write_bytes(encode_table([["fname", *LABELS], ["test.wav", "0", "0"]]))
     (data / "test").mkdir()
@@ -112,16 +113,14 @@ def snapshot(folder: Path) -> set[tuple]:
 
 @pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from /proc")
 def test_good_sounds_are_used_and_bad_ones_named(tmp_path, size, tell):
-    rng, count = np.random.default_rng(0), size(180, 2000)
+    rng, count = np.random.default_rng(0), size(160, 2000)
     whole = [encode(sound(rng, 16000, 1), "WAV", "PCM_16", 16000) for _ in range(GOOD)]
     clips = [Mutant("good files among them", f"good{i:03}.wav", writes(each), USED) for i, each in enumerate(whole)]
     clips = write_dataset(tmp_path, [*clips, *mutants(rng, count)], rng)
     before = snapshot(tmp_path)
-    first, again = (make_features(tmp_path, 60 + LIMIT * len(clips)) for _ in range(2))
+    first = make_features(tmp_path, 60 + LIMIT * len(clips))
     assert check(clips, first) == []
     assert before == snapshot(tmp_path), "the run wrote beside the features"
-    assert (first.used, first.refused) == (again.used, again.refused)
-    assert f"{SPLIT}: 0 clips computed" in again.out
     assert len(clips) == GOOD + count == len(first.used) + len(first.refused)
     kinds = {kind: Counter(clip.fname in first.used for clip in clips if clip.kind == kind) for kind in sorted(DAMAGES)}
     others = [clip for clip in clips if clip.kind not in DAMAGES]

@@ -20,32 +20,18 @@ from tests.robustness import csv_mutants
 from tests.robustness.csv_mutants import EITHER, KINDS, READ, REFUSED, Mutant
 from tests.robustness.victim import FEATURES
 
-ZENODO = "FSDKaggle2019."
-
 
 def make_dataset(root: Path, rng: np.random.Generator) -> Path:
     """A data set with whole tables and a short sound for every clip, in a folder with its config.json."""
-    data, kaggle = root / "data", root.name == "kaggle"
     for split, count in csv_mutants.CLIPS.items():
-        folder = data / (split if kaggle else f"{ZENODO}audio_{split}")
-        folder.mkdir(parents=True)
+        (root / "data" / split).mkdir(parents=True)
         for i in range(count):
-            sf.write(folder / f"{split[6:7] or split[0]}{i}.wav", rng.uniform(-0.5, 0.5, 800), 16000)
+            sf.write(root / f"data/{split}/{split[6:7] or split[0]}{i}.wav", rng.uniform(-0.5, 0.5, 800), 16000)
     sf.write(root / "x.wav", rng.uniform(-0.5, 0.5, 800), 16000)  # outside, and good, so that reading it would show
     for name, table in csv_mutants.tables().items():
-        path = table_path(root, name)
-        path.parent.mkdir(exist_ok=True)
-        if not kaggle or name != "vocabulary":
-            path.write_bytes(csv_mutants.encode(table))
+        (root / "data" / f"{name}.csv").write_bytes(csv_mutants.encode(table))
     (root / "config.json").write_text(json.dumps({"fuzz": {"data_path": "data"}}))
     return root
-
-
-def table_path(root: Path, name: str) -> Path:
-    """Where a table of that name lies in the data set's layout."""
-    if root.name == "kaggle":
-        return root / "data" / f"{name}.csv"
-    return root / "data" / f"{ZENODO}meta" / f"{name if name == 'vocabulary' else f'{name}_post_competition'}.csv"
 
 
 def leads_outside(data: Path) -> Iterator[str]:
@@ -70,11 +56,10 @@ def judge(mutant: Mutant, root: Path, done) -> tuple[str, list[str]]:
 
 def test_broken_tables_are_read_or_refused_in_one_line(script, tmp_path, size, tell):
     rng, tally, problems = np.random.default_rng(0), Counter(), []
-    kaggle, zenodo = (make_dataset(tmp_path / layout, rng) for layout in ("kaggle", "zenodo"))
+    root = make_dataset(tmp_path, rng)
     count = size(len(KINDS), 500)  # each kind once
     for mutant in csv_mutants.mutants(rng, count):
-        root = zenodo if mutant.table == "vocabulary" else kaggle
-        path = table_path(root, mutant.table)
+        path = root / "data" / f"{mutant.table}.csv"
         whole = path.read_bytes()
         path.write_bytes(mutant.content)
         became, found = judge(mutant, root, script(root, *FEATURES.replace("tiny", "fuzz").split()))

@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.conftest import ROOT
 
-SMALL = {"features": 1, "train": 2, "test": 1}  # kills; merging takes a moment, and is killed in the full attack only
+SMALL = {"features": 1, "train": 1}  # kills
 FULL, ROUNDS = {"features": 2, "train": 4, "test": 2, "merge": 1}, 6  # each round from nothing
 AT_WORK = 6  # files change so many times, at most, before a kill
 PATIENCE = 300  # seconds
@@ -59,6 +59,6 @@ def test_killed_at_random_moments_it_ends_with_the_same_files(peace, new_victim,
             assert done.code == 0, done.err
         problems += [f"in the end: {name} differs" for name in victim.differences(peace)]
     assert problems == []
-    assert kills.total() >= size(2, 30)  # the others came when a stage had just ended
+    assert kills.total() >= size(1, 30)  # the others came when a stage had just ended
     facts = f"{kills.total()} SIGKILLs while a stage wrote; afterwards all files were those of a run left in peace"
     tell("Pulling the plug", facts, ["stage", "SIGKILLs", "torn files"], [(*each, 0) for each in kills.items()])
