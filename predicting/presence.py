@@ -21,8 +21,8 @@ from predicting.metrics import log_odds
 
 SPAN = 197  # frames, two seconds: the least width of a recording's crops, whatever the width in training
 KINDS = {"single": 0.2, "pair": 0.4, "part": 0.1, "noise": 0.3}  # of calibration crops
-CROPS = 200, 2000  # at least and at most
-CROPS_A_CLIP = 20
+LEAST = 200  # calibration crops
+CROPS_A_CLIP, CROPS_A_CLASS = 20, 40  # at most
 LEVELS_DB = -30.0, 0.0  # of a sound, against its clip's own level
 FAINTER_DB = -12.0, 0.0  # of the second of two sounds, against the first
 NOISES_DB = -130.0, -30.0  # RMS of noise; after a loud sound PCEN has it as if it were quieter
@@ -104,7 +104,7 @@ def calibration_set(
     clips: Clips, truth: np.ndarray, width: int, settings: AudioSettings, rng: np.random.Generator
 ) -> tuple[Clips, np.ndarray]:
     """Clips of one crop each as recordings hold them, and their labels (n, C) bool, made of clips and their labels."""
-    n = int(np.clip(CROPS_A_CLIP * len(clips), *CROPS))
+    n = max(min(CROPS_A_CLIP * len(clips), CROPS_A_CLASS * truth.shape[1]), LEAST)
     first, second = rng.integers(len(clips), size=(2, n))
     level = rng.uniform(*LEVELS_DB, n)
     one = at_level(random_crops(clips, first, width, rng), level)

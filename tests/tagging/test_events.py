@@ -59,8 +59,8 @@ def test_clean_single_sounds_are_an_event_each_also_over_the_border_of_two_block
     wave = sum(0.3 * np.sin(2 * np.pi * 440 * time) * ((time >= onset) & (time < end)) for onset, end in sounds)
     sf.write(tmp_path / "x.wav", wave + np.random.default_rng(0).normal(0, 1e-4, len(wave)), RATE)
 
-    def predict(features: list[np.ndarray], batch_size: int, tta: int) -> np.ndarray:
-        return np.array([[np.minimum(3 * (crop.max(axis=1) > 0.4).mean(), 1), 0.01] for crop in features])
+    def predict(features: list[np.ndarray], batch_size: int, tta: int, width: int) -> np.ndarray:
+        return np.array([[np.minimum(4 * (crop.max(axis=1) > 0.4).mean(), 1), 0.01] for crop in features])
 
     network = SimpleNamespace(width=64, settings=SETTINGS, predict=predict)
     made = score_recording(read_seconds(tmp_path / "x.wav", SETTINGS), network, 32)

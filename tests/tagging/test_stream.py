@@ -84,7 +84,7 @@ def test_every_row_of_a_recording_has_a_score_and_a_constant_one_stays(length, d
 def listener(width: int) -> SimpleNamespace:
     """Stands in for an ensemble: the probability of a crop is its mean."""
 
-    def predict(features: list[np.ndarray], batch_size: int, tta: int) -> np.ndarray:
+    def predict(features: list[np.ndarray], batch_size: int, tta: int, width: int) -> np.ndarray:
         assert len(features) <= batch_size
         return np.array([[crop.mean(dtype=float)] for crop in features])
 
