@@ -1,5 +1,6 @@
 """A sound file -> mono samples at one rate, without the silence around them and at least two seconds long."""
 
+import os
 import stat
 from collections.abc import Iterator
 from functools import partial
@@ -9,11 +10,12 @@ import numpy as np
 import soxr
 
 from loaders.decoders import decode
-from loaders.decoders.slices import UnusableClipError
+from loaders.decoders.reasons import UnusableClipError
 from loaders.mixdown import to_mono
 
 RATES = (1_000, 768_000)  # Hz; what a header claims outside of this is an error, not a recording
 LONGEST = 3600.0  # seconds; bounds the memory that one clip can ask for: 1.3 GB
+DENIED = "permission denied; make it readable"
 LOUD = 8.0  # times full scale: no recording, but whole numbers that were written as floats
 LOUDEST = 1e10  # times full scale: what is beyond is damage, and its energy overflows
 CANCEL_DB = 20.0  # channels whose mean is further below the loudest of them cancel each other out
@@ -42,24 +44,39 @@ def mono_blocks(
     quality).  Neither hours nor many channels cost memory.  remarks: gets what is odd about a file that can be used,
     when the last block has come.  Raises UnusableClipError with the reason, at once or where the file is broken.
     """
+    _check_file(path)
     peak, remarks = -1.0, [] if remarks is None else remarks
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise UnusableClipError("is a folder, a pipe or a device")
-        if status.st_size == 0:
-            raise UnusableClipError("the file is empty (0 bytes)")
         for block in filter(len, _resampled(to_mono(partial(decode, path), cancel_db, remarks), sampling_rate)):
             peak = max(peak, _peak(block))
             yield block
-    except FileNotFoundError:
-        raise UnusableClipError("there is no such file") from None
-    except OSError as error:  # one that may not be read, a loop of links, a disk that fails on the way
-        raise UnusableClipError(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except OSError as error:  # a disk that fails on the way
+        raise UnusableClipError(f"cannot be read: {error.strerror or error}") from None
     if peak < 0:
         raise UnusableClipError("holds no samples")
     if peak >= LOUD:
-        remarks.append(f"its samples reach {peak:.4g} times full scale, perhaps whole numbers written as floats")
+        remarks.append(
+            f"its samples reach {peak:.4g} times full scale, perhaps whole numbers written as floats; its labels are "
+            "those of a recording that loud"
+        )
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise UnusableClipError("there is no such file") from None
+    except OSError as error:  # a folder above that is closed, a link that leads to itself, a name that is too long
+        denied = isinstance(error, PermissionError)
+        raise UnusableClipError(DENIED if denied else f"cannot be opened: {error.strerror}") from None
+    reasons = {
+        "is a folder, a pipe or a device": not stat.S_ISREG(status.st_mode),
+        DENIED: not os.access(path, os.R_OK),
+        "the file is empty (0 bytes)": status.st_size == 0,
+        "has no header, so its sampling rate is unknown": path.suffix.lower() == ".raw",
+    }
+    if reason := next((reason for reason, holds in reasons.items() if holds), None):
+        raise UnusableClipError(reason)
 
 
 def _resampled(blocks: Iterator[tuple[np.ndarray, int]], sampling_rate: int) -> Iterator[np.ndarray]:

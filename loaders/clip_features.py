@@ -28,16 +28,19 @@ def sample_features(samples: np.ndarray, settings: AudioSettings) -> np.ndarray:
 
 
 def locate(folder: Path, fname: str) -> Path:
-    """Where a clip lies; as it is spelt, or else with accented letters as one sign, or as a letter and an accent.
+    """Where a clip lies; as it is spelt, or else with an accented letter as one sign, or as a letter and an accent.
 
     Raises UnusableClipError on a name that leads out of the folder.
     """
     name = PurePosixPath(fname)
     if name.is_absolute() or ".." in name.parts or "\0" in fname:
         raise UnusableClipError("its name points outside of the data folder")
-    spellings = (fname, *(unicodedata.normalize(form, fname) for form in ("NFC", "NFD")))
-    found = (folder / spelling for spelling in spellings if os.path.exists(folder / spelling))  # takes any name
-    return next(found, folder / fname)
+    if fname.isascii() or os.path.exists(folder / fname):  # which takes names that no file system does
+        return folder / fname
+    for part in name.parts:  # each may be spelt in a way of its own
+        spellings = (part, *(unicodedata.normalize(form, part) for form in ("NFC", "NFD")))
+        folder = next((folder / name for name in spellings if os.path.exists(folder / name)), folder / part)
+    return folder
 
 
 def try_clip(folder: Path, fname: str, settings: AudioSettings) -> tuple[np.ndarray | str, str]:

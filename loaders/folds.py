@@ -8,8 +8,10 @@ import pandas as pd
 
 from loaders.layouts.corpus import Subset
 from utils.errors import MisuseError, UserError
+from utils.streams import generator
 
 SPLITS = ("given", "stratified", "random")
+MOST_MOVES, DETOURS = 500, 0.1  # steps of the search for folds that hold every class; share of random ones
 
 
 def settle_folds(curated: Subset, fold_split: str | None, num_folds: int | None) -> tuple[str, int]:
@@ -72,34 +74,23 @@ def assign_folds(
     """The fold (N,) in 0..num_folds-1 that holds each clip out; truth is (N, C) bool.
 
     stratified: the classes spread evenly over the folds (Sechidis et al. 2011; a clip of a group counts for the rarest
-    of its labels).
+    of its labels), and every class with at least num_folds clips has one in every fold, wherever that is possible for
+    all classes together.
     random: the original solution's plain shuffle.
     groups (N,) str: clips of one group share a fold, in either; "" is a group of its own.
     Raises UserError where there are fewer clips or groups than folds.
     """
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # slow to import, as the one below
-
     members = _members(groups, len(truth))
-    n_groups = members.max() + 1
-    if n_groups < num_folds:
-        raise UserError(f"--num_folds {num_folds}: there are only {n_groups} curated clips, or groups of them")
-    rarest = np.where(truth, truth.sum(axis=0), np.inf).argmin(axis=1)  # of each clip's labels
-    kind, labels = GroupKFold, rarest
-    if fold_split == "stratified" and n_groups == len(truth):
-        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # missing where random folds do
-
-        kind, labels = MultilabelStratifiedKFold, truth.astype(int)
-    elif fold_split == "stratified" and np.bincount(rarest).max() >= num_folds:  # with fewer, it refuses
-        kind = StratifiedGroupKFold
-    folds = np.empty(n_groups, int)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of rare classes; Pool.lacking names what a fold lacks
-        splits = kind(num_folds, shuffle=True, random_state=seed).split(truth, labels, members)
-        for fold, (_, held_out) in enumerate(splits):
-            folds[members[held_out]] = fold
+    sizes = np.bincount(members)  # clips of each group: (G,)
+    if len(sizes) < num_folds:
+        what = "curated clips" if len(sizes) == len(truth) else "groups of curated clips"
+        raise UserError(f"--num_folds {num_folds}: there are only {len(sizes)} {what}")
+    folds = _split(truth, members, num_folds, seed, fold_split)
+    if fold_split == "random":
+        return folds[members]
     for fold in np.flatnonzero(np.bincount(folds, minlength=num_folds) == 0):  # take one from the largest
         folds[np.flatnonzero(folds == np.bincount(folds).argmax())[0]] = fold
-    return folds[members]
+    return _cover(folds, _counts(members, truth, len(sizes)) > 0, num_folds, seed)[members]
 
 
 def torn(folds: np.ndarray, groups: np.ndarray | None) -> list[str]:
@@ -116,3 +107,59 @@ def _members(groups: np.ndarray | None, n: int) -> np.ndarray:
     if len(set(names)) in (0, n):
         return np.arange(n)
     return np.unique(names, return_inverse=True)[1]
+
+
+def _split(truth: np.ndarray, members: np.ndarray, num_folds: int, seed: int, fold_split: str) -> np.ndarray:
+    """The fold of each group (G,), by scikit-learn's splitter for it."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # slow to import, as the one below
+
+    clips = truth.sum(axis=0)
+    rarest = np.where(truth, clips, np.inf).argmin(axis=1)  # of each clip's labels
+    kind, labels = GroupKFold, rarest
+    if fold_split == "stratified" and members.max() + 1 == len(truth):
+        from iterstrat.ml_stratifiers import MultilabelStratifiedKFold  # missing where random folds do
+
+        kind, labels = MultilabelStratifiedKFold, truth.astype(int)
+    elif fold_split == "stratified" and np.bincount(rarest).max() >= num_folds:  # with fewer, it refuses
+        kind = StratifiedGroupKFold
+    folds = np.empty(members.max() + 1, int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of rare classes; Pool.lacking names what a fold lacks
+        splits = kind(num_folds, shuffle=True, random_state=seed).split(truth, labels, members)
+        for fold, (_, held_out) in enumerate(splits):
+            folds[members[held_out]] = fold
+    return folds
+
+
+def _counts(members: np.ndarray, truth: np.ndarray, n: int) -> np.ndarray:
+    """Clips of each class in each of n groups or folds: (n, C)."""
+    counts = np.zeros((n, truth.shape[1]), int)
+    np.add.at(counts, members, truth.astype(int))
+    return counts
+
+
+def _cover(folds: np.ndarray, truth: np.ndarray, num_folds: int, seed: int) -> np.ndarray:
+    """Move clips, one per step, to folds that lack their class, until no fold lacks any; else the best folds seen.
+
+    Each step takes one gap and the clip whose move opens the fewest others; now and then it takes any clip, which
+    leads out of dead ends (Selman et al. 1994, WalkSAT).
+    """
+    rng = generator(seed, num_folds)
+    wanted = truth.sum(axis=0) >= num_folds
+    folds, best, fewest = folds.copy(), folds, truth.size
+    for _ in range(MOST_MOVES):
+        counts, sizes = _counts(folds, truth, num_folds), np.bincount(folds, minlength=num_folds)
+        gaps = np.argwhere((counts == 0) & wanted)
+        if len(gaps) < fewest:
+            best, fewest = folds.copy(), len(gaps)
+        if not len(gaps):
+            break
+        fold, label = rng.choice(gaps)
+        clips = np.flatnonzero(truth[:, label] & (sizes[folds] > 1))  # no fold may run empty
+        if not len(clips):
+            continue
+        opened = (truth[clips] & wanted & (counts[folds[clips]] == 1)).sum(axis=1)
+        closed = (truth[clips] & wanted & (counts[fold] == 0)).sum(axis=1)
+        costs = opened - closed - sizes[folds[clips]] / len(folds)  # of equal ones, from the largest fold
+        folds[rng.choice(clips) if rng.random() < DETOURS else clips[costs.argmin()]] = fold
+    return best

@@ -14,8 +14,10 @@ import argparse
 from joblib import cpu_count
 
 from loaders import get_data_path, get_features_path
+from loaders.audio import DENIED
+from loaders.copies import describe_copies
 from loaders.features import make_features
-from loaders.index import features_dir, read_index
+from loaders.index import features_dir
 from loaders.layouts import SUBSETS, read_corpus
 from loaders.pcen import AudioSettings, audio_settings
 from utils.cli import hertz, make_parser, positive_int
@@ -28,7 +30,7 @@ def main() -> int:
     corpus = read_corpus(get_data_path(args.dataset))
     settings = audio_settings(args)
     folder = features_dir(get_features_path(args.dataset), settings)
-    bad = 0
+    reasons: set[str] = set()  # why clips cannot be used
     wanted = [name for name in corpus.subsets if args.split == "all" or name in SUBSETS[args.split]]
     for split in wanted or [args.split]:
         report = make_features(corpus.subset(split), split, folder, settings, args.jobs, args.scheduler)
@@ -37,29 +39,18 @@ def main() -> int:
         if report.remarks:
             odd = "clips are used, but there is something odd about them"
             print_clips(f"{split}: {len(report.remarks)} {odd}", report.remarks)
-        bad += len(report.unusable)
-    if copies := describe_copies(folder, wanted):
+        reasons.update(report.unusable.values())
+        if remarks := corpus.subset(split).remarks:
+            print(f"{split}: {'; '.join(remarks)}")
+    if copies := describe_copies(corpus, folder, wanted):
         print(copies)
     print(f"features are in {folder}")
-    return int(args.strict and bad > 0)
+    return int((args.strict and len(reasons) > 0) or DENIED in reasons)
 
 
 def print_clips(line: str, said: dict[str, str]) -> None:
     """A line, and below it one for each clip."""
     print(line, *(f"  {one_line(fname, 100)}: {one_line(text)}" for fname, text in said.items()), sep="\n", flush=True)
-
-
-def describe_copies(folder: Path, splits: list[str]) -> str:
-    """Which clips have the same features as one before them; "" without any.  folder: of features."""
-    first: dict[str, str] = {}  # by digest
-    pairs = []
-    for split in splits:
-        for fname, _, _, digest, *_ in read_index(folder / f"{split}.json")["clips"]:
-            name = f"{split}/{fname}"
-            if (other := first.setdefault(digest, name)) != name:
-                pairs.append(one_line(f"{name} of {other}"))
-    named = ", ".join(pairs[:3]) + ", ..." * (len(pairs) > 3)
-    return f"{len(pairs)} clips are copies of another: {named}" if pairs else ""
 
 
 def parse_args() -> argparse.Namespace:

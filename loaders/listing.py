@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from utils.errors import UserError
+
 JUNK = {"__MACOSX", "__pycache__", "lost+found"}  # and every name that begins with a dot, .ipynb_checkpoints say
 SUFFIXES = {  # of what libsndfile and FFmpeg read
     ".3g2", ".3ga", ".3gp", ".8svx", ".aac", ".aax", ".ac3", ".adts", ".aif", ".aifc", ".aiff", ".alac", ".amr", ".ape",
@@ -14,37 +16,46 @@ SUFFIXES = {  # of what libsndfile and FFmpeg read
 }  # fmt: skip
 
 
+def is_junk(name: str) -> bool:
+    """Whether a file or folder of that name is what a system or a tool left there, and no clip and no class."""
+    return name.startswith(".") or name in JUNK
+
+
 def list_sounds(folder: Path) -> list[str]:
     """Sound files by their names relative to the folder, with slashes, sorted.
 
-    By suffix: sound, and video, which may have some; reading gives the reason where it cannot be used.  A link to a
-    folder elsewhere is followed, the first that leads there.  Raises OSError on a folder that cannot be listed.
+    By suffix: sound, and video, which may have some; reading gives the reason where it cannot be used.  Links are
+    followed.  No folder is entered twice below the same entry of `folder`, so a loop of links ends, while two
+    labels may be links to one folder.  Raises UserError on a folder that cannot be listed.
     """
-    root, seen, found = Path(os.path.realpath(folder)), set(), []
-
-    def is_new(path: str) -> bool:
-        if not os.path.islink(path):
-            return True
-        target = Path(os.path.realpath(path))
-        known = target in seen or target.is_relative_to(root) or root.is_relative_to(target)  # it may lead in circles
-        seen.add(target)
-        return not known
-
-    for top, folders, files in os.walk(folder, onerror=_fail, followlinks=True):
-        folders[:] = [name for name in _no_junk(folders) if is_new(os.path.join(top, name))]
-        found += [Path(top, name).relative_to(folder).as_posix() for name in _no_junk(files)]
+    tops, files = _entries(folder)
+    found = list(files)
+    for top in tops:
+        waiting, seen = [f"{top}/"], {os.path.realpath(folder)}
+        while waiting:
+            prefix = waiting.pop(0)
+            real = os.path.realpath(folder / prefix)
+            if real not in seen:
+                folders, files = _entries(folder / prefix)
+                waiting += (f"{prefix}{name}/" for name in folders)
+                found += (prefix + name for name in files)
+            seen.add(real)
     return sorted(name for name in found if os.path.splitext(name)[1].lower() in SUFFIXES)
 
 
 def list_folders(folder: Path) -> list[str]:
-    """Names of the folders, and of links to folders, in this one, sorted.  Raises OSError as `list_sounds`."""
-    return _no_junk(next(os.walk(folder, onerror=_fail))[1])
+    """Names of the folders, and of links to folders, in this one, sorted.  Raises UserError as `list_sounds`."""
+    return sorted(_entries(folder)[0])
 
 
-def _no_junk(names: list[str]) -> list[str]:
-    """Without what a system or a tool left there, which is no clip and no class."""
-    return sorted(name for name in names if not name.startswith(".") and name not in JUNK)
-
-
-def _fail(error: OSError) -> None:
-    raise error
+def _entries(folder: Path) -> tuple[list[str], list[str]]:
+    """Names of folders, links to them at the end, and of files."""
+    try:
+        names = [name for name in sorted(os.listdir(folder)) if not is_junk(name)]
+        folders = [name for name in names if (folder / name).is_dir()]
+    except PermissionError as error:
+        raise UserError(f"{error.filename or folder}: permission denied; make it readable or take it away") from None
+    except OSError as error:
+        raise UserError(f"{folder} cannot be listed: {error.strerror or error}") from None
+    folders.sort(key=lambda name: (folder / name).is_symlink())  # what has two names goes by its own
+    return folders, sorted({*names} - {*folders})

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 JUDGED = 3600.0  # seconds that decide: a longer recording is not read twice to its end
+LONG = 600.0  # seconds; a constant that lasts longer may drift with the temperature, and is followed
+SLOW = 10.0  # seconds in which it is followed: a high-pass at 0.016 Hz, far below any band of the features
 KEPT = 1 << 24  # values that are kept, so that no clip is read twice: six minutes of one channel at 44.1 kHz
 PIECE = 2048  # samples of a piece whose mean and power are looked at, or fewer in a short clip
 DEAD = 1e-4  # of the loudest channel's range: a channel with less than that is constant
@@ -14,6 +16,14 @@ FEW = 8  # pieces; fewer do not tell what scatters from what is constant
 SURE = 4.0  # times by which a constant exceeds what the means of pieces scatter
 
 Blocks = Iterator[tuple[np.ndarray, int]]  # samples, Hz
+Mix = tuple[list[int], np.float32]  # the channels whose mean is taken, and the constant in it
+
+
+def mixed(block: np.ndarray, channels: list[int], constant: np.float32) -> np.ndarray:
+    """(n, channels) -> (n,) float32."""
+    chosen = block if len(channels) == block.shape[1] else block[:, channels]
+    mono = chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(axis=1)
+    return mono - constant if constant else mono
 
 
 class Survey:
@@ -43,8 +53,8 @@ class Survey:
         self.power += powers.sum(axis=1)
         self.n += pieces.shape[1]
 
-    def mix(self, cancel_db: float, remarks: list[str]) -> tuple[list[int], np.float32]:
-        """The channels whose mean is taken, and the constant in it; remarks: gets what is odd about the channels."""
+    def mix(self, cancel_db: float, remarks: list[str]) -> Mix:
+        """How to mix; remarks: gets what is odd about the channels."""
         weight, means, squares = self.sums
         offsets = means / weight
         scatter = np.sqrt(np.maximum(squares / weight - offsets**2, 0))
@@ -67,23 +77,38 @@ def to_mono(decode: Callable[[list[str]], Blocks], cancel_db: float, remarks: li
 
     A channel that is constant has no part in the mean.  Where the mean is more than `cancel_db` below the loudest
     channel, that one is taken alone: a microphone wired the wrong way round makes one channel the other's opposite.
+    In recordings over ten minutes the constant is also followed, as one that drifts by 0.2 in 20 minutes would stay.
     decode: begins to read the file, and fills the list that it is given; remarks: gets those and what is odd here.
     """
     with np.errstate(all="ignore"):  # what is not finite is refused by whoever gets it
         said: list[str] = []
-        held, surveys = _survey(decode(said))
+        held, surveys, seconds = _survey(decode(said))
         mixes = {channels: survey.mix(cancel_db, remarks) for channels, survey in surveys.items()}
-        for block, rate in held or decode(said := []):
-            every = [*range(block.shape[1])], np.float32(0)  # where that many are first seen after an hour
-            channels, constant = mixes.get(block.shape[1], every)
-            chosen = block if len(channels) == block.shape[1] else block[:, channels]
-            mono = chosen[:, 0] if chosen.shape[1] == 1 else chosen.mean(axis=1)
-            yield mono - constant if constant else mono, rate
+        blocks = _mixed(held or decode(said := []), mixes)
+        yield from _without_drift(blocks) if seconds > LONG else blocks
         remarks += said
 
 
-def _survey(blocks: Blocks) -> tuple[list[tuple[np.ndarray, int]], dict[int, Survey]]:
-    """A file's blocks, none where they are too many to be kept; and what they show, by the number of channels."""
+def _mixed(blocks: Blocks, mixes: dict[int, Mix]) -> Blocks:
+    for block, rate in blocks:
+        every = [*range(block.shape[1])], np.float32(0)  # where that many are first seen after an hour
+        yield mixed(block, *mixes.get(block.shape[1], every)), rate
+
+
+def _without_drift(blocks: Blocks) -> Blocks:
+    """A high-pass of the first order, y[t] = x[t] - x[t-1] + pole y[t-1], which begins at the first second's mean."""
+    from scipy.signal import lfilter  # a tenth of a second of imports that short clips should not pay for
+
+    state = None
+    for block, rate in blocks:
+        if len(block):
+            state = -block[: max(rate, 1)].mean(keepdims=True, dtype=np.float64) if state is None else state
+            filtered, state = lfilter([1, -1], [1, -np.exp(-1 / (SLOW * max(rate, 1)))], block, zi=state)
+            yield filtered.astype(np.float32), rate
+
+
+def _survey(blocks: Blocks) -> tuple[list[tuple[np.ndarray, int]], dict[int, Survey], float]:
+    """A file's blocks, none where they are too many to be kept; what they show, by the number of channels; seconds."""
     held: list[tuple[np.ndarray, int]] = []
     surveys: dict[int, Survey] = {}
     size, seconds = 0, 0.0
@@ -94,5 +119,5 @@ def _survey(blocks: Blocks) -> tuple[list[tuple[np.ndarray, int]], dict[int, Sur
         if size > KEPT:
             held.clear()
         if seconds >= JUDGED:
-            return [], surveys
-    return held, surveys
+            return [], surveys, seconds
+    return held, surveys, seconds

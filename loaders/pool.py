@@ -60,12 +60,14 @@ class Pool:
 
     @property
     def lacking(self) -> str:
-        """The classes of which the fold trains on no clip or holds out none, in words; "" without any."""
-        trained, said = self.curated_truth.sum(axis=0) + self.noisy_truth.sum(axis=0), []
-        for what, counts in {"trains on": trained, "holds out": self.held_out_truth.sum(axis=0)}.items():
-            names = [self.corpus.class_names[i] for i in np.flatnonzero(counts == 0)]
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            said += [f"{what} no clip of {', '.join(names[:5])}{more}"] if names else []
+        """The classes of which the fold trains on no clip or holds out none, with their counts; "" without any."""
+        tables, said = (self.curated_truth, self.held_out_truth, self.noisy_truth), []
+        counts = np.stack([truth.sum(axis=0) for truth in tables], axis=1)  # (C, 3)
+        for what, none in (("trains on", counts[:, [0, 2]].sum(axis=1) == 0), ("holds out", counts[:, 1] == 0)):
+            texts = ["{} ({} training, {} held out, {} noisy)".format(self.corpus.class_names[i], *counts[i])
+                     for i in np.flatnonzero(none)]  # fmt: skip
+            more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
+            said += [f"{what} no clip of {', '.join(texts[:5])}{more}"] if texts else []
         return f"this fold {' and '.join(said)}" if said else ""
 
 
@@ -88,7 +90,7 @@ def read_pool(
     """
     corpus = read_corpus(get_data_path(dataset)).ordered_as(*order)
     fold_split, num_folds = settle_folds(corpus.subset("train_curated"), fold_split, num_folds)
-    clips, known = _labelled_clips(dataset, corpus, "train_curated", settings)
+    clips, known = labelled_clips(dataset, corpus, "train_curated", settings)
     trusted = np.array([fname not in MISLABELLED for fname in clips.fnames])
     together = replace(known, groups=join_copies(known.groups, clips.fnames, clips.digests))
     folds = deal_folds(together, trusted, num_folds, seed, fold_split)
@@ -117,7 +119,7 @@ def soften(truth: np.ndarray, weight: float) -> np.ndarray:
     return np.where(truth, weight, (1 - weight) / np.maximum(others, 1)).astype(np.float32)
 
 
-def _labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSettings) -> tuple[Clips, Subset]:
+def labelled_clips(dataset: str, corpus: Corpus, split: str, settings: AudioSettings) -> tuple[Clips, Subset]:
     """The usable clips of a training subset in the order of its CSV, and what is known about them."""
     subset = corpus.subset(split)
     clips = usable_clips(dataset, split, subset.fnames, settings)
@@ -134,7 +136,7 @@ def _noisy_clips(
     dataset: str, corpus: Corpus, settings: AudioSettings, recordings: set[str], keep_noisy: Collection[str] | None
 ) -> tuple[Clips, np.ndarray]:
     """The noisy clips to train on, and their labels (N, C) bool.  recordings: groups and digests of held-out clips."""
-    noisy, known = _labelled_clips(dataset, corpus, "train_noisy", settings)
+    noisy, known = labelled_clips(dataset, corpus, "train_noisy", settings)
     groups = noisy.digests if known.groups is None else known.groups
     torn = np.isin(noisy.digests, sorted(recordings)) | np.isin(groups, sorted(recordings))
     rows = np.flatnonzero(~torn)

@@ -1,11 +1,13 @@
 """Every format that is compressed -> blocks of samples, by PyAV, which brings FFmpeg with it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from loaders.decoders.slices import Heard, Slice
+from loaders.decoders.reasons import ROUNDED, Heard
+from loaders.decoders.slices import Slice
 
 try:
     import av
@@ -18,8 +20,10 @@ FORMATS = (  # sound, and video with sound; not playlists and scripts, which can
     "mpegts,nistsphere,nut,ogg,pvf,qcp,rm,sds,shn,sox,tak,tta,voc,w64,wav,wv,wve,xwma"
 )
 TELLING = {"mov", "ogg", "asf", "matroska", "caf", "wv", "tta", "ape", "mpc8", "dsf", "flac", "flv", "mp3"}
-ROUNDED = 0.1  # seconds by which the length that a header tells may be wrong
-UNKNOWN = "it is of no known format, protected, damaged or was never finished; replace it, or take it away"
+FRAMES_ONLY = {"aac", "amr", "ac3", "eac3"}  # formats in which nothing but the frames of sound has a place
+SYNCED = {"mp3", "aac"}  # formats whose frames begin with 255; what else comes behind them is a tag
+UNFINISHED = "its index is missing, so it was cut off or never finished; repair it with the program that made it"
+UNKNOWN = "it is of no known format, or damaged at its beginning; replace it, or take it away"
 
 
 def read_compressed(source: Slice, told: bool, heard: Heard) -> Iterator[tuple[np.ndarray, int]]:
@@ -38,8 +42,8 @@ def read_compressed(source: Slice, told: bool, heard: Heard) -> Iterator[tuple[n
                 waiting, size = [], 0
             waiting.append(samples)
             rate, size = its_rate, size + samples.size
-    except Exception:  # of a stranger's file a decoder may say anything
-        heard.reason = f"not readable as audio: {UNKNOWN}"
+    except Exception as error:  # of a stranger's file a decoder may say anything
+        heard.reason, heard.cut = _reason(error, source), True
     if waiting:
         yield np.concatenate(waiting), rate
 
@@ -52,24 +56,38 @@ def _frames(source: Slice, told: bool, heard: Heard) -> Iterator[tuple[np.ndarra
             return
         if len(tracks) > 1:
             heard.remarks.append(f"has {len(tracks)} sound tracks; the first is used")
-        track, walked, lost = tracks[0], 0.0, 0.0
+        track, walked, lost, sizes = tracks[0], 0.0, 0.0, {}
+        kinds = set(container.format.name.split(","))
         try:
             for packet in container.demux(track):
+                if head := bytes(packet)[:3]:
+                    heard.cut = "mp3" in kinds and packet.size < sizes.setdefault(head, packet.size)
                 length = float((packet.duration or 0) * (packet.time_base or 0))
                 try:
                     frames = packet.decode()
                 except av.FFmpegError:
-                    lost += length
+                    lost, heard.cut = lost + length, head[:1] == b"\xff" or kinds.isdisjoint(SYNCED)
                     continue
-                walked += length
+                walked, heard.bytes = walked + length, heard.bytes + packet.size
                 for frame in frames:
                     heard.seconds += frame.samples / frame.sample_rate
                     yield _samples(frame), frame.sample_rate
         finally:
             heard.seconds = max(heard.seconds, walked)  # a decoder takes off what the encoder put before the sound
             length = float(track.duration * track.time_base) if track.duration else (container.duration or 0) / 1e6
-            telling = told and TELLING & {*container.format.name.split(",")} and length > heard.seconds + ROUNDED
-            heard.promised = length if telling else heard.seconds + lost
+            telling = told and kinds & TELLING and length
+            heard.promised = length if telling and length > heard.seconds + ROUNDED else heard.seconds + lost
+            heard.cut &= not telling
+            if kinds & FRAMES_ONLY and heard.bytes:
+                heard.promised = max(heard.promised, heard.seconds * source.size / heard.bytes)
+
+
+def _reason(error: Exception, source: Slice) -> str:
+    if isinstance(error, av.error.DecoderNotFoundError):
+        return "not readable as audio: its coding is not known, or protected; convert it to wav or FLAC"
+    source.seek(0)
+    indexed = re.match(rb".{4}ftyp|caff", source.read(8), re.DOTALL)
+    return f"not readable as audio: {UNFINISHED if indexed else UNKNOWN}"
 
 
 def _samples(frame: Any) -> np.ndarray:

@@ -1,16 +1,12 @@
-"""Parts of an open file: bytes at a place, a stretch as a file of its own, where a pattern is, and what was read."""
+"""Parts of an open file: bytes at a place, a stretch as a file of its own, and where a pattern is found."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 STEP = 1 << 22  # bytes searched at a time
 WIDEST = 64  # bytes of what is searched for, at most
-
-
-class UnusableClipError(Exception):
-    """Why a file cannot be turned into features."""
 
 
 @dataclass
@@ -24,16 +20,8 @@ class Span:
     claimed: int = 0  # the same, as the header tells it
     plain: dict[str, Any] | None = None  # how its samples are written, where they are not compressed
     told: bool = True  # whether its header tells how long it is
-
-
-@dataclass
-class Heard:
-    """What was read of one of the files that were joined."""
-
-    seconds: float = 0.0
-    promised: float = 0.0  # seconds that its header tells, as far as that is known
-    reason: str = ""  # why nothing can be read
-    remarks: list[str] = field(default_factory=list)
+    ends: bool = True  # as a whole file of its kind does
+    damaged: bool = False
 
 
 class Slice:

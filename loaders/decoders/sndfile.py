@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
-from loaders.decoders.slices import Heard, Slice
+from loaders.decoders.reasons import Heard
+from loaders.decoders.slices import Slice
 
 BLOCK = 1 << 18  # values read at a time
 LONGEST = 1e7  # seconds: what promises more counts from elsewhere than its own beginning
-PLAIN = {"PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
+WIDTHS = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8, "ULAW": 1,
+          "ALAW": 1}  # bytes of a plain sample  # fmt: skip
 
 
 def open_known(source: Slice, **plain: Any) -> sf.SoundFile | None:
@@ -22,10 +24,11 @@ def open_known(source: Slice, **plain: Any) -> sf.SoundFile | None:
 
 
 def plain_samples(file: sf.SoundFile) -> dict[str, Any] | None:
-    """What libsndfile needs to read the samples of a wav without its header; None where they are compressed."""
-    if file.subtype not in PLAIN:
+    """What libsndfile needs to read the samples of a file without its header; None where they are compressed."""
+    if file.subtype not in WIDTHS:
         return None
-    how = {"format": "RAW", "endian": "LITTLE", "subtype": file.subtype}
+    order = file.endian if file.endian != "FILE" else "BIG" if file.format in ("AIFF", "CAF", "AU") else "LITTLE"
+    how = {"format": "RAW", "endian": order, "subtype": file.subtype}
     return how | {"samplerate": file.samplerate, "channels": file.channels}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from loaders.layouts import esc50, folders, fsd50k, fsdkaggle2018, fsdkaggle2019, fsdnoisy18k, own_csv, urbansound8k
 from loaders.layouts.corpus import Corpus, Subset, check_classes
-from loaders.layouts.tables import read_csv
+from loaders.layouts.tables import read_header
 from utils.errors import UserError
 
 __all__ = ["LAYOUTS", "SUBSETS", "Corpus", "Subset", "read_corpus"]
@@ -51,4 +51,4 @@ def read_corpus(data_path: Path) -> Corpus:
 
 def _is_there(root: Path, mark: str) -> bool:
     name, _, column = mark.partition(" with ")
-    return (root / name).exists() and (not column or column in read_csv(root / name, []))
+    return (root / name).exists() and (not column or column in read_header(root / name)[1].str.strip().tolist())

@@ -1,5 +1,6 @@
 """What a data set is to everything else: its classes, and per subset the clips and what is known about them."""
 
+import unicodedata
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -7,6 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from utils.errors import UserError
+
+
+def look(name: str) -> str:
+    """What names have in common that look alike: accented letters as one sign (macOS may write two)."""
+    return unicodedata.normalize("NFC", name)
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,7 @@ class Subset:
     usage: np.ndarray | None = None  # (N,) "Public" or "Private", of a competition's test set
     folds: np.ndarray | None = None  # (N,) the published fold that holds a clip out, from 0; -1: none does
     groups: np.ndarray | None = None  # (N,) str: the recording that a clip was cut from; "": a clip of its own
+    remarks: tuple[str, ...] = ()  # how its table was understood, where it could be meant in another way
 
     def truth_of(self, fnames: list[str]) -> np.ndarray:
         """The labels (n, C) of the named clips, in this order."""
@@ -29,7 +36,7 @@ class Subset:
         """The clips at these indices, or where this mask (N,) is true."""
         fnames = np.array(self.fnames, object)[rows].tolist()
         known = (self.truth, self.usage, self.folds, self.groups)
-        return Subset(self.folder, fnames, *(None if k is None else k[rows] for k in known))
+        return Subset(self.folder, fnames, *(None if k is None else k[rows] for k in known), self.remarks)
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,10 @@ def check_classes(corpus: Corpus, data_path: Path) -> None:
     """Raise UserError unless there are two classes or more, each named once, with a training clip, and not `fname`."""
     if len(corpus.class_names) < 2:
         raise UserError(f"{data_path}: a tagger needs at least 2 classes; found {corpus.class_names}")
-    if doubled := [name for name in corpus.class_names if corpus.class_names.count(name) > 1]:
+    looks = [look(name) for name in corpus.class_names]
+    if doubled := [name for name in looks if looks.count(name) > 1]:
         raise UserError(f"{data_path}: the class list names a class twice: {doubled[0]!r}")
-    if "fname" in corpus.class_names:
+    if "fname" in looks:
         raise UserError(f"{data_path}: a class is called 'fname', as the clips' column in every table; rename it")
     labelled = [corpus.subsets[name].truth for name in ("train_curated", "train_noisy") if name in corpus.subsets]
     examples = sum((truth.sum(axis=0) for truth in labelled), np.zeros(len(corpus.class_names), int))

@@ -1,10 +1,11 @@
 """FSDKaggle2019 as Kaggle has it, and as Zenodo has it (record 3612637), with the answers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from loaders.layouts.corpus import Corpus, Subset
+from loaders.layouts.corpus import Corpus, Subset, look
 from loaders.layouts.tables import read_sample, read_subset, read_vocabulary
 from utils.errors import UserError
 
@@ -33,7 +34,8 @@ def read_zenodo(root: Path) -> Corpus:
 def _with_answers(test: Subset, csv: Path, class_names: list[str]) -> Subset:
     """The clips of the sample submission, in its order, with their answers."""
     answers = read_subset(csv, test.folder, class_names)
-    row = {fname: i for i, fname in enumerate(answers.fnames)}
-    if missing := [fname for fname in test.fnames if fname not in row]:
+    row = {look(fname): i for i, fname in enumerate(answers.fnames)}
+    missing = [fname for fname in test.fnames if look(fname) not in row]
+    if missing:
         raise UserError(f"{csv}: has no answer for {missing[0]} of sample_submission.csv")
-    return answers.select(np.array([row[fname] for fname in test.fnames], int))
+    return replace(answers.select(np.array([row[look(fname)] for fname in test.fnames], int)), fnames=test.fnames)

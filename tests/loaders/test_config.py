@@ -25,6 +25,7 @@ PLACES = [  # entries, and where the features of the first one lie
     ({"a": {"data_path": "x/", "features_path": "y/z"}}, "y/z"),
     ({"a": {"data_path": "x/", "features_path": ""}, "b": {"data_path": "y/", "features_path": ""}}, "x/features"),
     ({"a": {"data_path": "~/x"}}, "/home/ada/x/features"),
+    ({"a": {"data_path": "x~", "features_path": "~/y"}}, "/home/ada/y"),
     ({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "./x", "features_path": "z"}}, "z"),
     ({"a": {"data_path": "x/", "features_path": "z/"}, "b": {"data_path": "y/", "features_path": "./z"}}, None),
     ({"a": {"data_path": "y/"}, "b": {"data_path": "x/", "features_path": "y/features"}, "c": 3}, None),
@@ -43,6 +44,26 @@ def test_features_lie_beside_the_audio_unless_told_otherwise_and_are_not_shared(
         get_features_path("a")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_config_as_editors_save_it_is_read(tmp_path, config, encoding):
+    config("")
+    (tmp_path / "config.json").write_text('{"a": {"data_path": "x/"}}\r\n', encoding=encoding)
+    assert get_data_path("a") == Path("x/")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [('{"a": {"data_path": "x"}, "a": {"data_path": "y"}}', "the key 'a' is there twice; delete one"),
+     ('{"a": {"data_path": "x", "data_path": "y"}}', "the key 'data_path' is there twice; delete one"),
+     ('{"a": "\udce4"}', "neither UTF-8 nor UTF-16 with a byte-order mark; save it as UTF-8")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_config_is_told_with_the_remedy(tmp_path, config, content, said):
+    config("")
+    (tmp_path / "config.json").write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=said):
+        get_data_path("a")
+
+
 def test_an_unknown_data_set_or_a_missing_config_is_named(config):
     with pytest.raises(UserError, match=r"there is no config.json in .*root"):
         get_data_path("a")
@@ -54,6 +75,7 @@ def test_an_unknown_data_set_or_a_missing_config_is_named(config):
 @pytest.mark.parametrize(
     "content",
     ["{", "[]", '["a"]', "3", '"a"', {"a": "x"}, {"a": {}}, {"a": {"data_path": 3}}, {"a": {"data_paths": "x"}},
+     '{"a": {"data_path": "x"}, "a": {"data_path": "y"}}', '{"a": {"data_path": "x", "data_path": "y"}}',
      {"a": {"data_path": "x", "features": "y"}}, {"a": {"data_path": "x", "features_path": 3}}, "\ufeff{}"],
 )  # fmt: skip
 def test_a_config_that_is_none_is_refused_in_one_line(config, content):

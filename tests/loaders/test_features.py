@@ -211,8 +211,8 @@ def test_odd_clips_are_used_and_named_in_every_run_until_they_are_mended(subset,
 
 OUTSIDE = "its name points outside of the data folder"
 NAMES = {"../outside.wav": OUTSIDE, "/etc/hosts": OUTSIDE, "a/../../b.wav": OUTSIDE, "a\0.wav": OUTSIDE,
-         "x" * 300 + ".wav": "cannot be read: file name too long",
-         "\u00e9" * 300 + ".wav": "cannot be read: file name too long"}  # fmt: skip
+         "x" * 300 + ".wav": "cannot be opened: File name too long",
+         "\u00e9" * 300 + ".wav": "cannot be opened: File name too long"}  # fmt: skip
 
 
 def test_names_that_lead_out_of_the_folder_or_are_too_long_are_unusable(subset, make):

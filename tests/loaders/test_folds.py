@@ -1,16 +1,23 @@
 """Which fold holds out which clip, clips of one recording together; and folds that the data give."""
 
 from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loaders.folds import assign_folds, join_copies, settle_folds, torn
 from loaders.layouts import Subset
 from utils.errors import MisuseError, UserError
+
+
+def uncovered(folds, truth, num_folds):
+    """(fold, class) pairs without a held-out clip though the class has num_folds clips or more."""
+    counts = np.array([truth[folds == fold].sum(axis=0) for fold in range(num_folds)])
+    return [tuple(map(int, gap)) for gap in np.argwhere((counts == 0) & (truth.sum(axis=0) >= num_folds))]
 
 
 @st.composite
@@ -33,19 +40,36 @@ def test_folds_partition_the_clips_and_depend_on_the_seed_alone(corpus, seed, fo
     np.testing.assert_array_equal(assign_folds(truth.copy(), num_folds, seed, fold_split), folds)
 
 
-@given(corpora(extra=[0.0]), st.integers(0, 2**32 - 1))
+@settings(max_examples=100)
+@given(corpora(extra=[0.0, 0.02]), st.integers(0, 2**32 - 1))
 def test_every_class_with_enough_clips_is_in_every_fold_and_folds_are_of_about_the_same_size(corpus, seed):
     truth, num_folds = corpus
     folds = assign_folds(truth, num_folds, seed)
-    counts = np.array([truth[folds == fold].sum(axis=0) for fold in range(num_folds)])
-    assert (counts > 0)[:, truth.sum(axis=0) >= num_folds].all()
+    assert uncovered(folds, truth, num_folds) == []
     assert np.ptp(np.bincount(folds)) <= truth.shape[1] + (truth.sum(axis=1) > 1).sum()
     assert np.ptp(np.bincount(assign_folds(truth, num_folds, seed, "random"))) <= 1
 
 
-@pytest.mark.parametrize(("groups", "n"), [(None, 4), (np.array(["a", "a", "b", "b"]), 2)])
-def test_fewer_clips_or_recordings_than_folds_are_refused(groups, n):
-    with pytest.raises(UserError, match=f"--num_folds 5: there are only {n} curated clips, or groups of them"):
+@settings(max_examples=100)
+@given(corpora(extra=[0.05, 0.4], most=7), st.integers(0, 1000))
+def test_every_class_is_in_every_fold_wherever_that_can_be_had(corpus, seed):
+    truth, num_folds = corpus[0], min(corpus[1], 3)
+    every = (np.array(folds) for folds in product(range(num_folds), repeat=len(truth)))
+    possible = any(not uncovered(folds, truth, num_folds) for folds in every)
+    assert possible == (uncovered(assign_folds(truth, num_folds, seed), truth, num_folds) == [])
+
+
+def test_uncovered_lists_folds_and_classes_that_lack_one_another():
+    truth = np.array([[1, 0], [1, 0], [1, 1]], bool)
+    assert uncovered(np.array([0, 0, 1]), truth, 2) == []  # the second class has too few clips
+    assert uncovered(np.array([0, 0, 0]), truth, 2) == [(1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("groups", "problem"), [(None, "4 curated clips"), (np.array(["a", "a", "b", "b"]), "2 groups of curated clips")]
+)
+def test_fewer_clips_or_recordings_than_folds_are_refused(groups, problem):
+    with pytest.raises(UserError, match=f"--num_folds 5: there are only {problem}$"):
         assign_folds(np.eye(4, dtype=bool), 5, 0, "stratified", groups)
 
 
@@ -72,6 +96,16 @@ def test_no_recording_is_torn_apart_and_no_fold_is_empty(corpus, seed, fold_spli
     assert torn(folds, groups) == []
     assert set(folds) == set(range(num_folds))
     np.testing.assert_array_equal(assign_folds(truth, num_folds, seed, fold_split, groups), folds)
+
+
+@given(grouped(), st.integers(0, 1000))
+def test_every_class_of_enough_recordings_is_in_every_fold(corpus, seed):
+    truth, groups, num_folds = corpus
+    _, members = np.unique([g or f"clip {i}" for i, g in enumerate(groups)], return_inverse=True)
+    recordings = np.array([len(set(members[truth[:, label]])) for label in range(truth.shape[1])])
+    alone = (truth.sum(axis=1) == 1).all()  # else there need not be such folds
+    for _, label in uncovered(assign_folds(truth, num_folds, seed, "stratified", groups), truth, num_folds):
+        assert recordings[label] < num_folds or not alone
 
 
 @pytest.mark.parametrize("several", [False, True])

@@ -60,6 +60,15 @@ def test_where_no_noisy_clip_is_kept_the_curated_ones_stay(make_fold):
         make_fold(split="train_noisy", keep_noisy=set())
 
 
+def test_splits_choose_the_training_clips_but_not_the_held_out_ones(make_fold):
+    both, curated, noisy = (make_fold(split=split) for split in ("train", "train_curated", "train_noisy"))
+    assert both.clips.fnames == curated.clips.fnames + noisy.clips.fnames
+    assert both.held_out.fnames == curated.held_out.fnames == noisy.held_out.fnames
+    own, others = both.clips.packs
+    assert both.held_out.packs == (own,)
+    assert others is not own
+
+
 def test_mislabelled_clips_count_as_noisy_and_are_never_held_out(make_fold, monkeypatch, capsys):
     names = ["f76181c4", "77b925c2", "6a1f682a", "c7db12aa", "7752cc8a", "1d44b0bd"]
     assert {f"{name}.wav" for name in names} == pool.MISLABELLED  # the original solution's six
@@ -88,6 +97,13 @@ def test_a_batch_depends_on_the_seed_and_its_number_alone(make_fold):
             assert torch.equal(one, two)
     assert not torch.equal(first.batches(0)[0], other.batches(0)[0])
     assert not torch.equal(first.batches(0)[0], first.batches(1)[0])
+
+
+@pytest.mark.parametrize("size", [4, 50])
+def test_a_batch_fits_the_network_and_the_loss_though_it_may_be_larger_than_the_data_set(make_fold, size):
+    inputs, targets = make_fold(batch_size=size).batches(0)
+    assert (inputs.shape, inputs.dtype) == ((size, 1, 32, 64), torch.float32)
+    assert (targets.shape, targets.dtype) == ((size, 4), torch.float32)
 
 
 def test_from_a_batch_on_curated_clips_can_be_alone(make_fold):
@@ -119,16 +135,11 @@ def changed(corpus, workplace):
     return corpus
 
 
-def test_an_ordinary_data_set_needs_no_noisy_clips_and_a_clip_without_features_is_named(make_fold, changed):
+def test_an_ordinary_data_set_needs_no_noisy_clips(make_fold, changed):
     (changed / "train_noisy.csv").unlink()
     assert len(make_fold().clips) == 10
     with pytest.raises(UserError, match="no train_noisy clips"):
         make_fold(split="train_noisy")
-    with open(changed / "train_curated.csv", "a") as table:
-        table.write("new.wav,Hum\n")
-    command = "python loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32"
-    with pytest.raises(UserError, match=f"new.wav; run: {command}"):
-        make_fold()
 
 
 def test_clips_that_cannot_be_used_are_named_and_in_no_fold(make_fold, changed, workplace, script, capsys):
@@ -143,21 +154,37 @@ def test_clips_that_cannot_be_used_are_named_and_in_no_fold(make_fold, changed, 
         assert "16000_32/train_curated_unusable.csv says why" in out
 
 
+def test_a_clip_that_the_features_do_not_hold_is_named_with_the_command(make_fold, changed):
+    with open(changed / "train_curated.csv", "a") as table:
+        table.write("new.wav,Hum\n")
+    command = "python loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32"
+    with pytest.raises(UserError, match=f"new.wav; run: {command}"):
+        make_fold()
+
+
 T, F = True, False
 LACKING = [  # curated, held-out and noisy labels of two classes, and what is said
     ([[T, F], [F, T]], [[T, T]], [], ""),
     ([[T, F]], [[T, T]], [[F, T]], ""),
-    ([[T, F]], [[T, T]], [], "this fold trains on no clip of Hum"),
-    ([[T, T]], [[F, T]], [[T, F]], "this fold holds out no clip of Bark"),
-    ([[T, F], [T, F]], [[F, T]], [], "this fold trains on no clip of Hum and holds out no clip of Bark"),
+    ([[T, F]], [[T, T]], [], "this fold trains on no clip of Hum (0 training, 1 held out, 0 noisy)"),
+    ([[T, T]], [[F, T]], [[T, F]], "this fold holds out no clip of Bark (1 training, 0 held out, 1 noisy)"),
+    ([[T, F], [T, F]], [[F, T]], [], "this fold trains on no clip of Hum (0 training, 1 held out, 0 noisy) and "
+                                     "holds out no clip of Bark (2 training, 0 held out, 0 noisy)"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("curated", "held_out", "noisy", "said"), LACKING)
-def test_classes_that_a_fold_lacks_are_told(curated, held_out, noisy, said):
+def test_classes_that_a_fold_lacks_are_told_with_their_counts(curated, held_out, noisy, said):
     tables = [np.array(table, bool).reshape(-1, 2) for table in (curated, noisy, held_out)]
     own, others, scored = tables
     assert pool.Pool(Corpus(["Bark", "Hum"]), None, own, None, others, None, scored, 0.8).lacking == said
+
+
+def test_no_more_than_five_classes_are_named():
+    none = np.zeros((1, 8), bool)
+    said = pool.Pool(Corpus(list("abcdefgh")), None, ~none, None, none, None, none, 0.8).lacking
+    assert said.startswith("this fold holds out no clip of a (1 training")
+    assert said.endswith("e (1 training, 0 held out, 0 noisy) and 3 more")
 
 
 @pytest.fixture
@@ -174,10 +201,16 @@ def published(tmp_path, sound, script, monkeypatch, make_fold):
     return load
 
 
-def test_the_folds_that_the_data_give_are_held_out_and_clips_of_none_are_always_trained_on(published):
+def test_the_folds_that_the_data_give_are_held_out(published):
+    fold = published("esc50", fold_num=1)
+    assert {fname[0] for fname in fold.held_out.fnames} == {"2"}
+    assert {fname[0] for fname in fold.clips.fnames} == {"1"}
+    assert len(fold.held_out) == len(fold.clips) == 6
+
+
+def test_clips_of_no_given_fold_are_always_trained_on(published):
     fold = published("fsd50k")
     assert (len(fold.held_out), len(fold.clips)) == (4, 8)
-    assert set(fold.held_out.fnames) == {f"{64760 + i}.wav" for i in range(8, 12)}
 
 
 def test_stratified_folds_keep_recordings_together(published):

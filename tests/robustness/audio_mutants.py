@@ -15,11 +15,13 @@ from tests.recorders import patched
 USED, REFUSED, EITHER = "used", "refused", "used or refused"
 FORMATS = [  # container, coding, sampling rate, channels
     *(("WAV", coding, 16000, 1) for coding in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
-    *(("WAV", coding, 22050, 2) for coding in ("ALAW", "IMA_ADPCM")),
-    *(("WAVEX", "PCM_24", rate, 2) for rate in (8000, 44100, 192000)),
-    *(("WAV", "PCM_16", 8000, channels) for channels in (3, 64)),
-    *((container, "PCM_16", 16000, 1) for container in ("RF64", "W64", "AIFF", "AU", "CAF", "FLAC")),
-    ("OGG", "VORBIS", 44100, 1),
+    *(("WAV", coding, 22050, 2) for coding in ("ALAW", "ULAW", "IMA_ADPCM", "MS_ADPCM")),
+    *(("WAVEX", "PCM_24", rate, 2) for rate in (8000, 11025, 44100, 48000, 96000, 192000)),
+    *(("WAV", "PCM_16", 8000, channels) for channels in (3, 6, 64)),
+    *((container, "PCM_16", 16000, 1) for container in ("RF64", "W64", "AIFF", "AU", "CAF")),
+    *(("FLAC", coding, 44100, 2) for coding in ("PCM_S8", "PCM_16", "PCM_24")),
+    *(("OGG", "VORBIS", rate, channels) for rate, channels in ((44100, 1), (8000, 2))),
+    ("WAV", "GSM610", 8000, 1),
     ("OGG", "OPUS", 48000, 2),
     ("MP3", "MPEG_LAYER_III", 44100, 2),
 ]
@@ -145,16 +147,17 @@ def special_contents(rng: np.random.Generator) -> Iterator[Mutant]:
     for name, samples in {"zeros": 0 * plain, "constant": 0 * plain + 1, "click": np.eye(4800, 1)}.items():
         data = encode(samples, "WAV", "PCM_16", rate)
         yield Mutant("silence, constants, clicks", f"{name}.wav", writes(data), USED)
-    yield Mutant("an hour of silence", "hour.wav", write_silence, USED)
+    for hours, expected in ((1, USED), (2, REFUSED)):
+        yield Mutant("hours of silence", f"hours{hours}.wav", lambda path, h=hours: write_silence(path, h), expected)
     texts = [b"", b"\n", b"fname,labels\n", b"<html>404</html>" * 99, b"\0" * 5000, "größer".encode() * 99, b"RIFF"]
     texts += [b"RIFF\0\0\0\0WAVE", b"fLaC", b"OggS", b"ID3", b"PK\3\4" * 99, b"\x89PNG\r\n\x1a\n" * 9, rng.bytes(9999)]
     for i, data in enumerate(texts):
         yield Mutant("texts, pictures, rubbish, 0 bytes", f"text{i}.wav", writes(data), REFUSED)
 
 
-def write_silence(path: Path) -> None:
-    """An hour of it, a 16-bit wav that is a hole in the disk."""
-    size = 3600 * 16000 * 2
+def write_silence(path: Path, hours: int) -> None:
+    """A 16-bit wav of silence that is a hole in the disk."""
+    size = hours * 3600 * 16000 * 2
     header = encode(np.zeros((1, 1)), "WAV", "PCM_16", 16000)[:44]
     with open(path, "wb") as file:
         file.write(patched(header, (RIFF_SIZE_AT, "<I", size + 36), (DATA_SIZE_AT, "<I", size)))
@@ -165,7 +168,7 @@ def special_names(rng: np.random.Generator) -> Iterator[Mutant]:
     """Good sounds under names that a shell, a CSV or a terminal could misread, and names that lead elsewhere."""
     data = encode(sound(rng, 16000, 1), "WAV", "PCM_16", 16000)
     names = ["a b.wav", " lead.wav", "trail.wav ", "comma,.wav", "semi;colon.wav", 'double".wav', "single'.wav"]
-    names += ["-dash.wav", "--strict.wav", "n\u00e4me.wav", "\u97f3\u58f0.wav", "\u202egnp.wav"]
+    names += ["-dash.wav", "--strict.wav", "na\u0308me.wav", "n\u00e4me.wav", "\u97f3\u58f0.wav", "\u202egnp.wav"]
     names += ["line\nbreak.wav", "return\r.wav", "tab\t.wav", "\x1b[31mred.wav", "100%s{}.wav", "$(id).wav", "`id`.wav"]
     names += ["*.wav", "?.wav", "[a].wav", "back\\slash.wav", "~root.wav", "#hash.wav", "nan", "None", "1", "1.0"]
     names += ["suffixless", ".hidden.wav", "a.flac", "b.ogg", "UPPER.WAV", "x" * 251 + ".wav", "sub/folder/deep.wav"]

@@ -1,8 +1,10 @@
 """loaders/freesound_loader.py as a script: what it computes, what it says of bad clips, and where it writes."""
 
 import json
+import os
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import soundfile as sf
 
 FLAGS = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --jobs 1")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -35,7 +38,10 @@ def test_a_line_per_subset_tells_what_was_done(features, corpus):
     assert "0 clips computed, 20 up to date" in features().out
 
 
-@pytest.mark.parametrize(("split", "made"), [("test", ["test"]), ("train", ["train_curated", "train_noisy"])])
+@pytest.mark.parametrize(
+    ("split", "made"),
+    [("test", ["test"]), ("train", ["train_curated", "train_noisy"]), ("train_noisy", ["train_noisy"])],
+)
 def test_split_chooses_the_subsets(features, corpus, split, made):
     shutil.rmtree(corpus / "features")
     features("--split", split)
@@ -62,6 +68,30 @@ def test_bad_and_odd_clips_are_named_with_their_reason_and_strict_makes_bad_ones
         assert "  oisy03.wav: the file is empty (0 bytes)" in done.out
 
 
+def test_a_data_set_in_folders_of_labels_without_test_clips(script, tmp_path, sound):
+    rng = np.random.default_rng(0)
+    for fname, kind in {"train/A/a.wav": "Hum", "train/B/b.flac": "Rain", "train/B/c.m4a": "Hum"}.items():
+        (tmp_path / "own" / fname).parent.mkdir(parents=True, exist_ok=True)
+        sf.write(tmp_path / "own" / fname, sound(rng, kind, 0.5, 16000), 16000, format="WAV")
+    (tmp_path / "own/train/B/c.m4a").write_bytes(b"nothing of it is read")
+    (tmp_path / "own/test").mkdir()
+    (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "own"}}))
+    done = script(tmp_path, "loaders/freesound_loader.py", *FLAGS)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(
+        "train_curated: 2 clips computed, 0 up to date, 1 cannot be used\n  B/c.m4a: not readable"
+    )
+    index = json.loads((tmp_path / "own/features/16000_32/train_curated.json").read_text())
+    assert [clip[0] for clip in index["clips"]] == ["A/a.wav", "B/b.flac"]
+
+
+def test_jobs_are_as_many_as_the_cores_that_may_be_used(process, spoiled):
+    """joblib's count knows the affinity and the cgroup's quota; this one takes the affinity."""
+    one = min(os.sched_getaffinity(0))
+    done = process(spoiled, "taskset", "-c", one, sys.executable, ROOT / "loaders/freesound_loader.py", "-h")
+    assert "(default: 1)" in done.out.split("--jobs JOBS")[-1].split("--backend")[0]
+
+
 def test_with_features_path_nothing_is_written_beside_the_audio(script, corpus, spoiled):
     shutil.rmtree(corpus / "features")
     entry = {"data_path": str(corpus), "features_path": str(spoiled / "made")}
@@ -72,15 +102,39 @@ def test_with_features_path_nothing_is_written_beside_the_audio(script, corpus, 
     assert (spoiled / "made/16000_32/test.json").exists()
 
 
-@pytest.mark.parametrize("copies", [False, True])
-def test_copies_are_told_and_labels_may_be_in_a_row_each(script, tmp_path, sound, copies):
-    (tmp_path / "own/train").mkdir(parents=True)
-    (tmp_path / "own/train.csv").write_text("fname,labels\na.wav,A\na.wav,B\nb.wav,B\nc.wav,A\n")
-    for number, name in enumerate("aab" if copies else "abc"):
-        samples = sound(np.random.default_rng(ord(name)), "Rain", 0.5, 16000)
-        sf.write(tmp_path / f"own/train/{'abc'[number]}.wav", samples, 16000)
-    (tmp_path / "config.json").write_text(json.dumps({"tiny": {"data_path": "own"}}))
+def own_table(root, rows, sound, sounds):
+    """A table, and for each clip the sound of that number."""
+    (root / "own/train").mkdir(parents=True)
+    (root / "own/train.csv").write_text(rows)
+    (root / "own/test").mkdir()
+    for fname, number in sounds.items():
+        sf.write(root / "own" / fname, sound(np.random.default_rng(number), "Rain", 0.5, 16000), 16000)
+    (root / "config.json").write_text(json.dumps({"tiny": {"data_path": "own"}}))
+
+
+ONE = {f"train/{name}.wav": number for number, name in enumerate("abcd")}
+SAID = {  # rows and sounds -> what is said beside the counts
+    "nothing": ("fname,labels\na.wav,A\nb.wav,B\nc.wav,A\nd.wav,B\n", ONE, []),
+    "copies": ("fname,labels\na.wav,A\nb.wav,B\nc.wav,A\nd.wav,B\n", ONE | {"train/c.wav": 0},
+               ["1 clips are copies of another: train_curated/c.wav of train_curated/a.wav"]),
+    "copies of every kind": (
+        "fname,labels,fold\na.wav,A,0\nb.wav,B,1\nc.wav,A,1\nd.wav,B,0\n",
+        {"train/a.wav": 0, "train/b.wav": 0, "train/c.wav": 1, "train/d.wav": 0, "test/x.wav": 1, "test/y.wav": 1},
+        ["4 clips are copies of another, 2 of them in another subset, 1 of them in another fold, 2 of them with "
+         "other labels: train_curated/b.wav of train_curated/a.wav, train_curated/d.wav of train_curated/a.wav, "
+         "test/x.wav of train_curated/c.wav, ..."]),
+    "a row per label, folds and groups without value": (
+        "fname,labels,fold,group\na.wav,A,0,g\na.wav,B,0,g\nb.wav,B,1,NA\nc.wav,A,-1,\nd.wav,B,0,h\n", ONE,
+        ["train_curated: 5 rows are joined into 4 clips; 1 clips have no fold, so they are always trained on; "
+         "2 clips have no group"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SAID)
+def test_how_a_table_was_understood_and_which_clips_are_copies_is_told_in_a_line(script, tmp_path, sound, case):
+    rows, sounds, said = SAID[case]
+    own_table(tmp_path, rows, sound, sounds)
     done = script(tmp_path, "loaders/freesound_loader.py", *FLAGS)
     assert (done.code, done.err) == (0, "")
-    lines = done.out.splitlines()[1:-1]
-    assert lines == ["1 clips are copies of another: train_curated/b.wav of train_curated/a.wav"] * copies
+    counts = "0 up to date, 0 cannot be used"
+    assert [line for line in done.out.splitlines()[:-1] if counts not in line] == said
