@@ -21,7 +21,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from benchmarks import common, runs
-from utils.atomic import atomic_write, try_outputs
+from utils.atomic import atomic_write
 from utils.cli import make_parser, natural_int
 from utils.errors import MisuseError, run
 
@@ -84,8 +84,6 @@ Lines = list[tuple[str, list[str]]]  # of a table: for each row and seed the row
 
 def main() -> None:
     args = parse_args()
-    if args.output:
-        try_outputs("--output", args.output)
     os.environ["OMP_NUM_THREADS"] = str(max(os.cpu_count() // max(args.jobs, 1), 1))
     tables = {}
     for name, dataset in product(args.tables, args.datasets):

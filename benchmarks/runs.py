@@ -23,10 +23,10 @@ from loaders import get_data_path, get_features_path
 from loaders.clips import map_array
 from loaders.index import features_dir, read_index
 from loaders.layouts import Corpus, read_corpus
+from loaders.levels import change_level
 from predicting.metrics import METRICS
 from predicting.prediction_file import load_predictions
 from predicting.splits import SPLITS
-from training.augment import change_level
 from training.flags import build_parser
 from training.setup import audio_settings
 from utils.atomic import atomic_write
@@ -75,34 +75,26 @@ def key(flags: str, code: str) -> str:
 
 
 def finish(runs: list[str], folder: Path, jobs: int) -> dict[str, Path]:
-    """The folder of each finished run by its flags; what is not there is made, `jobs` at a time (0: nothing).
-
-    Raises the first UserError when all others are finished.
-    """
+    """The folder of each finished run by its flags; what is not there is made, `jobs` at a time (0: nothing)."""
     if jobs:
         make_features(runs, folder)
     before = code()
     folders = {run: folder / key(run, before) for run in runs}
 
-    def make(run: str) -> UserError | None:
-        try:
-            train_and_predict(run, folders[run], folder)
-        except UserError as error:
-            return error
+    def make(run: str) -> None:
+        train_and_predict(run, folders[run], folder)
         with PARSING:
             if key(run, code()) != folders[run].name:
-                return UserError(f"code or data changed while this ran: {run}; start again")
+                raise UserError(f"code or data changed while this ran: {run}; start again")
         where = f"{machine(pick_device(parse(run).device).type)}, {jobs} runs at a time"
         record = {"flags": run, "machine": where, "date": str(date.today()), "commit": commit()}
         with atomic_write(folders[run] / RECORD, "w") as file:  # last: what has it is whole
             json.dump(record, file)
         print(f"done: {run}", flush=True)
-        return None
 
+    todo = {path: run for run, path in folders.items() if jobs and not (path / RECORD).exists()}  # each once
     with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        errors = pool.map(make, [run for run in runs if jobs and not (folders[run] / RECORD).exists()])
-        if failed := [error for error in errors if error]:
-            raise failed[0]
+        list(pool.map(make, todo.values()))
     return {run: path for run, path in folders.items() if (path / RECORD).exists()}
 
 
