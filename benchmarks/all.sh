@@ -9,5 +9,5 @@ speed() { echo "== $*"; "${PYTHON:-python}" benchmarks/speed.py "$@" --output $r
 speed --steps 2 --repeats 4
 speed --parts step --batch_size 128 --steps 2 --repeats 3
 ! grep -qsE 'amx_bf16|avx512_bf16' /proc/cpuinfo || speed --parts step predict --precision bf16 --steps 2 --repeats 3
-speed --scale 1 4 16 --arch mobilenet_v3_small --steps 4 --repeats 6
+speed --scale 1 4 16 --clips 24785 --arch mobilenet_v3_small --steps 4 --repeats 6
 mv $results.part $results

@@ -11,16 +11,14 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-import torch
 
 from utils.digests import versions
 from utils.errors import UserError
@@ -42,62 +40,44 @@ class Contender:
     rounds: list[float] = field(default_factory=list)  # seconds a unit of work took in each later round
     result: Any = None  # of the last round
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Within the block its process waits for work."""
-        spawn = get_context("spawn")
-        self.pipe, theirs = spawn.Pipe()
-        process = spawn.Process(target=_serve, args=(theirs, Path.cwd(), self.build, self.args))
-        process.start()
-        theirs.close()
-        with self.pipe:
-            yield
-        process.join()
-
-    def work(self, amount: int) -> float:
-        """Seconds that `amount` units took.  Raises UserError if the process ended instead."""
+    def work(self, process: Executor, amount: int) -> float:
+        """Seconds that `amount` units took there.  Raises UserError with what went wrong, or if the process ended."""
         try:
-            self.pipe.send(amount)
-            seconds, self.result = self.pipe.recv()
+            done = process.submit(_timed, self.title, self.build, self.args, amount)
+            seconds, self.result = done.result()
             return seconds
-        except (EOFError, OSError):
-            raise UserError(f"{self.title}: its process ended; what it said stands above") from None
+        except Exception as error:
+            raise UserError(f"{self.title}: {type(error).__name__}: {error}") from error
 
 
-def _serve(pipe: Connection, folder: Path, build: Callable[..., Work], args: tuple) -> None:
-    """A contender's process: for each number do so many units of work, answer with seconds and result."""
-    os.chdir(folder)
-    work = None
-    while True:
-        try:
-            amount = pipe.recv()
-        except EOFError:
-            if "joblib" in sys.modules:  # whose idle workers would live on for minutes
-                from joblib.externals.loky import get_reusable_executor
+_works: dict[str, Work] = {}  # in a contender's process, by title
 
-                get_reusable_executor().shutdown(kill_workers=True)
-            return
-        began = time.perf_counter()
-        work = work or build(*args)
-        result = work(amount)
-        pipe.send((time.perf_counter() - began, result))
+
+def _timed(title: str, build: Callable[..., Work], args: tuple, amount: int) -> tuple[float, Any]:
+    began = time.perf_counter()
+    if title not in _works:
+        _works[title] = build(*args)
+    result = _works[title](amount)
+    return time.perf_counter() - began, result
 
 
 def time_in_turn(contenders: list[Contender], repeats: int, amount: int) -> None:
     """Time `repeats` rounds of `amount` units of each, every other time in reverse, after a first round from cold."""
+    pairs = []
     with ExitStack() as stack:
         for contender in contenders:
             began = time.monotonic()
-            stack.enter_context(contender.running())
-            contender.work(amount)
+            process = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
+            contender.work(process, amount)
             contender.cold = time.monotonic() - began
+            pairs.append((contender, process))
         for number in range(repeats):
-            for contender in contenders[:: -1 if number % 2 else 1]:
+            for contender, process in pairs[:: -1 if number % 2 else 1]:
                 time.sleep(REST)
-                contender.rounds.append(contender.work(amount) / amount)
+                contender.rounds.append(contender.work(process, amount) / amount)
 
 
-def comparison(contenders: list[Contender], unit: str = "clip", clips: int = 1) -> list[Row]:
+def comparison(contenders: list[Contender], unit: str, clips: int) -> list[Row]:
     """A table; the first contender is ours.  unit: of work, with so many clips.  Results are bytes of memory."""
     rows = []
     for each in contenders:
@@ -116,9 +96,9 @@ def comparison(contenders: list[Contender], unit: str = "clip", clips: int = 1) 
     return rows
 
 
-def script(name: str, *flags: object, root: Path = ROOT, cwd: Path | None = None) -> None:
-    """Run one of the scripts of a root, in a folder.  Raises UserError with its output if it fails."""
-    command = [sys.executable, str(root / name), *map(str, flags)]
+def script(name: str, *flags: object, cwd: Path | None = None) -> None:
+    """Run one of the scripts in a folder.  Raises UserError with its output if it fails."""
+    command = [sys.executable, str(ROOT / name), *map(str, flags)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
     if done.returncode:
         raise UserError(f"{name} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -143,6 +123,8 @@ def publish(title: str, facts: str, rows: list[Row], args: argparse.Namespace) -
 def machine(device: str) -> str:
     """The GPU's name if it is measured, else the CPU's and its cores."""
     if device == "cuda":
+        import torch  # slow, and not every contender needs it
+
         return torch.cuda.get_device_name(0)
     info = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.+)", info.read_text(encoding="utf-8") if info.exists() else "")

@@ -15,6 +15,7 @@ import os
 import signal
 import subprocess
 from dataclasses import replace
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -22,7 +23,7 @@ import torch
 
 import train
 from benchmarks import speed
-from benchmarks.common import ROOT, Contender, Row, Work, machine, publish, script
+from benchmarks.common import ROOT, Contender, Row, machine, publish, script, time_in_turn
 from benchmarks.synthetic import write_dataset
 from predicting.checkpoint import load_checkpoint
 from predicting.tta import predict
@@ -32,7 +33,7 @@ from utils.errors import UserError, run
 
 LOSS_TOLERANCE = 0.02  # relative, in fp32; what differs is the order of sums, which training magnifies
 PROBABILITY_TOLERANCE = 0.05  # on average, relative to their mean, between precisions
-CHECKED = ("--batch_size", 16)  # small, since the CPU takes part
+LARGEST_CHECKED = 16  # batch, since the CPU takes part
 SIZES = {"batch_size": 128, "clips": 4000, "steps": 50, "predicted": 100}
 
 
@@ -46,22 +47,17 @@ def main() -> int:
     with TemporaryDirectory() as name, contextlib.chdir(name):
         os.environ |= {"TORCHINDUCTOR_CACHE_DIR": name, "TRITON_CACHE_DIR": name}  # else a cold start is none
         write_dataset(Path(), args.clips)
-        checked = Contender("checks", checks, (args,))
-        with checked.running():
-            checked.work(min(args.steps, 20))
+        checked = Contender("checks", partial, (check, args))  # a process of its own: what a check sets stays set
+        time_in_turn([checked], 0, min(args.steps, 20))
         publish("Whether it computes the same", f"{args.arch}, random features", checked.result, args)
         speed.measure_all(args, speed.STEPS, speed.PREDICTIONS)
     return int(any(row["passed"] == "NO" for row in checked.result))
 
 
-def checks(args: argparse.Namespace) -> Work:
-    """Whether the device's losses of so many steps are the CPU's, a resumed run ends in the same bits, and precisions
-    agree.  In a process of its own, since what is set for a check stays set.
-    """
-    return lambda steps: check(args, steps)
-
-
 def check(args: argparse.Namespace, steps: int) -> list[Row]:
+    """Whether the device's losses of so many steps are the CPU's, a resumed run ends in the same bits, and precisions
+    agree.
+    """
     device = pick_device(args.device)
     set_up_device(device, deterministic=True)
     (on_cpu, _), (there, training) = losses(args, steps, "cpu"), losses(args, steps, args.device)
@@ -92,8 +88,12 @@ def row(check: str, difference: float, tolerance: float = 0) -> Row:
 def losses(args: argparse.Namespace, steps: int, device: str, mode: str = "eager") -> tuple[torch.Tensor, Training]:
     """Losses (steps,) of train.py's step in fp32 without dropout, and the training after them."""
     how = argparse.Namespace(**vars(args) | {"device": device, "mode": mode, "precision": "fp32"})
-    training = speed.build(how, *CHECKED, "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", steps)
+    training = speed.build(how, *small(args), "--l_rate", 0.01, "--dropout_rate", 0, "--n_iter", steps)
     return torch.stack([train.train_step(training, step).cpu() for step in range(steps)]), training
+
+
+def small(args: argparse.Namespace) -> tuple[object, ...]:
+    return "--batch_size", min(args.batch_size, LARGEST_CHECKED)
 
 
 def apart(made: torch.Tensor, expected: torch.Tensor) -> float:
@@ -109,7 +109,7 @@ def gathered(training: Training) -> float:
 
 def resumed_differently(args: argparse.Namespace) -> int:
     """How many tensors differ between a whole run and one that was stopped after its first step and resumed."""
-    flags = [*speed.train_words(args), *CHECKED, "--device", args.device, "--deterministic"]
+    flags = [*speed.train_words(args), *small(args), "--device", args.device, "--deterministic"]
     flags += ["--n_iter", 20, "--eval_freq", 0, "--print_train_freq", 1]
     script("train.py", *flags, "--checkpoint_dir", "whole")
     command = [sys.executable, "-u", str(ROOT / "train.py"), *map(str, flags), "--checkpoint_dir", "parts"]

@@ -1,12 +1,13 @@
 """The same tagger as one would write it first, one sample at a time.  The benchmarks compare with it.
 
-One .npy per clip, read by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the samples; a
-loss that is read after every step; float32, the contiguous memory format, the default allocator; prediction clip by
-clip; librosa on one core.  The network is the repository's, and the results are the same (tests/benchmarks).
+A list of clips in memory, cut by DataLoader workers; mixup, SpecAugment and the Lovász hinge in loops over the
+samples; a loss that is read after every step; float32, the contiguous memory format, the default allocator; prediction
+clip by clip; librosa on one core.  The network is the repository's, and the results are the same (tests/benchmarks).
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from loaders.clips import Clips
-from loaders.pool import Pool
+from losses import get_loss
 
 
 def features(n: int) -> None:
@@ -43,41 +44,31 @@ def arrays(clips: Clips) -> Iterator[np.ndarray]:
         yield np.ascontiguousarray(clips.packs[pack][start : start + length].T.float().cpu().numpy())
 
 
-def write_clips(folder: Path, pool: Pool, at_most: int) -> None:
-    """Some of the training clips as one file each, and the targets of all."""
-    folder.mkdir()
-    some = np.arange(0, len(pool.clips), max(1, len(pool.clips) // at_most))
-    for number, clip in zip(some, arrays(pool.clips.select(some)), strict=True):
-        np.save(folder / f"{number}.npy", clip)
-    np.save(folder / "targets.npy", pool.targets)
+@dataclass
+class Crops(Dataset):
+    """A random crop (1, n_mels, width) of each clip (n_mels, frames), and its targets (C,)."""
 
-
-class ClipFiles(Dataset):
-    """A random crop (1, n_mels, width) of each clip that write_clips() wrote, and its targets (C,)."""
-
-    def __init__(self, folder: Path, width: int) -> None:
-        self.targets = torch.from_numpy(np.load(folder / "targets.npy"))
-        self.paths = [path for path in folder.glob("*.npy") if path.stem != "targets"]
-        self.width = width
+    clips: list[np.ndarray]
+    targets: np.ndarray  # (N, C)
+    width: int
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.clips)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        clip = np.load(self.paths[index])  # (n_mels, frames)
-        start = int(torch.randint(clip.shape[1] - self.width + 1, ()))
-        crop = torch.from_numpy(clip[:, start : start + self.width])
-        return crop[None].contiguous(), self.targets[int(self.paths[index].stem)]
+        start = int(torch.randint(self.clips[index].shape[1] - self.width + 1, ()))
+        crop = self.clips[index][:, start : start + self.width]
+        return torch.from_numpy(crop)[None].contiguous(), torch.from_numpy(self.targets[index])
 
 
-def trainer(model: nn.Module, clips: ClipFiles, batch_size: int, device: torch.device) -> Callable[[int], None]:
+def trainer(model: nn.Module, clips: Crops, batch_size: int, device: torch.device) -> Callable[[int], None]:
     """A function that trains the model for a number of steps."""
     model.to(device, memory_format=torch.contiguous_format).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    how = {"shuffle": True, "drop_last": True, "num_workers": min(8, os.cpu_count()), "persistent_workers": True}
-    loader = DataLoader(clips, batch_size, pin_memory=device.type == "cuda", **how)
+    how = {"num_workers": min(8, os.cpu_count()), "persistent_workers": True, "multiprocessing_context": "fork"}
+    loader = DataLoader(clips, batch_size, shuffle=True, drop_last=True, pin_memory=device.type == "cuda", **how)
     batches = chain.from_iterable(repeat(loader))  # epoch after epoch
-    rng, losses = np.random.default_rng(0), []
+    rng, losses, bce = np.random.default_rng(0), [], get_loss("bce")
 
     def train(steps: int) -> None:
         for _ in range(steps):
@@ -118,12 +109,6 @@ def spec_augment(inputs: Tensor, rng: np.random.Generator, masks: int = 2, share
                     break
                 sample.narrow(axis, int(start), int(width)).copy_(sample.mean())
     return inputs
-
-
-def bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Element-wise BCE of (B, C), each sample weighted by the sum of its targets."""
-    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    return (loss * targets.sum(dim=1, keepdim=True)).sum() / targets.sum()
 
 
 def lovasz_hinge(logits: Tensor, targets: Tensor) -> Tensor:

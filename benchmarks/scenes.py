@@ -12,14 +12,15 @@ if __name__ == "__main__":
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import soundfile as sf
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 from sklearn.metrics import average_precision_score
 
 from benchmarks.common import Row, publish
-from benchmarks.sound_events import event_f1, f_measure, segment_f1
 from loaders import get_data_path
 from loaders.audio import UnusableClipError, read_mono, trim_silence
 from loaders.clip_features import locate
@@ -39,10 +40,11 @@ LENGTHS = (1.0, 8.0)  # seconds of a sound; longer clips are cut
 PAUSES = (1.5, 5.0)  # seconds
 SHARES = {"pause": 0.25, "single": 0.4, "pair": 0.35}  # of what follows one another
 FADE = 0.01  # seconds
+COLLAR = 0.2  # seconds that an onset may be off
+Times = list[tuple[float, float, int]]  # onset and offset in seconds, and the label, of each event of a file
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """A clip within a scene."""
 
     onset: float  # seconds
@@ -51,8 +53,7 @@ class Event:
     kind: str  # "single", or which of a pair: "louder", "fainter"
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(NamedTuple):
     samples: np.ndarray  # (n,) float32
     events: list[Event]
 
@@ -124,6 +125,34 @@ def seconds_of(scene: Scene, kind: str, n_seconds: int) -> np.ndarray:
     return chosen & ~louder & louder.any(axis=1, keepdims=True)
 
 
+def f_measure(hits: int, claims: int, there: int) -> float:
+    """F1, micro-averaged (Mesaros et al. 2016, "Metrics for polyphonic SED"); NaN where nothing is there or claimed."""
+    return 2 * hits / (claims + there) if claims + there else np.nan
+
+
+def segment_f1(true: list[Times], found: list[Times]) -> float:
+    """Of segments of a second.  A label is active in each segment that one of its events touches."""
+    truth, claimed = _segments(true), _segments(found)
+    return f_measure(len(truth & claimed), len(claimed), len(truth))
+
+
+def _segments(files: list[Times]) -> set[tuple[int, int, int]]:
+    events = [(number, *event) for number, times in enumerate(files) for event in times]
+    return {(file, second, label) for file, on, off, label in events for second in range(int(on), int(np.ceil(off)))}
+
+
+def event_f1(true: list[Times], found: list[Times]) -> float:
+    """Of events: one of the same label whose onset is within the collar is right, each for one true event."""
+    hits = 0
+    for truth, claimed in zip(true, found, strict=True):
+        if truth and claimed:
+            one, other = np.array(truth), np.array(claimed)
+            near = np.abs(one[:, None, 0] - other[None, :, 0]) <= COLLAR
+            match = maximum_bipartite_matching(csr_array(near & (one[:, None, 2] == other[None, :, 2])), "column")
+            hits += int((match >= 0).sum())
+    return f_measure(hits, sum(map(len, found)), sum(map(len, true)))
+
+
 def score(scenes: list[Scene], files: list[Tagged], thresholds: np.ndarray) -> Row:
     """The columns of the table.  files: what tag.py's functions make of the scenes.  thresholds: (C,)."""
     n_seconds = [len(file.timeline.scores) for file in files]
@@ -161,26 +190,19 @@ def score(scenes: list[Scene], files: list[Tagged], thresholds: np.ndarray) -> R
     }
 
 
-def write_scenes(args: argparse.Namespace) -> tuple[list[Scene], list[Path]]:
-    """The scenes, and their files in the folder."""
-    rng = np.random.default_rng(args.seed)
-    clips = test_clips(args.dataset, rng)
-    args.folder.mkdir(parents=True, exist_ok=True)
-    scenes, paths = [], []
-    for number in range(args.scenes):
-        scenes.append(mix_scene(clips, args.seconds, rng))
-        paths.append(args.folder / f"scene_{number}.wav")
-        sf.write(paths[-1], scenes[-1].samples, RATE, subtype="FLOAT")
-    return scenes, paths
-
-
 def main() -> None:
     args = parse_args()
     ensemble = build_ensemble(read_checkpoints(args.model_path), pick_device(args.device))
     if ensemble.thresholds is None:
-        raise UserError(f"{args.model_path[0]} has no thresholds; train it again, or give --threshold")
-    scenes, paths = write_scenes(args)
-    files = list(tag_files(paths, ensemble, batch_size=args.batch_size, timelines=True))
+        raise UserError(f"{args.model_path[0]} has no thresholds; train it again")
+    rng = np.random.default_rng(args.seed)
+    clips = test_clips(args.dataset, rng)
+    scenes = [mix_scene(clips, args.seconds, rng) for _ in range(args.scenes)]
+    args.folder.mkdir(parents=True, exist_ok=True)
+    paths = [args.folder / f"scene_{number}.wav" for number in range(args.scenes)]
+    for path, scene in zip(paths, scenes, strict=True):
+        sf.write(path, scene.samples, RATE, subtype="FLOAT")
+    files = list(tag_files(paths, ensemble, timelines=True))
     row = score(scenes, files, ensemble.thresholds)
     facts = f"{args.scenes} scenes of {args.seconds} s, seed {args.seed}, {len(ensemble.members)} networks"
     publish(f"Scenes of {args.dataset}", facts, [row], args)
@@ -194,7 +216,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--scenes", type=positive_int, default=20, help="how many")
     parser.add_argument("--seconds", type=positive_int, default=90, help="length of each")
     parser.add_argument("--seed", type=natural_int, default=0, help="of the scenes")
-    parser.add_argument("--batch_size", type=positive_int, default=32, help="crops per forward pass")
     parser.add_argument("--device", default="auto", choices=DEVICES, help="auto: a GPU if there is one")
     parser.add_argument("--output", type=Path, help="file to append the table to")
     return parser.parse_args()

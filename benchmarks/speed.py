@@ -17,6 +17,7 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 from itertools import count
+from multiprocessing.util import Finalize
 from tempfile import TemporaryDirectory
 
 import numpy as np
@@ -25,7 +26,7 @@ import torch
 import train
 from benchmarks import plain
 from benchmarks.common import Contender, Work, comparison, publish, time_in_turn
-from benchmarks.synthetic import FULL_SIZE, NAME, write_dataset, write_wavs
+from benchmarks.synthetic import NAME, write_dataset, write_wavs
 from loaders.clips import Clips
 from loaders.pcen import AudioSettings
 from models import ARCHS
@@ -41,21 +42,20 @@ MODES = ("eager", "recorded", "compiled")  # a network as it is; as CUDA graphs;
 PARTS = ("step", "predict", "features")
 TTA = 8  # crops of a clip in prediction
 Works = dict[str, Callable[[argparse.Namespace], Work]]  # title of a row -> what makes its work
-PLAIN_CLIPS = 2000  # at most; so few stay in memory, which favours the plain pipeline
+PLAIN_CLIPS = 500  # at most: those of the plain pipeline stay in memory, which favours it
 
 
 def main() -> None:
     args = parse_args(__doc__, "python benchmarks/speed.py --parts step --batch_size 128 --output results.md")
     with TemporaryDirectory() as name, contextlib.chdir(name):
+        os.environ["TMPDIR"] = name  # of the contenders, whose workers leave folders behind
         if args.scale:
             for n in args.scale:
                 write_dataset(Path(str(n)), n * args.clips, sparse=True)
             works = {f"{n * args.clips:,} clips": partial(our_steps, folder=str(n)) for n in args.scale}
-            measure("Memory and growth", works, args, args.steps, args.batch_size)
+            measure("Memory and growth", works, args, args.steps, "step")
             return
         write_dataset(Path(), args.clips)
-        if "step" in args.parts:
-            plain.write_clips(Path("plain"), build_pool(train_args(args)), PLAIN_CLIPS)
         theirs = {"plain, the same crops, one clip at a time, fp32": plain_predictions}
         measure_all(args, STEPS | {"plain pipeline, fp32": plain_steps}, PREDICTIONS | theirs)
 
@@ -65,31 +65,27 @@ def measure_all(args: argparse.Namespace, steps: Works, predictions: Works) -> N
     for mode in args.modes if "step" in args.parts else []:
         args.mode = mode
         try:
-            measure("Training step", steps, args, args.steps, args.batch_size)
+            measure("Training step", steps, args, args.steps, "step")
         except UserError as error:
             if args.device == "cpu":
                 raise
             publish("Training step", args.mode, [{"not measured": str(error)}], args)
     if "predict" in args.parts:
-        measure("Prediction", predictions, args, args.predicted)
+        measure("Prediction", predictions, args, args.predicted, "clip")
     if "features" in args.parts:
         hours = write_wavs(Path("wavs"), args.wavs) / 3600
         works = {f"loaders/features.py, {os.cpu_count()} processes": our_features, "librosa, one process": librosa}
-        measure("Features", works, args, args.wavs, facts=f"{hours:.2f} hours, 44.1 kHz")
+        measure("Features", works, args, args.wavs, "clip", f"{hours:.2f} hours, 44.1 kHz")
 
 
-def measure(
-    title: str, works: Works, args: argparse.Namespace, amount: int, step_of: int | None = None, facts: str = ""
-) -> None:
-    """Time contenders in turn and publish their table.  amount: of a round, in clips, or in steps of so many clips."""
+def measure(title: str, works: Works, args: argparse.Namespace, amount: int, unit: str, facts: str = "") -> None:
+    """Time contenders in turn and publish their table.  amount: of a round, in steps or clips."""
     contenders = [Contender(name, measured, (build_work, args)) for name, build_work in works.items()]
     time_in_turn(contenders, args.repeats, amount)
-    rows = comparison(contenders, "step", step_of) if step_of else comparison(contenders)
-    sizes, how = train_args(args), args.mode if step_of else f"{TTA} crops a clip"
-    network = (
-        f"{args.arch}, {args.precision}, batch {args.batch_size}, crops {sizes.img_rows} x {sizes.img_cols}, {how}"
-    )
-    publish(title, f"{facts or network}; n = {args.repeats} rounds of {amount} in turn", rows, args)
+    sizes, how = train_args(args), args.mode if unit == "step" else f"{TTA} crops a clip"
+    network = f"{args.arch}, {args.precision}, batch {args.batch_size}, crops {sizes.img_rows} x {sizes.img_cols}"
+    rows = comparison(contenders, unit, args.batch_size if unit == "step" else 1)
+    publish(title, f"{facts or f'{network}, {how}'}; n = {args.repeats} rounds of {amount} in turn", rows, args)
 
 
 def train_words(args: argparse.Namespace) -> list[str]:
@@ -151,9 +147,10 @@ def bare_steps(args: argparse.Namespace) -> Work:
 
 def plain_steps(args: argparse.Namespace) -> Work:
     args.mode = "eager"
-    training = build(args)
-    clips = plain.ClipFiles(Path("plain"), training.setup.args.img_cols)
-    return plain.trainer(training.model, clips, args.batch_size, training.setup.device)
+    training, pool = build(args), build_pool(train_args(args))
+    clips = list(plain.arrays(pool.clips.select(np.arange(min(PLAIN_CLIPS, len(pool.clips))))))
+    crops = plain.Crops(clips, pool.targets, training.setup.args.img_cols)
+    return plain.trainer(training.model, crops, args.batch_size, training.setup.device)
 
 
 def our_predictions(args: argparse.Namespace, tta: int | str | None) -> Work:
@@ -178,16 +175,21 @@ def some_clips(training: Training, n: int) -> Clips:
 
 def our_features(args: argparse.Namespace) -> Work:
     """The feature step, each time into an empty folder."""
+    from joblib.externals.loky import get_reusable_executor
+
     from loaders.features import make_features  # its packages may be missing where there is a GPU
     from loaders.layouts import Subset
 
-    wavs = Subset(Path("wavs"), sorted(path.name for path in Path("wavs").iterdir()))
+    def end() -> None:  # else idle workers would live on for minutes
+        get_reusable_executor(os.cpu_count(), reuse=True).shutdown(kill_workers=True)
 
     def work(n: int) -> None:
         shutil.rmtree("ours", ignore_errors=True)
         report = make_features(wavs, "test", Path("ours"), AudioSettings(), os.cpu_count())
         assert report.computed == n, report.unusable
 
+    Finalize(None, end, exitpriority=0)
+    wavs = Subset(Path("wavs"), sorted(path.name for path in Path("wavs").iterdir()))
     return work
 
 
@@ -220,7 +222,7 @@ def parse_args(doc: str | None, example: str, **defaults: object) -> argparse.Na
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="what is measured")
     parser.add_argument("--precision", default="fp32", choices=devices.PRECISIONS, help=devices.PRECISION_HELP)
     parser.add_argument("--output", type=os.path.abspath, help="file to append the tables to")
-    parser.set_defaults(mode=MODES[0], **({"clips": FULL_SIZE} if "--scale" in sys.argv else {}), **defaults)
+    parser.set_defaults(mode=MODES[0], **defaults)
     args = parser.parse_args()
     if "recorded" in args.modes and args.device == "cpu":
         raise MisuseError("recorded: CUDA graphs are for GPUs; add --device cuda, or choose another mode")

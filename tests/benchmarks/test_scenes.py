@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.scenes import RATE, Event, activity, mix_scene, seconds_of
-from benchmarks.sound_events import event_f1, segment_f1
+from benchmarks.scenes import RATE, Event, activity, event_f1, mix_scene, seconds_of, segment_f1
 
 LABELS = ["a", "b"]
 HUNDREDTHS = st.tuples(st.integers(0, 800), st.integers(10, 300), st.integers(0, 1))  # onset, length, label

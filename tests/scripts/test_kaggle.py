@@ -8,10 +8,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 
 from on_kaggle.pack import CODE
-from predicting.checkpoint import load_checkpoint
 
 NAMES = ["--slug", "my-pack", "--competition", "tiny-tagging", "--user", "me"]
 CHECKPOINTS = [f"mobilenet_v3_small_tiny_best_32x64_16000_{fold}-2_model.pth" for fold in (0, 1)]
@@ -30,6 +28,12 @@ try:
 finally:
     print(*[output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])])
 """
+WITHOUT_TRAINING = """
+import sys
+scripts = {"test.py", "merge.py"}
+if any(word.rpartition("/")[2] in scripts for word in sys.orig_argv):
+    sys.modules.update(dict.fromkeys(("iterstrat", "cv2", "distributed", "numba")))  # importing one fails
+"""  # prediction does without what only training and the features need
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,8 @@ def kaggle(outside, packed, template, process, tmp_path_factory):
     sealed = bool(shutil.which("unshare")) and process(root, *seal, root / "probe", "true").code == 0
     command = [sys.executable, "-c", RUN_NOTEBOOK, outside / "kaggle_notebook/notebook.ipynb"]
     folders = {"FAT_INPUT": root / "input", "FAT_WORK": root / "working"}
-    folders |= dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), root / "jupyter")
+    folders |= dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR"), root / "jupyter") | {"PYTHONPATH": root / "probe"}
+    (root / "probe/sitecustomize.py").write_text(WITHOUT_TRAINING)
     done = process(root / "working", *([*seal, root / "input"] if sealed else []), *command, **folders)
     assert done.code == 0, done.err
     assert {path: path.stat().st_mtime_ns for path in (root / "input").rglob("*")} == before
@@ -85,19 +90,17 @@ def test_the_notebook_makes_the_submission_that_the_loop_makes(kaggle, outside):
     assert not list((root / "working/features").rglob("train*"))
 
 
-def test_it_needs_no_network_and_no_inputs_that_can_be_written_to(kaggle):
+def test_it_needs_no_network_and_installs_the_packed_wheels(kaggle, packed):
+    if packed["requirements"]:
+        assert [line.split("==")[0] for line in packed["requirements"]] == ["soundfile", "av", "soxr"]
+        assert (kaggle[0] / "working/packages/soxr/__init__.py").exists()
     if not kaggle[2]:
         pytest.skip("this system permits no namespaces; the notebook ran with network, on inputs it could write to")
-
-
-def test_it_installs_the_packed_wheels(kaggle, packed):
     if not packed["requirements"]:
         pytest.skip("there is no package index here to have wheels from")
-    assert [line.split("==")[0] for line in packed["requirements"]] == ["soundfile", "av", "soxr"]
-    assert (kaggle[0] / "working/packages/soxr/__init__.py").exists()
 
 
-def test_the_pack_holds_the_checkpoints_and_the_code_of_inference(packed, outside):
+def test_the_pack_holds_checkpoints_and_code_and_the_notebook_reads_the_data_sets_that_were_named(packed, outside):
     folder = outside / "kaggle_dataset"
     assert packed["checkpoints"] == CHECKPOINTS
     for name in CHECKPOINTS:
@@ -105,15 +108,11 @@ def test_the_pack_holds_the_checkpoints_and_the_code_of_inference(packed, outsid
     assert not list(folder.rglob("__pycache__"))
     assert {path.name for path in (folder / "code").iterdir()} == {*CODE}
     assert json.loads((folder / "dataset-metadata.json").read_text())["id"] == "me/my-pack"
-
-
-def test_the_notebook_is_valid_and_reads_the_data_sets_that_were_named(packed, outside):
     folder = outside / "kaggle_notebook"
     notebook = nbformat.read(folder / "notebook.ipynb", 4)
     nbformat.validate(notebook)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    assert 'mounted("my-pack")' in code
-    assert 'mounted("tiny-tagging")' in code
+    assert all(f'mounted("{name}")' in code for name in ("my-pack", "tiny-tagging"))
     kernel = json.loads((folder / "kernel-metadata.json").read_text())
     assert (kernel["dataset_sources"], kernel["competition_sources"]) == (["me/my-pack"], ["tiny-tagging"])
     assert kernel["enable_internet"] is False
@@ -122,23 +121,6 @@ def test_the_notebook_is_valid_and_reads_the_data_sets_that_were_named(packed, o
 def test_make_kaggle_calls_the_packer(process, request):
     done = process(request.config.rootpath, "make", "-n", "kaggle", "DATASET=birds", "K=3", "KAGGLE_FLAGS=--user me")
     assert "on_kaggle/pack.py --dataset birds --num_folds 3 --user me" in done.out
-
-
-INFERENCE = """
-import sys
-for name in ("iterstrat", "cv2", "distributed", "numba"):
-    sys.modules[name] = None  # importing it fails
-sys.argv[0], folder = "test.py", sys.argv.pop(1)
-import runpy
-runpy.run_path(folder + "/test.py", run_name="__main__")
-"""
-
-
-def test_prediction_does_without_what_only_training_needs(outside, packed, process):
-    code = outside / "kaggle_dataset/code"
-    flags = ["--model_path", f"checkpoints/{CHECKPOINTS[0]}", "--prediction_dir", "again"]
-    done = process(outside, sys.executable, "-c", INFERENCE, code, *flags, PYTHONPATH=code)
-    assert (done.code, done.err) == (0, "")
 
 
 @pytest.fixture
@@ -159,29 +141,18 @@ def refuse(place, script):
     return call
 
 
-def test_folds_and_runs_that_are_missing_are_named(refuse, place, script):
-    fold = place / "checkpoints" / CHECKPOINTS[1]
-    other = fold.with_name(fold.name.replace("_16000_", "_8000_"))
-    state = load_checkpoint(fold)
-    torch.save(state | {"args": state["args"] | {"sampling_rate": 8000}}, other)
-    assert "--run mobilenet_v3_small_16000_2 mobilenet_v3_small_8000_2" in refuse(code=2)
-    other.unlink(), fold.unlink()
-    assert "mobilenet_v3_small_16000_2 lacks fold 1; train them first" in refuse()
-    for path in (place / "checkpoints").glob("*_last_*"):
-        path.unlink()
-    lines = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 3).err.splitlines()
-    assert f"left out {CHECKPOINTS[0]}" in lines[0]
-    assert "train.py" in lines[1]
-
-
-def test_of_each_fold_one_network_is_packed_and_copies_are_named(place, script):
-    for name in (f"old_{CHECKPOINTS[0]}", CHECKPOINTS[1].replace(".pth", " (copy).pth")):
+def test_of_each_fold_one_network_is_packed_copies_and_a_missing_fold_are_named(refuse, place, script):
+    copies = [f"{CHECKPOINTS[1][:-4]} (copy).pth", f"old_{CHECKPOINTS[0]}"]
+    for name in copies:
         shutil.copy(place / "checkpoints" / CHECKPOINTS[0], place / "checkpoints" / name)
     done = script(place, "on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, "--no-wheels")
     assert done.code == 0
-    copies = f"{CHECKPOINTS[1][:-4]} (copy).pth, old_{CHECKPOINTS[0]}"
-    assert f"left out {copies}, which are copies or of other runs" in done.err
+    assert f"left out {', '.join(copies)}, which are copies or of other runs" in done.err
     assert json.loads((place / "kaggle_dataset/pack.json").read_text())["checkpoints"] == CHECKPOINTS
+    for name in (*copies, CHECKPOINTS[1]):
+        (place / "checkpoints" / name).unlink()
+    assert "mobilenet_v3_small_16000_2 lacks fold 1; train them first" in refuse()
+    assert "train.py" in script(place, "on_kaggle/pack.py", "--dataset", "other").err
 
 
 def test_a_folder_of_someone_elses_is_left_alone(refuse, place):
