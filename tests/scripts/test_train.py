@@ -72,7 +72,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(train, work
 def test_a_fold_may_have_a_seed_of_its_own_but_holds_out_the_same_clips(train, workplace):
     for fold in (0, 1):
         for flag in ("--fold_seeds", "--no-fold_seeds"):
-            flags = ["--n_iter", 2, "--fold_num", fold, flag, "--checkpoint_dir", flag.lstrip("-"), *ALL_RANDOM]
+            flags = ["--n_iter", 1, "--fold_num", fold, flag, "--checkpoint_dir", flag.lstrip("-")]
             assert train(*flags).code == 0
     own, shared = ([load_checkpoint(workplace / folder / STEM.format("last").replace("0-2", f"{fold}-2"))
                     for fold in (0, 1)] for folder in ("fold_seeds", "no-fold_seeds"))  # fmt: skip
@@ -184,19 +184,11 @@ def test_a_finished_run_that_has_lost_its_best_checkpoint_gets_one_of_its_last_w
     assert best.stat().st_mtime_ns == before
 
 
-def test_a_rate_far_too_high_stops_and_names_the_step(train, workplace):
-    done = train("--n_iter", 8, "--l_rate", "1e38", "--print_train_freq", 1)
-    assert done.code == 1
-    assert all(text in done.error for text in ("step ", "not finite", "try a smaller --l_rate"))
-    assert not (workplace / "checkpoints" / STEM.format("best")).exists()
-
-
 def test_outputs_that_are_not_finite_are_one_line(train, workplace, script):
     flags = ["--n_iter", 1, "--l_rate", 1e12]
     refused = train(*flags)
     assert refused.code == 1
-    assert "outputs are not finite after step 1" in refused.error
-    assert "try a smaller --l_rate" in refused.error
+    assert "outputs are not finite after step 1; there is no checkpoint yet; try a smaller --l_rate" in refused.error
     assert train("--n_iter", 2, "--l_rate", 1e12, "--eval_freq", 0, "--save_freq", 1).code == 1
     last = f"checkpoints/{STEM.format('last')}"
     refused = script(workplace, "test.py", "--model_path", last)
@@ -227,19 +219,6 @@ def test_fine_tuning_does_without_mixup_and_shifts_and_deals_other_clips(train, 
     assert shifts == [0.1]  # in validation crops are shifted half as far as in training
 
 
-def test_a_finished_run_resumed_trains_and_writes_nothing_but_a_best_that_is_gone(train, workplace):
-    assert train("--n_iter", 2).code == 0
-    best, last = (workplace / "checkpoints" / STEM.format(kind) for kind in ("best", "last"))
-    before = {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in (best, last)}
-    again = train("--n_iter", 2, "--resume", last)
-    assert again.code == 0
-    assert "best lwlrap" in again.out
-    assert {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in (best, last)} == before
-    best.unlink()
-    assert train("--resume", last).code == 0
-    assert differences(load_checkpoint(best), load_checkpoint(last)) == ["/presence"]
-
-
 def test_on_resume_where_and_how_often_may_change_but_nothing_else(train, workplace):
     assert train("--recipe", "improved", "--n_iter", 1, "--dropout_rate", 0.4).code == 0
     path = workplace / "checkpoints" / STEM.format("last")
@@ -267,7 +246,6 @@ def test_evaluations_are_logged_one_line_each_and_at_the_end(train, workplace):
     assert [record["train_loss"] for record in records] == pytest.approx(
         [losses[:2].mean().item(), losses[2:4].mean().item(), losses[4].item()]
     )
-    assert [r["best_lwlrap"] for r in records] == np.maximum.accumulate([r["lwlrap"] for r in records]).tolist()
 
 
 def test_the_best_checkpoint_is_kept_when_later_ones_are_worse(train, workplace, monkeypatch):
@@ -302,16 +280,12 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(train, workplace, at
     assert all(weight.isfinite().all() for weight in state["model"].values())
 
 
-@pytest.mark.parametrize(
-    ("flags", "precision", "why"), [([], "fp32", ""), (["--precision", "bf16"], "bf16", "as asked for")]
-)
-def test_the_precision_is_said_and_written_down(train, workplace, monkeypatch, flags, precision, why):
+@pytest.mark.parametrize(("flags", "precision"), [([], "fp32"), (["--precision", "bf16"], "bf16")])
+def test_the_precision_is_said_and_written_down(train, workplace, monkeypatch, flags, precision):
     monkeypatch.setattr(devices, "multiplies_bf16", lambda _: False)
     done = train("--n_iter", 1, *flags)
     assert done.code == 0, done.err
-    assert (
-        len([line for line in done.out.splitlines() if line.startswith(f"precision {precision}") and why in line]) == 1
-    )
+    assert f"\nprecision {precision}" in done.out
     last = workplace / "checkpoints" / STEM.format("last")
     state = load_checkpoint(last)
     assert state["losses"].isfinite().all()
@@ -334,7 +308,6 @@ class Clock:
 @pytest.mark.parametrize(
     ("seconds", "flags", "lines"),
     [(0.0001, [], [10, 30]),  # fast steps: after ten of them, and at the end
-     (100.0, [], [*range(10, 31)]),  # slow ones
      (25.0, [], [10, 13, 16, 19, 22, 25, 28, 30]),  # a minute or more apart
      (25.0, ["--print_train_freq", 8], [8, 16, 24, 30])],
 )  # fmt: skip
@@ -348,7 +321,7 @@ def test_lines_of_progress_come_by_time_unless_asked_for_by_steps(train, monkeyp
 
 def test_sixteen_clips_can_be_learnt_by_heart(make_training, module_of):
     flags = {"split": "train_curated", "num_folds": 5, "batch_size": 16, "img_cols": 32, "dropout_rate": 0.0}
-    training = make_training(**flags, n_iter=64, l_rate=0.05)
+    training = make_training(**flags, arch="mobilenet_v3_small", n_iter=64, l_rate=0.05)
     clips = replace(training.batches.clips, lengths=np.full(16, 32))  # each cut to its first crop
     training = replace(training, batches=replace(training.batches, clips=clips))
     losses = [module_of("train.py").train_step(training, step).item() for step in range(64)]
