@@ -80,6 +80,19 @@ def resize(browser, width: int) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
+def check_looks(browser, colours: str) -> None:
+    """The page is no wider than its window, and its colours, an expression, are others where the system is dark."""
+    for width in (320, 400, 768, 1400):
+        resize(browser, width)
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    seen = set()
+    for scheme in ("light", "dark"):
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        seen.add(browser.execute_script(f"return {colours}"))
+    assert len(seen) == 2
+
+
 def _sharpen(path: Path) -> None:
     """Make a network that was hardly trained tell clips apart, so that a crop in another place would be seen."""
     torch.manual_seed(0)

@@ -34,11 +34,13 @@ MEAN = (random_table(0).astype(float) + random_table(1)) / 2
 def save(workplace):
     """Write a fold's predictions as test.py would; keywords change its arguments, names or probabilities."""
 
-    def write(fold: int, split: str = "test", fnames=TESTS, class_names=CLASSES, table=None, name=None, **changes):
+    def write(
+        fold, split="test", fnames=TESTS, class_names=CLASSES, table=None, name=None, folder="predictions", **changes
+    ):
         args = SETTINGS | {"fold_num": fold, "split": split, "checkpoint_step": 100 + fold} | changes
         stem = "{arch}_{dataset}_{split}_{img_rows}x{img_cols}_{sampling_rate}_{fold_num}-{num_folds}".format(**args)
         table = random_table(fold, len(fnames))[:, : len(class_names)] if table is None else table
-        path = workplace / "predictions" / f"{name or stem}.npz"
+        path = workplace / folder / f"{name or stem}.npz"
         save_predictions(path, Predictions(table, list(fnames), list(class_names), args))
         return path
 
@@ -144,6 +146,15 @@ def test_several_runs_count_alike_whatever_their_folds(merge, save, workplace):
     np.testing.assert_allclose(table(workplace / "submission.csv"), np.mean(means, axis=0), rtol=1e-5)
 
 
+def test_two_seeds_of_one_network_in_two_folders_are_averaged(script, save, workplace):
+    for fold in (0, 1):
+        save(fold), save(fold, seed=9, table=random_table(10 + fold), folder="b")
+    done = script(workplace, "merge.py", *FLAGS[:-2], "--prediction_dir", "predictions", "b")
+    assert done.code == 0, done.err
+    mean = np.mean([random_table(i) for i in (0, 1, 10, 11)], axis=0)
+    np.testing.assert_allclose(table(workplace / "submission.csv"), mean, rtol=1e-5)
+
+
 def test_checkpoints_name_their_predictions_whatever_their_size_and_seed(script, save, workplace):
     best = [f"checkpoints/best_{fold}.pth" for fold in (0, 1)]
     for fold in (0, 1):
@@ -222,8 +233,8 @@ def test_two_runs_need_a_choice_of_those_that_are_there(merge, save):
     assert merge("--run", "resnet18_16000_2").code == 0
 
 
-def test_it_needs_no_torch(process, tmp_path, request):
-    check = "import merge, sys; print(sorted({'torch', 'librosa'} & set(sys.modules)))"
+def test_merging_and_the_report_need_no_torch(process, tmp_path, request):
+    check = "import merge, report, sys; print(sorted({'torch', 'librosa'} & set(sys.modules)))"
     done = process(tmp_path, sys.executable, "-c", check, PYTHONPATH=str(request.config.rootpath))
     assert (done.out, done.err) == ("[]\n", "")
 

@@ -14,7 +14,7 @@ from predicting.checkpoint import load_checkpoint
 
 STEM = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"
 ALL = ("test.py", "tag.py", "train.py")
-FLIPPED = 50  # checkpoints with a few bytes changed
+FLIPPED = 25  # checkpoints with a few bytes changed
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("place", ["beside", "args", "model", "the old format", "a bare pickle"])
+@pytest.mark.parametrize("place", ["beside", "model", "the old format", "a bare pickle"])
 def test_a_pickle_bomb_is_refused_and_does_not_go_off(refuse, state, tmp_path, place):
     path, crater = tmp_path / "stranger.pth", tmp_path / "crater"
     bomb = Bomb(crater)
@@ -72,16 +72,10 @@ def test_a_pickle_bomb_is_refused_and_does_not_go_off(refuse, state, tmp_path, p
 FIRST = "features.0.0.weight"
 REFUSED = {  # by every script: what differs, from what the checkpoint holds; and what the line names
     "a weight of another shape": (lambda s: {"model": {**s["model"], FIRST: s["model"][FIRST][:1]}}, FIRST),
-    "a weight too many": (lambda s: {"model": {**s["model"], "further.weight": torch.ones(2)}}, "further.weight"),
-    "a weight missing": (lambda s: {"model": {k: v for k, v in s["model"].items() if k != FIRST}}, FIRST),
-    "a weight that is a text": (lambda s: {"model": {**s["model"], FIRST: "text"}}, FIRST),
     "a weight not finite": (lambda s: {"model": {**s["model"], FIRST: s["model"][FIRST] * torch.nan}}, "finite"),
-    "no weights": (lambda s: {"model": {}}, ""),
     "a class too many": (lambda s: {"class_names": [*s["class_names"], "Meow"]}, ""),
-    "a class twice": (lambda s: {"class_names": [*s["class_names"][1:], s["class_names"][1]]}, ""),
     "an unknown network": (lambda s: {"args": {**s["args"], "arch": "../x"}}, "arch"),
     "an argument missing": (lambda s: {"args": {k: v for k, v in s["args"].items() if k != "seed"}}, "seed"),
-    "a part of another kind": (lambda s: {"log": {"x": 1}}, "log"),
     "another format": (lambda s: {"format": 99}, "format 99"),
 }
 
@@ -99,10 +93,9 @@ def test_other_classes_than_those_of_the_data_set_are_refused(refuse, state, tmp
 
 
 TRAINING = {  # arguments and parts that only a training needs
-    "n_iter": [0, "2", None, 1], "batch_size": [0, "4"], "iter_size": [0], "l_rate": ["0.1", -1.0],
-    "dropout_rate": [7.0], "loss": ["nonsense"], "split": ["elsewhere"], "fold_split": [5], "noisy_weight": [None],
+    "n_iter": [0, "2", None, 1], "l_rate": ["0.1", -1.0], "dropout_rate": [7.0], "loss": ["nonsense"],
     "precision": ["fp7"], "generators": [{}, {"cpu": torch.zeros(3)}], "losses": [torch.zeros(7), torch.zeros(2, 2)],
-    "optimizer": [{}, {"state": "x"}, {"state": {}, "param_groups": []}], "held_out": [["nobody.wav"], []],
+    "optimizer": [{}, {"state": {}, "param_groups": []}], "held_out": [["nobody.wav"], []],
 }  # fmt: skip
 
 
@@ -127,7 +120,7 @@ def test_what_is_no_file_or_cut_off_is_refused(refuse, tagger, tmp_path):
     (tmp_path / "folder.pth").mkdir()
     (tmp_path / "loop.pth").symlink_to("loop.pth")
     whole = (tagger / "checkpoints" / STEM).read_bytes()
-    for size in (0, 1, 64, 1000, len(whole) // 2, len(whole) - 1000, len(whole) - 1):
+    for size in (0, 1000, len(whole) // 2, len(whole) - 1):
         (tmp_path / f"{size}.pth").write_bytes(whole[:size])
     for name in ("nothing.pth", "x" * 300, *sorted(path.name for path in tmp_path.iterdir())):
         refuse(tmp_path / name)

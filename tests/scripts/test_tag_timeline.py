@@ -47,36 +47,30 @@ def test_the_middle_of_a_long_recording_scores_as_its_own_crops_do(tag, recordin
     np.testing.assert_allclose(tag(sounds / "cut.wav").iloc[0], passing, atol=0.05)
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.7, 1.0, 2.4])
+@pytest.mark.parametrize("seconds", [0.05, 2.4])
 def test_short_files_have_timelines_of_their_own_length_too(run_tag, sounds, seconds, beep):
     beep(sounds / "x.wav", seconds)
     assert run_tag(sounds / "x.wav", "--timeline", sounds / "t.png").code == 0
     assert len(pd.read_csv(sounds / "t.csv")) == np.ceil(seconds)
 
 
-@pytest.mark.parametrize("named", [[""], ["oak/1.WAV", "river"]], ids=["a folder", "a file and a folder"])
-def test_timelines_keep_the_folders_below_what_holds_them_all_and_say_their_file(run_tag, sounds, beep, named):
+def test_timelines_keep_the_folders_below_what_holds_them_all_and_say_their_file(run_tag, sounds, beep):
     for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
         (sounds / name).parent.mkdir(exist_ok=True)
         beep(sounds / name)
-    assert run_tag(*(sounds / name for name in named), "--timeline", sounds / "times").code == 0
+    assert run_tag(sounds / "oak/1.WAV", sounds / "river", "--timeline", sounds / "times").code == 0
     for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
         assert (sounds / "times" / f"{name}.png").exists()
         assert set(pd.read_csv(sounds / "times" / f"{name}.csv")["fname"]) == {str(sounds / name)}
 
 
-@pytest.mark.parametrize(
-    ("flags", "code", "words"),
-    [
-        ("--csv x.wav", 2, "overwritten"),
-        ("--timeline t.png --csv t.csv", 2, "overwritten"),
-        ("--csv=", 2, "folder"),
-        ("--csv .", 2, "folder"),
-    ],
-)
-def test_an_output_that_cannot_be_or_would_replace_something_is_refused(script, sounds, beep, flags, code, words):
+OVERWRITTEN = ["--csv x.wav", "--timeline t.png --csv t.csv", "--csv t --json t"]
+
+
+@pytest.mark.parametrize("flags", [*OVERWRITTEN, "--csv=", "--csv ."])
+def test_an_output_that_cannot_be_or_would_replace_something_is_refused(script, sounds, beep, flags):
     beep(sounds / "x.wav")
     refused = script(sounds, "tag.py", "x.wav", *flags.split())
-    assert refused.code == code
-    assert words in refused.error
+    assert refused.code == 2
+    assert ("overwritten" if flags in OVERWRITTEN else "folder") in refused.error
     assert sf.info(sounds / "x.wav").duration == 1
