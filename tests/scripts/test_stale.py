@@ -1,5 +1,8 @@
 """No result outlives what it was made from, and no run overwrites another one."""
 
+import errno
+import fcntl
+import os
 import shutil
 
 import numpy as np
@@ -8,6 +11,7 @@ import soundfile as sf
 
 from predicting.checkpoint import load_checkpoint, save_checkpoint
 from predicting.prediction_file import load_predictions
+from utils import locks
 
 LAST, BEST = (f"checkpoints/mobilenet_v3_small_tiny_{kind}_32x64_16000_0-2_model.pth" for kind in ("last", "best"))
 PREDICTED = "predictions/mobilenet_v3_small_tiny_test_32x64_16000_{}-2.npz"
@@ -230,3 +234,69 @@ def test_one_of_several_folders_without_predictions_is_an_error(place, script, n
     refused = script(place, name, *RUN, "--prediction_dir", "predictions", "predictoins")
     assert refused.code == 1
     assert "predictoins: no predictions of --dataset tiny" in refused.error
+
+
+def spoil(path, **changes):
+    state = load_checkpoint(path)
+    save_checkpoint(path, state | {name: change(state[name]) for name, change in changes.items()})
+
+
+OTHERS = {  # how `last` differs from the run of `best`, and what is said
+    "step": ({"step": lambda _: 1, "best_step": lambda _: 0, "log": lambda _: []}, "step 2 and 0"),
+    "flags": ({"args": lambda args: args | {"l_rate": 0.5}}, "l_rate 0.01 and 0.5"),
+    "data": ({"made_from": lambda made: made | {"the training clips": "x"}}, "the training clips changed"),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_best_checkpoint_that_is_not_of_the_run_beside_it_is_refused_before_anything_is_predicted(
+    place, script, template, what
+):
+    changes, said = OTHERS[what]
+    spoil(place / LAST, **changes)
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in place.rglob("*.*")}
+    for command in (
+        ["test.py", "--model_path", BEST],
+        ["tag.py", template / "test"],
+        ["tag.py", template / "test", "--model_path", BEST],
+        ["merge.py", *RUN],
+        ["on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, "--no-wheels"],
+    ):
+        refused = script(place, *command)
+        assert refused.code == 1
+        assert f"{BEST} is not the best checkpoint of the run of {LAST.split('/')[1]}: {said}" in refused.error
+        assert f"python train.py --resume {LAST}" in refused.error
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in place.rglob("*.*")} == before
+
+
+def test_a_fold_of_another_run_with_the_same_labels_is_not_averaged(place, script, template):
+    for path in (BEST, LAST):
+        spoil(place / path.replace("0-2", "1-2"), args=lambda args: args | {"l_rate": 0.5})
+    refused = script(place, "tag.py", template / "test")
+    assert refused.code == 1
+    assert "l_rate" in refused.error
+
+
+def test_copies_are_named_and_a_lock_left_behind_disturbs_nobody(place, script):
+    alone = script(place, "tag.py", "data/test/test00.wav")
+    (place / "checkpoints" / ".mobilenet_v3_small_tiny_32x64_16000_0-2_log.lock").write_text("process 1 on nowhere\n")
+    copies = [place / BEST.replace("mobile", "old_mobile"), place / BEST.replace(".pth", " (copy).pth")]
+    for copy in copies:
+        shutil.copy(place / BEST, copy)
+    done = script(place, "tag.py", "data/test/test00.wav")
+    assert (done.code, done.out) == (0, alone.out)
+    assert all(copy.name in done.error for copy in copies)
+    refused = script(place, "tag.py", "data/test/test00.wav", "--model_path", place / BEST, copies[0])
+    assert refused.code == 2
+    assert "names one network twice" in refused.error
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, 0])
+def test_where_there_are_no_locks_it_goes_on_and_says_so_once(train, monkeypatch, code):
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", fail) if code else monkeypatch.setattr(locks, "fcntl", None)
+    done = train("--checkpoint_dir", "elsewhere")
+    assert done.code == 0
+    assert done.error.startswith("elsewhere lies where files cannot be locked (")

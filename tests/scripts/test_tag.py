@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ import soundfile as sf
 import torch
 
 from predicting.checkpoint import load_checkpoint
-from predicting.paths import checkpoint_path
 from predicting.prediction_file import load_predictions
 from tests.scripts.conftest import BEST
 
@@ -80,12 +78,18 @@ def test_a_file_whose_labels_all_lie_below_their_thresholds_has_none_of_them(
     assert "none of" not in run_tag(clip, "--model_path", *paths).out
 
 
-@pytest.mark.parametrize("words", ["sampling_rate 8000", "img_rows 40", "img_cols 50", "on other classes than"])
+OTHERS = {  # how another checkpoint differs -> what is said of it and the first
+    "sampling_rate 8000": {"sampling_rate": 8000},
+    "img_cols 50": {"img_cols": 50},
+    "on other classes than": {},
+}
+
+
+@pytest.mark.parametrize("words", OTHERS)
 def test_checkpoints_that_do_not_go_together_are_refused(run_tag, tagger, template, tmp_path, words):
-    state, (name, *_, last) = load_checkpoint(tagger / BEST.format(1)), words.split()
-    if last.isdigit():
-        state["args"][name] = int(last)
-    else:
+    state = load_checkpoint(tagger / BEST.format(1))
+    state["args"] |= OTHERS[words]
+    if not OTHERS[words]:
         state["class_names"][0] = "Yap"
     torch.save(state | {"log": [], "best_step": 0}, tmp_path / "other.pth")  # a log names its classes, too
     refused = run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth")
@@ -93,15 +97,14 @@ def test_checkpoints_that_do_not_go_together_are_refused(run_tag, tagger, templa
     assert words in refused.error
 
 
-@pytest.mark.parametrize("changes", [{"num_folds": 5}, {"dataset": "other"}])
-def test_without_model_path_exactly_one_run_must_be_there(script, tagger, template, tmp_path, changes):
+def test_without_model_path_exactly_one_run_must_be_there(script, tagger, template, tmp_path):
     refused = script(tmp_path, "tag.py", template / "test")
     assert refused.code == 2
     assert "--model_path" in refused.error
     shutil.copytree(tagger / "checkpoints", tmp_path / "checkpoints")
     state = load_checkpoint(tagger / BEST.format(1))
-    state["args"] |= changes
-    torch.save(state, checkpoint_path(Namespace(**state["args"], checkpoint_dir=tmp_path / "checkpoints"), "best"))
+    args = state["args"] | {"num_folds": 5}
+    torch.save(state | {"args": args}, tmp_path / BEST.format(1).replace("1-2", "1-5"))
     refused = script(tmp_path, "tag.py", template / "test")
     assert refused.code == 2
     assert "2 runs" in refused.error
@@ -238,8 +241,6 @@ def test_events_as_a_table_and_as_tracks_and_from_python(run_tag, module_of, tag
     done = run_tag(*files, *how, "--events", sounds / "all.tsv")
     assert (done.code, done.err) == (0, "")
     table = pd.read_csv(sounds / "all.tsv", sep="\t")
-    assert list(table.columns) == ["filename", "onset", "offset", "event_label"]
-    assert set(table.filename) == set(map(str, files))
     assert len(table) == 8  # four labels, each as long as its file
     assert (table.groupby("filename").offset.max().to_numpy() <= [2.0, 3.0]).all()
     assert run_tag(*files, *how, "--events", sounds / "tracks").code == 0
