@@ -61,20 +61,19 @@ MISUSE = {  # script -> its flags; the one line must hold the first of them or i
 
 @pytest.mark.parametrize(("name", "flags"), [(name, flags) for name in MISUSE for flags in MISUSE[name]])
 def test_misuse_is_one_line_and_exit_code_2(script, workplace, name, flags):
-    refused = script(workplace, name, *flags.split())
-    assert refused.code == 2, refused.err
-    assert any(word in refused.error for word in flags.split()[:2])
-    assert refused.error.startswith(name.split("/")[-1])
-    assert refused.out == ""
+    outcome = script(workplace, name, *flags.split())
+    assert any(word in outcome.refused(2) for word in flags.split()[:2])
+    assert outcome.error.startswith(name.split("/")[-1])
+    assert outcome.out == ""
 
 
 def test_a_crop_that_leaves_batch_norm_one_value_is_misuse_at_the_start(script, module_of, workplace, monkeypatch):
     monkeypatch.setattr(module_of("train.py"), "build_pool", lambda *args: pytest.fail("clips were read before"))
     for size in (1, 4):
         monkeypatch.setattr("training.start.join_processes", lambda *args, size=size: Processes(0, size))
-        refused = script(workplace, "train.py", *TRAIN, "--device", "cpu", "--img_cols", 32, "--batch_size", size)
-        assert refused.code == 2
-        assert all(text in refused.error for text in (f"--batch_size {size}", "32 x 32"))
+        flags = [*TRAIN, "--device", "cpu", "--img_cols", 32, "--batch_size", size]
+        error = script(workplace, "train.py", *flags).refused(2)
+        assert all(text in error for text in (f"--batch_size {size}", "32 x 32"))
 
 
 @pytest.mark.parametrize("flags", [["--img_cols", 33, "--batch_size", 1], ["--img_cols", 32, "--batch_size", 2]])
@@ -105,9 +104,7 @@ NAMES = ["train.py", "merge.py", "report.py", "loaders/freesound_loader.py"]
 )
 def test_a_mistake_in_the_data_is_a_failure_that_names_it(script, spoiled, corpus, what, name):
     spoil(spoiled, corpus, what)
-    failed = script(spoiled, name, *(TRAIN if name == "train.py" else ["--dataset", "tiny"]))
-    assert failed.code == 1
-    assert what.split()[0] in failed.error
+    assert what.split()[0] in script(spoiled, name, *(TRAIN if name == "train.py" else ["--dataset", "tiny"])).refused()
 
 
 FAILURES = {  # command line -> what the one line must hold
@@ -124,9 +121,7 @@ FAILURES = {  # command line -> what the one line must hold
 @pytest.mark.parametrize("command", FAILURES)
 def test_a_failure_is_one_line_and_exit_code_1(script, workplace, command):
     (workplace / "x.wav").touch()
-    failed = script(workplace, *command.split())
-    assert failed.code == 1
-    assert FAILURES[command] in failed.error
+    assert FAILURES[command] in script(workplace, *command.split()).refused()
 
 
 @pytest.mark.parametrize(
@@ -135,6 +130,4 @@ def test_a_failure_is_one_line_and_exit_code_1(script, workplace, command):
 )
 def test_in_a_process_of_its_own_and_on_a_terminal_that_knows_ascii_only(process, workplace, command, code, word):
     """The other tests run the scripts within this process, where they share its warnings and imports."""
-    failed = process(workplace, *command.split(), PYTHONIOENCODING="ascii:strict")
-    assert failed.code == code
-    assert word in failed.error
+    assert word in process(workplace, *command.split(), PYTHONIOENCODING="ascii:strict").refused(code)

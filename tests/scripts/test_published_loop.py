@@ -17,8 +17,7 @@ def test_from_features_to_the_merged_table(script, tmp_path, sound, name):
     """Features, a step of training, predictions of what there is, and the report."""
 
     def run(name: str, *flags: object) -> str:
-        done = script(tmp_path, name, *flags)
-        assert done.code == 0, done.err
+        done = script(tmp_path, name, *flags).ok()
         return done.out
 
     publish(tmp_path / "data", name, sound)

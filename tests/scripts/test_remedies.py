@@ -78,5 +78,4 @@ def test_a_remedy_that_is_named_works(place, script, process, tiny_flags, situat
     named = re.findall(r"python ((?:test|train)\.py.*?)(?=$| brings| writes|;)", refused.error)
     for step in remedy.replace("TRAIN", train).replace("NAMED", "".join(named)).split("; "):
         words = step.split()
-        done = script(place, *words) if words[0].endswith(".py") else process(place, *words)
-        assert done.code == 0, done.err
+        (script if words[0].endswith(".py") else process)(place, *words).ok()

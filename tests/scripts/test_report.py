@@ -110,7 +110,7 @@ def test_no_clips_no_sections_of_clips_and_all_settings_and_versions(ready, repo
 def test_the_default_page_is_small_the_same_each_time_and_loads_nothing_from_elsewhere(ready, script):
     pages = []
     for _ in range(2):
-        assert script(ready, "report.py", *FLAGS).code == 0
+        script(ready, "report.py", *FLAGS).ok()
         pages.append(Page(ready / "report.html"))
     page, again = pages
     assert page.html == again.html
@@ -183,9 +183,7 @@ def test_versions_of_the_training_come_from_the_checkpoint(ready, report, tagger
 def test_two_runs_need_a_choice_and_are_averaged_as_by_merge(ready, template, report, script, predict):
     for fold in range(2):
         predict(ready, template, fold, "val", arch="mobilenet_v3_large")
-    done = script(ready, "report.py", *FLAGS)
-    assert done.code == 2
-    assert "say which to report on with --run" in done.error
+    assert "say which to report on with --run" in script(ready, "report.py", *FLAGS).refused(2)
     names = ["resnet18_16000_2", "mobilenet_v3_large_16000_2"]
     page = report("--run", *names)
     cv = re.search(r"CV lwlrap (\S+) over", script(ready, "merge.py", *FLAGS, "--split", "val", "--run", *names).out)[1]
@@ -234,12 +232,11 @@ REFUSED = {  # what is spoiled: how, and what the one line must hold
 def test_what_is_missing_or_broken_is_one_line(ready, template, predict, script, case):
     spoil, words = REFUSED[case]
     spoil(ready, template, predict)
-    refused = script(ready, "report.py", *FLAGS, *NO_CLIPS)
-    assert refused.code == 1
-    assert all(word in refused.error for word in words), refused.error
+    error = script(ready, "report.py", *FLAGS, *NO_CLIPS).refused()
+    assert all(word in error for word in words), error
     assert not (ready / "report.html").exists()
 
 
 def test_splits_may_differ_in_their_crops(ready, template, predict, script):
     predicted("train_noisy", tta="shared", tta_shift=0.03)(ready, template, predict)
-    assert script(ready, "report.py", *FLAGS, *NO_CLIPS).code == 0
+    script(ready, "report.py", *FLAGS, *NO_CLIPS).ok()

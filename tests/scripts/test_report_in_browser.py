@@ -12,7 +12,7 @@ FLAGS = shlex.split("--dataset tiny --img_rows 32 --img_cols 64 --seed 1234 --cl
 @pytest.fixture
 def page(browser, ready, script):
     """The report of a random run, opened from disk in a window of a phone's width; it may not have said a thing."""
-    assert script(ready, "report.py", *FLAGS).code == 0
+    script(ready, "report.py", *FLAGS).ok()
     resize(browser, 390)
     browser.get((ready / "report.html").as_uri())
     yield browser
@@ -71,7 +71,7 @@ def test_the_page_is_no_wider_than_its_window_and_dark_where_the_system_is(page)
 
 def test_a_script_that_got_in_would_not_run(browser, ready, script):
     """The page's policy knows its own script by its hash."""
-    assert script(ready, "report.py", *FLAGS).code == 0
+    script(ready, "report.py", *FLAGS).ok()
     page = ready / "report.html"
     page.write_text(page.read_text().replace("<main>", "<main><script>document.title = 'taken'</script>"))
     browser.get(page.as_uri())

@@ -1,4 +1,6 @@
-"""tag.py: the same probabilities as test.py's, of any files, and one clear line for each that cannot be used."""
+"""tag.py: the same probabilities as test.py's, of any files, one clear line for each that cannot be used, and what it
+writes: tables, events, timelines.
+"""
 
 import json
 import os
@@ -26,7 +28,7 @@ def read_table(path: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("tta", [1, 0])
 def test_the_test_clips_get_the_probabilities_that_test_py_gives_them(tag, script, tagger, template, tta):
     flags = ["--model_path", BEST.format(0), "--no-use_cuda", "--tta", tta, "--prediction_dir", f"tta{tta}"]
-    assert script(tagger, "test.py", *flags).code == 0
+    script(tagger, "test.py", *flags).ok()
     expected = load_predictions(tagger / f"tta{tta}" / Path(PREDICTED.format(0)).name)
     clips = [template / "test" / fname for fname in expected.fnames]
     table = tag(clips, BEST.format(0), tta=tta)
@@ -70,8 +72,7 @@ def test_a_file_whose_labels_all_lie_below_their_thresholds_has_none_of_them(
         state["presence"]["thresholds"].fill_(threshold)
         paths.append(tmp_path / f"{fold}.pth")
         torch.save(state, paths[-1])
-    done = run_tag(clip, "--model_path", *paths, "--csv", tmp_path / "tags.csv")
-    assert done.code == 0
+    done = run_tag(clip, "--model_path", *paths, "--csv", tmp_path / "tags.csv").ok()
     assert ("none of the 4 labels; closest: " in done.out) == none
     assert read_table(tmp_path / "tags.csv").notna().all(axis=None)
     torch.save(load_checkpoint(paths[1]) | {"presence": {}}, paths[1])  # of before there were thresholds
@@ -92,22 +93,16 @@ def test_checkpoints_that_do_not_go_together_are_refused(run_tag, tagger, templa
     if not OTHERS[words]:
         state["class_names"][0] = "Yap"
     torch.save(state | {"log": [], "best_step": 0}, tmp_path / "other.pth")  # a log names its classes, too
-    refused = run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth")
-    assert refused.code == 1
-    assert words in refused.error
+    assert words in run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth").refused()
 
 
 def test_without_model_path_exactly_one_run_must_be_there(script, tagger, template, tmp_path):
-    refused = script(tmp_path, "tag.py", template / "test")
-    assert refused.code == 2
-    assert "--model_path" in refused.error
+    assert "--model_path" in script(tmp_path, "tag.py", template / "test").refused(2)
     shutil.copytree(tagger / "checkpoints", tmp_path / "checkpoints")
     state = load_checkpoint(tagger / BEST.format(1))
     args = state["args"] | {"num_folds": 5}
     torch.save(state | {"args": args}, tmp_path / BEST.format(1).replace("1-2", "1-5"))
-    refused = script(tmp_path, "tag.py", template / "test")
-    assert refused.code == 2
-    assert "2 runs" in refused.error
+    assert "2 runs" in script(tmp_path, "tag.py", template / "test").refused(2)
 
 
 def test_top_labels_are_printed_best_first(run_tag, tag, template):
@@ -164,8 +159,7 @@ def test_of_opposite_channels_one_is_heard_and_that_is_said(run_tag, sounds, sec
     both, one = sounds / "x.wav", sounds / "y.wav"
     sf.write(both, np.stack([noise, -noise], axis=1), RATE, subtype="FLOAT")
     sf.write(one, noise, RATE, subtype="FLOAT")
-    done = run_tag(sounds, "--csv", sounds / "tags.csv")
-    assert done.code == 0
+    done = run_tag(sounds, "--csv", sounds / "tags.csv").ok()
     assert done.error == f"tag.py: {both}: its channels cancel out; channel 1 of 2 is taken alone"
     table = read_table(sounds / "tags.csv")
     np.testing.assert_array_equal(table.iloc[0], table.iloc[1])
@@ -228,10 +222,9 @@ REFUSED = {  # flags -> exit code, and what the one line must hold; DATA are six
 @pytest.mark.parametrize("flags", REFUSED)
 def test_misuse_and_what_cannot_be_used_are_one_line(run_tag, template, sounds, flags):
     (sounds / "bomb.pth").write_bytes(b"\x80\x05cos\nsystem\n.")
-    refused = run_tag(*flags.replace("DATA", str(template / "test")).replace("EMPTY", str(sounds)).split())
     code, words = REFUSED[flags]
-    assert refused.code == code
-    assert words in refused.error
+    flags = flags.replace("DATA", str(template / "test")).replace("EMPTY", str(sounds))
+    assert words in run_tag(*flags.split()).refused(code)
 
 
 def test_events_as_a_table_and_as_tracks_and_from_python(run_tag, module_of, tagger, sounds, beep):
@@ -243,12 +236,55 @@ def test_events_as_a_table_and_as_tracks_and_from_python(run_tag, module_of, tag
     table = pd.read_csv(sounds / "all.tsv", sep="\t")
     assert len(table) == 8  # four labels, each as long as its file
     assert (table.groupby("filename").offset.max().to_numpy() <= [2.0, 3.0]).all()
-    assert run_tag(*files, *how, "--events", sounds / "tracks").code == 0
+    run_tag(*files, *how, "--events", sounds / "tracks").ok()
     assert sorted(path.name for path in (sounds / "tracks").iterdir()) == ["one.wav.txt", "two.wav.txt"]
-    none = run_tag(*files, "--model_path", BEST.format(0), "--threshold", 1.0, "--events", sounds / "none.tsv")
-    assert none.code == 0
+    none = run_tag(*files, "--model_path", BEST.format(0), "--threshold", 1.0, "--events", sounds / "none.tsv").ok()
     assert (sounds / "none.tsv").read_text() == "filename\tonset\toffset\tevent_label\n"
     assert "none of the 4 labels" in none.out
     again = module_of("tag.py").events(files, tagger / BEST.format(0), threshold=0.0)
     assert list(again.columns) == [*table.columns, "score"]
     np.testing.assert_allclose(again.onset, table.onset, atol=1e-3)
+
+
+def test_a_timeline_has_a_row_per_second_and_is_empty_where_it_is_silent(run_tag, sound, sounds):
+    """Of 65.3 s at another rate: 20 s of rain, 10 s of nothing, then a hum."""
+    rng, rate = np.random.default_rng(0), 22050
+    parts = [sound(rng, "Rain", 20, rate), np.zeros(10 * rate), sound(rng, "Hum", 35.3, rate)]
+    sf.write(sounds / "long.wav", np.concatenate(parts), rate)
+    done = run_tag(sounds, "--timeline", sounds / "times", "--csv", sounds / "tags.csv").ok()
+    table = pd.read_csv(sounds / "times" / "long.wav.csv", index_col=["fname", "second"]).droplevel("fname")
+    assert list(table.index) == list(range(66))
+    silent = set(np.flatnonzero(table.isna().all(axis=1)))
+    assert set(range(21, 29)) <= silent <= set(range(20, 30))  # resampling rings a little
+    assert table.drop(silent).notna().all(axis=None)
+    np.testing.assert_allclose(table.mean(), read_table(sounds / "tags.csv").iloc[0], rtol=1e-5)
+    assert (sounds / "times" / "long.wav.png").read_bytes().startswith(b"\x89PNG")
+    assert " at 0:" in done.out
+
+
+@pytest.mark.parametrize("seconds", [0.05, 2.4])
+def test_short_files_have_timelines_of_their_own_length_too(run_tag, sounds, seconds, beep):
+    beep(sounds / "x.wav", seconds)
+    run_tag(sounds / "x.wav", "--timeline", sounds / "t.png").ok()
+    assert len(pd.read_csv(sounds / "t.csv")) == np.ceil(seconds)
+
+
+def test_timelines_keep_the_folders_below_what_holds_them_all_and_say_their_file(run_tag, sounds, beep):
+    for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
+        (sounds / name).parent.mkdir(exist_ok=True)
+        beep(sounds / name)
+    run_tag(sounds / "oak/1.WAV", sounds / "river", "--timeline", sounds / "times").ok()
+    for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
+        assert (sounds / "times" / f"{name}.png").exists()
+        assert set(pd.read_csv(sounds / "times" / f"{name}.csv")["fname"]) == {str(sounds / name)}
+
+
+OVERWRITTEN = ["--csv x.wav", "--timeline t.png --csv t.csv", "--csv t --json t"]
+
+
+@pytest.mark.parametrize("flags", [*OVERWRITTEN, "--csv=", "--csv ."])
+def test_an_output_that_cannot_be_or_would_replace_something_is_refused(script, sounds, beep, flags):
+    beep(sounds / "x.wav")
+    error = script(sounds, "tag.py", "x.wav", *flags.split()).refused(2)
+    assert ("overwritten" if flags in OVERWRITTEN else "folder") in error
+    assert sf.info(sounds / "x.wav").duration == 1

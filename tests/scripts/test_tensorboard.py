@@ -70,12 +70,12 @@ def test_it_holds_what_the_log_holds_and_the_batches_and_changes_no_byte_of_chec
 @pytest.mark.parametrize("before", [["--tensorboard"], []])
 def test_a_resumed_run_goes_on_in_the_same_curves(train, workplace, before):
     parts = workplace / "parts"
-    assert train(*FLAGS, "--checkpoint_dir", parts, *before).code == 0
+    train(*FLAGS, "--checkpoint_dir", parts, *before).ok()
     last = parts / STEM.format("last")
     state = load_checkpoint(last)
     cut = {"log": state["log"][:1], "step": 2}  # as if it had been killed after the validation at step 2
     torch.save(state | cut | {"best_step": 2, "best_score": cut["log"][0]["lwlrap"]}, last)
-    assert train("--resume", last, "--checkpoint_dir", parts, "--tensorboard").code == 0
+    train("--resume", last, "--checkpoint_dir", parts, "--tensorboard").ok()
     assert [step for step, _ in scalars(parts, "lwlrap")] == [2, 4]
     assert scalars(parts, "lwlrap") == figures(parts, "lwlrap")
 

@@ -35,8 +35,7 @@ def predict(run, tmp_path):
     """What test.py predicts of the test clips, and what it prints."""
 
     def call(*flags: object, **how: object):
-        done = run(*flags, **how)
-        assert done.code == 0, done.err
+        done = run(*flags, **how).ok()
         return load_predictions(tmp_path / "made" / PREDICTED.format("test")), done
 
     return call
@@ -74,8 +73,7 @@ def test_probabilities_of_the_test_clips_with_all_that_describes_them(predict, t
 def test_several_splits_in_one_call_and_all_crops_in_one_pass(run, tagger, template, tmp_path):
     """val: the clips that the fold held out; train_noisy, which is not scored: in the order of its CSV."""
     flags = ["--split", "val", "train_noisy", "--tta", "shared"]
-    done = run(*flags)
-    assert done.code == 0, done.err
+    done = run(*flags).ok()
     held_out = load_checkpoint(tagger / CHECKPOINT)["held_out"]
     for split, fnames in ("val", held_out), ("train_noisy", pd.read_csv(template / "train_noisy.csv").fname.tolist()):
         made = load_predictions(tmp_path / "made" / PREDICTED.format(split))
@@ -133,19 +131,14 @@ MISUSE = {  # flags that contradict the checkpoint or each other -> what the one
 
 @pytest.mark.parametrize("flags", MISUSE)
 def test_flags_that_contradict_the_checkpoint_or_each_other_are_misuse(run, flags):
-    refused = run(*flags.split())
-    assert refused.code == 2
-    assert MISUSE[flags] in refused.error
+    assert MISUSE[flags] in run(*flags.split()).refused(2)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 def test_without_a_gpu_use_cuda_says_so_and_goes_on_and_device_cuda_does_not(run):
-    done = run(device="--use_cuda")
-    assert done.code == 0
+    done = run(device="--use_cuda").ok()
     assert done.error == "--use_cuda: there is no usable GPU here; using the CPU"
-    refused = run("--device", "cuda")
-    assert refused.code == 2
-    assert "--device cuda: there is no usable GPU here" in refused.error
+    assert "--device cuda: there is no usable GPU here" in run("--device", "cuda").refused(2)
 
 
 def test_classes_in_another_order_are_no_problem(predict, place):
@@ -159,7 +152,7 @@ def test_classes_in_another_order_are_no_problem(predict, place):
 def test_a_clip_that_cannot_be_used_gets_the_mean_of_the_training_targets(predict, script, place):
     (place / "data/test/test02.wav").write_bytes(b"")
     flags = shlex.split("--dataset tiny --sampling_rate 16000 --img_rows 32 --split test --jobs 1")
-    assert script(place, "loaders/freesound_loader.py", *flags).code == 0
+    script(place, "loaders/freesound_loader.py", *flags).ok()
     made, done = predict(place=place)
     assert "test02.wav cannot be used" in done.error
     assert made.fnames[2] == "test02.wav"
@@ -190,6 +183,4 @@ def another_class(corpus: Path) -> None:
 )
 def test_what_does_not_fit_the_checkpoint_is_refused(run, place, spoil, words):
     spoil(place / "data")
-    refused = run(place=place)
-    assert refused.code == 1
-    assert words in refused.error
+    assert words in run(place=place).refused()

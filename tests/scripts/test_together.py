@@ -27,7 +27,7 @@ def outputs(folder):
 def test_two_folds_train_while_the_features_are_made_anew_twice(process, script, corpus, spoiled, tiny_flags):
     flags = [*tiny_flags, "--n_iter", "4", "--eval_freq", "2"]
     for fold in 0, 1:
-        assert script(spoiled, "train.py", *flags, "--fold_num", fold, "--checkpoint_dir", "alone").code == 0
+        script(spoiled, "train.py", *flags, "--fold_num", fold, "--checkpoint_dir", "alone").ok()
     for path in (corpus / "train_noisy").iterdir():
         os.utime(path, (1, 1))  # out of date, so that they are computed once more
     trainings = [["train.py", *flags, "--fold_num", fold, "--checkpoint_dir", "together"] for fold in (0, 1)]
@@ -60,16 +60,14 @@ def test_a_second_run_is_refused_with_the_name_of_the_first_and_a_killed_one_is_
     folder = workplace / "checkpoints"
     before = outputs(folder)
     for more in ([], ["--l_rate", 0.5], ["--seed", 9, "--overwrite"], ["--resume", "auto"]):
-        refused = train(*FLAGS, *more)
-        assert refused.code == 1
-        assert f"{STEM.format('')}_log.jsonl and its checkpoints belong to process {running.pid} on " in refused.error
-        assert "another --checkpoint_dir" in refused.error
+        error = train(*FLAGS, *more).refused()
+        assert f"{STEM.format('')}_log.jsonl and its checkpoints belong to process {running.pid} on " in error
+        assert "another --checkpoint_dir" in error
     assert outputs(folder) == before
     running.kill()
     running.wait()
     lock = folder / f".{STEM.format('')}_log.lock"
     assert lock.exists()
-    done = train(*FLAGS, "--resume", "auto")
-    assert done.code == 0, done.err
+    done = train(*FLAGS, "--resume", "auto").ok()
     assert "resuming after step" in done.out
     assert not lock.exists()

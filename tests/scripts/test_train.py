@@ -61,8 +61,7 @@ def at_batch(monkeypatch):
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(train, workplace):
     for folder, seed in {"a": 5, "b": 5, "c": 6}.items():
-        done = train("--n_iter", 3, "--seed", seed, "--checkpoint_dir", folder, *ALL_RANDOM)
-        assert done.code == 0, done.err
+        train("--n_iter", 3, "--seed", seed, "--checkpoint_dir", folder, *ALL_RANDOM).ok()
     a, b, c = (checkpoint(workplace / folder) for folder in "abc")
     assert differences(a, b) == []
     assert log(workplace / "a") == log(workplace / "b")
@@ -73,7 +72,7 @@ def test_a_fold_may_have_a_seed_of_its_own_but_holds_out_the_same_clips(train, w
     for fold in (0, 1):
         for flag in ("--fold_seeds", "--no-fold_seeds"):
             flags = ["--n_iter", 1, "--fold_num", fold, flag, "--checkpoint_dir", flag.lstrip("-")]
-            assert train(*flags).code == 0
+            train(*flags).ok()
     own, shared = ([load_checkpoint(workplace / folder / STEM.format("last").replace("0-2", f"{fold}-2"))
                     for fold in (0, 1)] for folder in ("fold_seeds", "no-fold_seeds"))  # fmt: skip
     assert [state["held_out"] for state in own] == [state["held_out"] for state in shared]
@@ -109,7 +108,7 @@ LATE = "--optimizer adamw --curated_share 0.5 --num_cycles 1 --fine_tune 0.5 --u
 def test_a_run_that_was_stopped_or_killed_goes_on_to_the_same_end(
     train, workplace, at_batch, flags, batch, action, saved
 ):
-    assert train("--n_iter", 6, *flags, "--checkpoint_dir", "whole").code == 0
+    train("--n_iter", 6, *flags, "--checkpoint_dir", "whole").ok()
     at_batch(batch, action)
     last = f"parts/{STEM.format('last')}"
     if action is kill:
@@ -121,8 +120,7 @@ def test_a_run_that_was_stopped_or_killed_goes_on_to_the_same_end(
         assert stopped.err.strip() == "SIGTERM: saving after this step; once more to exit at once"
         assert f"stopped after step {saved}; to go on: python train.py --resume {last}" in stopped.out
     assert checkpoint(workplace / "parts")["step"] == saved
-    resumed = train("--resume", last)
-    assert resumed.code == 0, resumed.err
+    resumed = train("--resume", last).ok()
     assert f"resuming after step {saved} of 6" in resumed.out
     assert not (workplace / "checkpoints").exists()
     for kind in ("last", "best"):
@@ -132,7 +130,7 @@ def test_a_run_that_was_stopped_or_killed_goes_on_to_the_same_end(
 
 def test_a_run_killed_while_it_saves_goes_on_from_what_is_there(train, workplace, monkeypatch):
     flags = ["--n_iter", 4, "--eval_freq", 2, "--resume", "auto"]
-    assert train(*flags, "--checkpoint_dir", "whole").code == 0
+    train(*flags, "--checkpoint_dir", "whole").ok()
     for lost in ("best", "last"):
 
         def save_or_die(path: Path, state: dict, lost: str = lost) -> None:
@@ -144,7 +142,7 @@ def test_a_run_killed_while_it_saves_goes_on_from_what_is_there(train, workplace
             patch.setattr(progress, "save_checkpoint", save_or_die)
             with pytest.raises(Killed):
                 train(*flags, "--checkpoint_dir", lost)
-        assert train(*flags, "--checkpoint_dir", lost).code == 0
+        train(*flags, "--checkpoint_dir", lost).ok()
         for kind in ("last", "best"):
             assert differences(checkpoint(workplace / "whole", kind), checkpoint(workplace / lost, kind)) == []
 
@@ -155,8 +153,7 @@ def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workpla
     assert train(*flags, "--checkpoint_dir", "here").code == 128 + signal.SIGTERM
     last = f"here/{STEM.format('last')}"
     torch.save(load_checkpoint(workplace / last) | {"best_score": 1.0}, workplace / last)  # no later score is better
-    resumed = train("--resume", last, "--checkpoint_dir", "there")
-    assert resumed.code == 0, resumed.err
+    resumed = train("--resume", last, "--checkpoint_dir", "there").ok()
     assert "so only the validations to come count" in resumed.out
     assert checkpoint(workplace / "there", "best")["best_step"] in (4, 6)
 
@@ -164,15 +161,14 @@ def test_a_run_that_goes_on_elsewhere_has_a_best_checkpoint_there(train, workpla
 @pytest.mark.parametrize("what", ["gone", "of another step"])
 def test_a_finished_run_trains_no_more_but_makes_a_best_that_is_lost_of_its_last_weights(train, workplace, what):
     flags = ["--n_iter", 2, "--eval_freq", 1, "--resume", "auto"]
-    assert train(*flags).code == 0
+    train(*flags).ok()
     last, best = (workplace / "checkpoints" / STEM.format(kind) for kind in ("last", "best"))
     state, records = load_checkpoint(last), log(workplace / "checkpoints")
     torch.save(state | {"best_step": 1, "best_score": 2.0}, last)
     torch.save(state, best)
     if what == "gone":
         best.unlink()
-    done = train(*flags)
-    assert done.code == 0, done.err
+    done = train(*flags).ok()
     assert f"{best.name}, of step 1, is not there: the last weights, of step 2, take its place" in done.out
     made, now = load_checkpoint(best), load_checkpoint(last)
     assert differences(made, now) == ["/presence"]  # which best checkpoints alone have
@@ -186,14 +182,11 @@ def test_a_finished_run_trains_no_more_but_makes_a_best_that_is_lost_of_its_last
 
 def test_outputs_that_are_not_finite_are_one_line(train, workplace, script):
     flags = ["--n_iter", 1, "--l_rate", 1e12]
-    refused = train(*flags)
-    assert refused.code == 1
-    assert "outputs are not finite after step 1; there is no checkpoint yet; try a smaller --l_rate" in refused.error
+    error = train(*flags).refused()
+    assert "outputs are not finite after step 1; there is no checkpoint yet; try a smaller --l_rate" in error
     assert train("--n_iter", 2, "--l_rate", 1e12, "--eval_freq", 0, "--save_freq", 1).code == 1
     last = f"checkpoints/{STEM.format('last')}"
-    refused = script(workplace, "test.py", "--model_path", last)
-    assert refused.code == 1
-    assert f"{last}: its outputs are not finite" in refused.error
+    assert f"{last}: its outputs are not finite" in script(workplace, "test.py", "--model_path", last).refused()
     assert not list(workplace.rglob("*.npz"))
 
 
@@ -213,23 +206,21 @@ def test_fine_tuning_does_without_mixup_and_shifts_and_deals_other_clips(train, 
     monkeypatch.setattr(train_py, "predict", watched)
     monkeypatch.setattr("training.setup.Sampler", lambda *args: shares.append(args[-3:]) or Sampler(*args))
     flags = shlex.split("--use_mix_up --shift_share 0.2 --fine_tune 0.4 --curated_share 0.4 --final_share 0.6")
-    assert train("--n_iter", 5, "--iter_size", 2, "--eval_freq", 0, *flags).code == 0
+    train("--n_iter", 5, "--iter_size", 2, "--eval_freq", 0, *flags).ok()
     assert calls == {"mixup": 2 * 3, "shift_bands": 2 * 3}
     assert shares == [(0.4, 0.6, 2 * 3)]
     assert shifts == [0.1]  # in validation crops are shifted half as far as in training
 
 
 def test_on_resume_where_and_how_often_may_change_but_nothing_else(train, workplace):
-    assert train("--recipe", "improved", "--n_iter", 1, "--dropout_rate", 0.4).code == 0
+    train("--recipe", "improved", "--n_iter", 1, "--dropout_rate", 0.4).ok()
     path = workplace / "checkpoints" / STEM.format("last")
     for flags in ["--l_rate", 0.5], ["--use_cbam"], ["--arch", "resnet18"], ["--n_iter", 9], ["--fold_num", 1]:
-        refused = train("--resume", path, *flags)
-        assert refused.code == 2
-        assert f"{flags[0]} " in refused.error
-        assert str(path) in refused.error
+        error = train("--resume", path, *flags).refused(2)
+        assert f"{flags[0]} " in error
+        assert str(path) in error
     flags = "--recipe improved --print_train_freq 7 --save_freq 3 --device auto --checkpoint_dir elsewhere"
-    again = train("--resume", path, *flags.split())
-    assert again.code == 0, again.err
+    train("--resume", path, *flags.split()).ok()
     assert checkpoint(workplace / "elsewhere", "best")["args"]["dropout_rate"] == 0.4
 
 
@@ -254,7 +245,7 @@ def test_evaluations_are_logged_one_line_each_and_the_best_checkpoint_is_kept(tr
 
 
 def test_a_checkpoint_tells_what_it_is(train, workplace, make_fold):
-    assert train("--n_iter", 1, "--seed", 7, "--use_mix_up").code == 0
+    train("--n_iter", 1, "--seed", 7, "--use_mix_up").ok()
     state = checkpoint(workplace / "checkpoints", "best")
     assert state["class_names"] == ["Bark", "Hum", "Rain", "Whistle"]
     assert state["held_out"] == make_fold(seed=7).held_out.fnames
@@ -266,10 +257,9 @@ def test_a_checkpoint_tells_what_it_is(train, workplace, make_fold):
 
 def test_a_loss_that_is_not_finite_stops_and_names_the_step(train, workplace, at_batch):
     at_batch(3, lambda made: (made[0] * torch.nan, made[1]))
-    done = train("--n_iter", 6, "--save_freq", 2, "--eval_freq", 0)
-    assert done.code == 1
-    assert "step 4 is not finite" in done.error
-    assert f"the last good checkpoint is checkpoints/{STEM.format('last')}" in done.error
+    error = train("--n_iter", 6, "--save_freq", 2, "--eval_freq", 0).refused()
+    assert "step 4 is not finite" in error
+    assert f"the last good checkpoint is checkpoints/{STEM.format('last')}" in error
     state = checkpoint(workplace / "checkpoints")
     assert state["step"] == 2
     assert all(weight.isfinite().all() for weight in state["model"].values())
@@ -278,8 +268,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_step(train, workplace, at
 @pytest.mark.parametrize(("flags", "precision"), [([], "fp32"), (["--precision", "bf16"], "bf16")])
 def test_the_precision_is_said_and_written_down(train, workplace, monkeypatch, flags, precision):
     monkeypatch.setattr(devices, "multiplies_bf16", lambda _: False)
-    done = train("--n_iter", 1, *flags)
-    assert done.code == 0, done.err
+    done = train("--n_iter", 1, *flags).ok()
     assert f"\nprecision {precision}" in done.out
     last = workplace / "checkpoints" / STEM.format("last")
     state = load_checkpoint(last)
@@ -308,8 +297,7 @@ class Clock:
 )  # fmt: skip
 def test_lines_of_progress_come_by_time_unless_asked_for_by_steps(train, monkeypatch, seconds, flags, lines):
     monkeypatch.setattr("training.progress.time", Clock(seconds))
-    done = train("--n_iter", 30, "--eval_freq", 0, *flags)
-    assert done.code == 0, done.err
+    done = train("--n_iter", 30, "--eval_freq", 0, *flags).ok()
     steps = [line.split()[1] for line in done.out.splitlines() if "left" in line]
     assert steps == [f"{step}/30" for step in lines]
 
