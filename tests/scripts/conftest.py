@@ -45,7 +45,7 @@ def small_networks() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mobilenetv3, "mobilenet_v3_small", make)
-        patch.setattr("predicting.presence.CROPS", (20, 40))
+        patch.setattr("predicting.presence.CROPS", (10, 20))
         yield
 
 
@@ -103,7 +103,7 @@ def _sharpen(path: Path) -> None:
             layer.momentum = 0.5
     for _ in range(8):
         model(torch.rand(16, 1, 32, 64) * torch.rand(16, 1, 32, 1) ** 4)
-    model.classifier[-1].weight.data *= 40
+    model.classifier[-1].weight.data *= 25
     torch.save(state | {"model": model.state_dict()}, path)
 
 

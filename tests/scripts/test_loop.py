@@ -16,7 +16,7 @@ from predicting.metrics import lwlrap
 from tests.conftest import write_config
 from tests.pages import ROOT, blocks, scripts_called
 
-FLAGS = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 4"
+FLAGS = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 8"
 BEST = [f"checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{fold}-2_model.pth" for fold in (0, 1)]
 PLAN = ["test", *BEST]
 # The seed document's commands, letter for letter: its test loop leaves out the braces around k.

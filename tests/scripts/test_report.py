@@ -56,7 +56,7 @@ def report(script, tmp_path):
     return make
 
 
-def test_scores_and_classes_are_those_that_merge_prints(ready, report, script):
+def test_scores_and_classes_are_those_that_merge_and_test_print(ready, report, script, template, module_of, capsys):
     page, val, test = report(), *(script(ready, "merge.py", *FLAGS, "--split", split).out for split in ("val", "test"))
     cv = re.search(r"CV lwlrap (\S+) over 20 clips", val)[1]
     assert f"CV lwlrap{cv}20 curated clips" in page.said
@@ -72,14 +72,10 @@ def test_scores_and_classes_are_those_that_merge_prints(ready, report, script):
     classes = [(row[2], row[0], row[1]) for row in page.tables["per-class"][1:]]
     assert classes == re.findall(r"^  (\S+)  (\S+) \((\d+) clips\)$", val, re.M)  # in the same order
     assert len(classes) == 4
-
-
-def test_the_single_folds_score_on_what_they_held_out_is_what_test_prints(ready, report, template, module_of, capsys):
     held = load_predictions(next(ready.glob("predictions/*_val_*_0-2.npz")))
     module_of("test.py").print_score("val", read_corpus(template), held)
     lwlrap, mean_precision = re.search(r"clips: (\S+)  mAP (\S+)", capsys.readouterr().out).groups()
-    page = report()
-    assert lwlrap == {row[0]: row[1] for row in page.tables["folds"]}["fold 0"]
+    assert lwlrap == rows["fold 0"][0]
     assert mean_precision == {row[0]: row[1] for row in page.tables["folds-mAP"]}["fold 0"]
 
 
@@ -126,13 +122,12 @@ def test_the_default_page_is_small_the_same_each_time_and_loads_nothing_from_els
     ("splits", "there", "absent"),
     [
         (["val"], ["scores", "classes", "hardest"], []),
-        (["test"], ["scores"], ["classes", "confusions", "calibration", "hardest"]),
-        (["train_noisy"], ["doubtful"], ["scores", "classes"]),
+        (["test", "train_noisy"], ["scores", "doubtful"], ["classes", "confusions", "calibration", "hardest"]),
     ],
 )
 def test_sections_without_predictions_are_left_out(workplace, template, report, splits, there, absent, predict):
-    for split in splits:
-        predict(workplace, template, 0, split), predict(workplace, template, 1, split)
+    for split in splits:  # which may differ in their crops
+        predict(workplace, template, 0, split, tta=split), predict(workplace, template, 1, split, tta=split)
     page = report()
     assert set(there) < set(page.sections)
     assert not set(absent) & set(page.sections)
@@ -235,8 +230,3 @@ def test_what_is_missing_or_broken_is_one_line(ready, template, predict, script,
     error = script(ready, "report.py", *FLAGS, *NO_CLIPS).refused()
     assert all(word in error for word in words), error
     assert not (ready / "report.html").exists()
-
-
-def test_splits_may_differ_in_their_crops(ready, template, predict, script):
-    predicted("train_noisy", tta="shared", tta_shift=0.03)(ready, template, predict)
-    script(ready, "report.py", *FLAGS, *NO_CLIPS).ok()

@@ -105,12 +105,6 @@ def test_shifts_are_half_of_those_of_the_training(predict, changed):
     np.testing.assert_array_equal(made.probabilities, predict("--tta_shift", 0.15)[0].probabilities)
 
 
-def test_a_network_that_learned_by_cross_entropy_predicts_a_distribution(predict, changed):
-    made = predict(path=changed(loss="ce"))[0].probabilities
-    np.testing.assert_allclose(made.sum(axis=1), 1, rtol=1e-5)
-    assert np.ptp(made) > 0
-
-
 def test_nothing_is_read_out_of_the_checkpoints_name_and_its_precision_is_kept(predict, tagger, tmp_path):
     path = tmp_path / "resnet18_other_best_9x9_8000_1-7_model.pth"
     torch.save(load_checkpoint(tagger / CHECKPOINT) | {"precision": "fp32"}, path)

@@ -25,7 +25,7 @@ def outputs(folder):
 
 
 def test_two_folds_train_while_the_features_are_made_anew_twice(process, script, corpus, spoiled, tiny_flags):
-    flags = [*tiny_flags, "--n_iter", "4", "--eval_freq", "2"]
+    flags = [*tiny_flags, "--n_iter", "4", "--eval_freq", "0", "--save_freq", "1"]
     for fold in 0, 1:
         script(spoiled, "train.py", *flags, "--fold_num", fold, "--checkpoint_dir", "alone").ok()
     for path in (corpus / "train_noisy").iterdir():
