@@ -53,6 +53,16 @@ class Outcome:
     out: str
     err: str
 
+    def ok(self) -> "Outcome":
+        """Itself, if it went well."""
+        assert self.code == 0, self.err
+        return self
+
+    def refused(self, code: int = 1) -> str:
+        """The one line on stderr of a script that ended with this exit code."""
+        assert self.code == code, self
+        return self.error
+
     @property
     def error(self) -> str:
         """The one line on stderr, none else."""
@@ -107,12 +117,6 @@ def process() -> Callable[..., Outcome]:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call
-
-
-@pytest.fixture(scope="session")
-def warm_python() -> Path:
-    """A folder for PATH, with the `python` that runs the tests."""
-    return Path(sys.executable).parent
 
 
 @pytest.fixture(scope="session")

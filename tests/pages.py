@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,8 +12,12 @@ COMMAND = re.compile(r"(?<!`)`((?:\w+=\S+ )*(?:python|\./run\.sh|make|\./tests/\
 PROGRAMS = ["python", "pip", "make", "torchrun", "dask", "kaggle", "sbatch"]
 STUB = """#!/bin/sh
 { printf '%s\\037' "${0##*/}" "$@"; printf '\\036'; } >> "$CALLS"
-case "$*" in *"--plan"*) printf '%s\n' "val test" best_0.pth best_1.pth best_2.pth best_3.pth best_4.pth ;; esac
-"""  # the last line: what run.sh asks train.py for
+case "$*" in
+  *"--plan nope"*) echo "train.py: --plan nope: the data set has val, test" >&2; exit 2 ;;
+  *--plan*) printf '%s\\n' "$PLAN" ;;
+esac
+"""
+PLAN = ["val test", *(f"best_{fold}.pth" for fold in range(5))]  # what run.sh asks train.py for
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -28,21 +31,29 @@ def command_texts(page: Path) -> list[str]:
     return blocks(page, "bash") + [" ".join(command.split()) for command in COMMAND.findall(prose)]
 
 
-def called(text: str, folder: Path, change: Callable[[str], str] = str) -> list[list[str]]:
+def called(text: str, folder: Path, plan: list[str] = PLAN, **programs: str) -> list[list[str]]:
     """The calls of programs that bash makes of a text, with stand-ins for the programs; run.sh is the real one.
 
-    folder: an empty one, to run in.  change: of the text, before.
+    folder: an empty one, to run in.  programs: other stand-ins, by name.  Raises CalledProcessError.
     """
     bin_dir, calls = folder / "bin", folder / "calls"
     (folder / ".venv/bin").mkdir(parents=True, exist_ok=True)
     (folder / ".venv/bin/activate").touch()
     bin_dir.mkdir(exist_ok=True)
-    for program in PROGRAMS:
-        (bin_dir / program).write_text(STUB)
-        (bin_dir / program).chmod(0o755)
-    (folder / "run.sh").write_bytes((ROOT / "run.sh").read_bytes())
-    (folder / "run.sh").chmod(0o755)
+    for path, script in {
+        **{bin_dir / program: STUB for program in PROGRAMS},
+        **{bin_dir / program: script for program, script in programs.items()},
+        folder / "run.sh": (ROOT / "run.sh").read_text(),
+    }.items():
+        path.write_text(script)
+        path.chmod(0o755)
     calls.write_text("")
-    environ = {"PATH": f"{bin_dir}:{os.environ['PATH']}", "CALLS": str(calls)}
-    subprocess.run(["bash", "-euc", change(text)], cwd=folder, env=environ, check=True, timeout=60)
+    environ = {"PATH": f"{bin_dir}:{os.environ['PATH']}", "CALLS": str(calls), "PLAN": "\n".join(plan)}
+    how = {"check": True, "timeout": 60, "capture_output": True, "text": True}
+    subprocess.run(["bash", "-euc", text], cwd=folder, env=environ, **how)
     return [call.split("\037")[:-1] for call in calls.read_text().split("\036")[:-1]]
+
+
+def scripts_called(*how: object, **programs: object) -> list[list[str]]:
+    """As called, but only the calls of Python, without its name, and without those that ask for a plan."""
+    return [call[1:] for call in called(*how, **programs) if call[0] == "python" and "--plan" not in call]

@@ -4,7 +4,6 @@ import argparse
 import json
 import re
 import runpy
-import shutil
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -138,20 +137,3 @@ def test_make_alone_lists_every_target(process):
     assert (done.code, asked.out) == (0, done.out)
     phony = set(re.search(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)[1].split())
     assert {line.split()[1] for line in done.out.splitlines()} == phony - {"plan_of_demo"}
-
-
-def test_make_demo_says_what_it_will_do_and_what_to_do_next(process, tmp_path):
-    for name in ("Makefile", "run.sh", "requirements.txt"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    python = tmp_path / "stub/python"
-    python.parent.mkdir()
-    python.write_text("#!/bin/sh\ncase $* in *--plan*) printf '%s\\n' 'val test' a b ;; esac\n")
-    python.chmod(0o755)
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv/installed").touch()
-    done = process(tmp_path, "make", "--no-print-directory", "demo", "BIN=stub")
-    assert done.code == 0, done.err
-    plan, *parts, after = done.out.split("\n\n")
-    assert plan.count("about") >= 4
-    assert len(parts) == 3
-    assert [line.split()[0] for line in after.strip().splitlines()[1:]] == ["1.", "2.", "3."]

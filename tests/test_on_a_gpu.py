@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from models import get_model
 from predicting.tta import predict
@@ -73,53 +72,10 @@ def step(gpu, make_training, module_of, monkeypatch):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_training_step_up_to_its_loss(step, precision):
-    for loss in step(precision, iter_size=2):
+@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small"])
+def test_a_training_step_up_to_its_loss(step, precision, arch):
+    for loss in step(precision, iter_size=2, arch=arch, use_cbam=arch == "resnet18"):
         assert (loss.device.type, loss.dtype) == ("cuda", torch.float32)
-
-
-def test_mobilenet_too(step):
-    step(torch.float16, arch="mobilenet_v3_small", use_cbam=False)
-
-
-# Those of torch's list for use_deterministic_algorithms that have no deterministic algorithm on a GPU.
-UNSTABLE = ("cumsum", "histc", "bincount", "median", "put_", "scatter_reduce")
-UNSTABLE_BACKWARD = ("AdaptiveAvgPool", "AdaptiveMaxPool", "AvgPool3D", "MaxPool3D", "FractionalMaxPool", "Upsample",
-                     "ReflectionPad", "NllLoss", "CtcLoss", "EmbeddingBag", "GridSampler", "Cumsum")  # fmt: skip
-
-
-class Operators(TorchDispatchMode):
-    """The names of all operators that are called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.names.add(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
-
-
-def backward_of(loss: torch.Tensor) -> set[str]:
-    """The names of all that a backward pass would call."""
-    seen, waiting = set(), [loss.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            waiting += [before for before, _ in node.next_functions]
-    return {node.name() for node in seen}
-
-
-@pytest.mark.parametrize(("arch", "use_cbam"), [("resnet18", True), ("mobilenet_v3_small", False)])
-def test_every_operator_of_a_deterministic_step_has_an_algorithm_for_it(step, monkeypatch, arch, use_cbam):
-    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    with Operators() as called:
-        (loss,) = step(arch=arch, use_cbam=use_cbam)
-    assert {"convolution", "sort"} <= called.names
-    assert not called.names & set(UNSTABLE)
-    assert {"ConvolutionBackward0", "SortBackward0"} <= (nodes := backward_of(loss))
-    assert not [name for name in nodes if name.startswith(UNSTABLE_BACKWARD)]
 
 
 def test_a_step_on_features_that_are_too_large_for_the_gpu(step, monkeypatch):
@@ -135,16 +91,15 @@ def test_targets_left_on_the_host_would_be_noticed(step):
         step(spoil=spoil)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("memory", [80 << 30, 1])
-def test_validation(gpu, make_fold, monkeypatch, precision, memory):
+def test_validation(gpu, make_fold, monkeypatch, memory):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (memory, 80 << 30))
     held_out = make_fold("cuda").held_out
     assert held_out.packs[0].device.type == ("cuda" if memory > 1 else "cpu")
-    assert predict(network(), held_out, WIDTH, 4, CUDA, precision=precision).shape == (len(held_out), 4)
+    assert predict(network(), held_out, WIDTH, 4, CUDA, precision=torch.bfloat16).shape == (len(held_out), 4)
 
 
-@pytest.mark.parametrize("tta", [0, 1, 8, "shared"])
+@pytest.mark.parametrize("tta", [0, 8, "shared"])
 def test_the_prediction_of_test_py(gpu, make_fold, tta):
     clips = make_fold().held_out.to(CUDA)
     made = predict(network(), clips, WIDTH, 4, CUDA, tta=tta, precision=torch.float16, shift=0.1)

@@ -10,7 +10,9 @@ import nbformat
 import pytest
 
 from on_kaggle.pack import CODE
+from tests.conftest import write_config
 
+WHOLE_NETWORKS = True
 NAMES = ["--slug", "my-pack", "--competition", "tiny-tagging", "--user", "me"]
 CHECKPOINTS = [f"mobilenet_v3_small_tiny_best_32x64_16000_{fold}-2_model.pth" for fold in (0, 1)]
 SEALED = """
@@ -37,11 +39,11 @@ if any(word.rpartition("/")[2] in scripts for word in sys.orig_argv):
 
 
 @pytest.fixture(scope="module")
-def outside(tmp_path_factory, tagger, script) -> Path:
+def outside(tmp_path_factory, template, script, tiny_flags) -> Path:
     """A folder with the two trained folds, their predictions and the submission."""
-    root = tmp_path_factory.mktemp("outside")
-    shutil.copy(tagger / "config.json", root)
-    shutil.copytree(tagger / "checkpoints", root / "checkpoints")
+    root = write_config(tmp_path_factory.mktemp("outside"), tiny=template)
+    for fold in (0, 1):
+        assert script(root, "train.py", *tiny_flags, "--n_iter", 1, "--fold_num", fold).code == 0
     best = [f"checkpoints/{name}" for name in CHECKPOINTS]
     for path in best:
         assert script(root, "test.py", "--model_path", path, "--tta", 2).code == 0

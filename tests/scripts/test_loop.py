@@ -1,10 +1,10 @@
-"""The whole loop: the seed's commands one by one; run.sh in processes of its own, whole and one stage at a time, as a
-queue calls it; and the SLURM commands of the docs, with a stand-in for SLURM.
+"""The whole loop: the seed's commands one by one; run.sh in processes of its own; what run.sh calls a stage at a time,
+as a queue has it, and in two stages with a selection of noisy clips.
 """
 
-import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,12 @@ import pytest
 
 from loaders.layouts import read_corpus
 from predicting.metrics import lwlrap
-from tests.pages import ROOT, blocks
+from tests.conftest import write_config
+from tests.pages import ROOT, blocks, scripts_called
 
-FLAGS = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 4"
+FLAGS = "--arch mobilenet_v3_small --img_rows=32 --img_cols 64 --sampling_rate 16000 --n_iter 2 --batch_size 8"
+BEST = [f"checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_{fold}-2_model.pth" for fold in (0, 1)]
+PLAN = ["test", *BEST]
 # The seed document's commands, letter for letter: its test loop leaves out the braces around k.
 SEED = """
 PYTHONPATH=. python loaders/freesound_loader.py
@@ -41,9 +44,7 @@ python test.py --model_path checkpoints/resnet18_freesound_best_128x197_44100_$i
 done
 python merge.py --dataset freesound --img_rows 128 --img_cols 197 --seed 1234 --split test
 """
-SMALLER = {"k=5": "k=2", "40000": "2", "--batch_size 128": "--batch_size 4"}
-
-
+SMALLER = {"k=5": "k=2", "40000": "1", "--batch_size 128": "--batch_size 4"}
 SBATCH = """#!/usr/bin/env bash
 # Runs a job at once, an array's tasks one after the other.  What it depends on must have been handed in before.
 set -euo pipefail
@@ -59,12 +60,33 @@ while (($#)); do
   esac
   shift 2
 done
-bash -n -c "$wrap"
-for task in $(seq ${tasks/-/ }); do SLURM_ARRAY_TASK_ID=$task sh -c "$wrap" >&2; done
-[[ $tasks == - ]] && sh -c "$wrap" >&2
+for task in $(seq ${tasks/-/ }); do SLURM_ARRAY_TASK_ID=$task sh -euc "$wrap" >&2; done
+[[ $tasks == - ]] && sh -euc "$wrap" >&2
 echo $id >> jobs.txt
 echo $id
 """
+
+
+@pytest.fixture
+def place(template, tmp_path) -> Path:
+    """A folder to run scripts in, with a copy of the corpus that has no features."""
+    root = write_config(tmp_path / "place", tiny="data", freesound="data")
+    shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
+    return root
+
+
+@pytest.fixture
+def run_all(script, place):
+    """Run the scripts that bash called, one after the other, within this process; what they printed."""
+
+    def run(calls: list[list[str]]) -> str:
+        said = []
+        for name, *flags in calls:
+            done = script(place, name, *flags, *(["--jobs", 1] if "loader" in name else [])).ok()
+            said.append(done.out + done.err)
+        return "\n".join(said)
+
+    return run
 
 
 def check_submission(path: Path, template: Path) -> None:
@@ -83,149 +105,60 @@ def check_out_of_fold(path: Path, template: Path, out: str) -> None:
     assert f"CV lwlrap {lwlrap(curated.truth, made.to_numpy()):.4f} over 20 clips" in out
 
 
-def test_the_seeds_commands_run_as_they_are_under_bash(make_repository, process, template, warm_python):
-    root = make_repository("freesound")
+def test_the_seeds_commands_run_as_bash_reads_them(run_all, place, template, tmp_path):
     commands = SEED
     for written, small in SMALLER.items():
         commands = commands.replace(written, small)
-    path = f"{warm_python}:{os.environ['PATH']}"
-    done = process(root, "bash", "-ec", commands, PATH=path)
-    assert done.code == 0, done.err
-    check_submission(root / "submission.csv", template)
+    said = run_all(scripts_called(f"set +u\n{commands}", tmp_path))
+    check_submission(place / "submission.csv", template)
     for fold in (0, 1):
-        [line] = [line for line in done.err.splitlines() if f"_{fold}-.pth is not there" in line]
+        [line] = [line for line in said.splitlines() if f"_{fold}-.pth is not there" in line]
         assert f"taking checkpoints/resnet18_freesound_best_128x197_44100_{fold}-2_model.pth" in line
         assert "${i}-${k}_model.pth" in line
 
 
-@pytest.fixture(scope="module")
-def loop(make_repository, process, warm_python):
-    """run.sh in a copy of the repository, on a copy of the corpus without features."""
+def test_the_loop_ends_in_a_submission_and_an_out_of_fold_table(make_repository, process, template):
+    """run.sh in a copy of the repository, called from elsewhere, on all cores."""
     root = make_repository()
-    command = ["bash", root / "run.sh", "tiny", 2, *FLAGS.split()]
-
-    def run():
-        return process(root.parent, *command, PYTHON=warm_python / "python")
-
-    return root, run(), run
-
-
-def results(root: Path) -> dict[str, int]:
-    paths = [*root.glob("checkpoints/*.pth"), *root.glob("predictions/*"), *root.glob("data/features/*/*.npy")]
-    return {path.name: path.stat().st_mtime_ns for path in paths}
-
-
-def test_the_loop_ends_in_a_submission_and_an_out_of_fold_table(loop, template):
-    root, done, _ = loop
-    assert done.code == 0, done.err
+    done = process(root.parent, "bash", root / "run.sh", "tiny", 2, *FLAGS.split(), PYTHON=sys.executable).ok()
     check_submission(root / "submission.csv", template)
     check_out_of_fold(root / "oof.csv", template, done.out)
-    assert len(results(root)) == 2 * 2 + 2 * 2 * 2 + 3
-
-
-def test_the_loop_on_all_cores_makes_the_features_that_one_process_makes(loop, template):
-    for made in (loop[0] / "data/features/16000_32").glob("*.npy"):
+    assert [len(list(root.glob(f"{folder}/*_?-2*"))) for folder in ("checkpoints", "predictions")] == [3 * 2, 2 * 2 * 2]
+    for made in (root / "data/features/16000_32").glob("*.npy"):
         (alone,) = (template / "features/16000_32").glob(made.name.split(".")[0] + ".*.npy")
         np.testing.assert_array_equal(np.load(made), np.load(alone))
 
 
-def test_the_loop_called_again_neither_computes_nor_trains_nor_predicts(loop, template):
-    root, _, run = loop
-    before = results(root)
-    (root / "submission.csv").unlink()
-    again = run()
-    assert again.code == 0, again.err
-    assert results(root) == before
-    assert "0 clips computed, 20 up to date" in again.out
-    check_submission(root / "submission.csv", template)
-
-
-def test_the_loop_stops_at_the_first_command_that_fails(loop, process, warm_python):
-    root, _, _ = loop
-    done = process(root, "bash", root / "run.sh", "nope", 2, PYTHON=warm_python / "python")
-    assert done.code == 2
-    assert "nope" in done.error
-
-
-@pytest.fixture(scope="module")
-def empty(make_repository) -> Path:
-    return make_repository()
-
-
-@pytest.fixture
-def stage(empty, process, warm_python):
-    """Run stages in the repository where nothing has run yet."""
-    return lambda *words: process(empty, "./run.sh", "tiny", 2, *words, *FLAGS.split(), PYTHON=warm_python / "python")
-
-
-def slurm_commands() -> str:
-    """The commands of docs/many-machines.md, on the tiny corpus."""
+def test_the_slurm_jobs_of_the_docs_make_the_calls_of_the_loop(tmp_path):
     (block,) = [block for block in blocks(ROOT / "docs/many-machines.md", "bash") if "sbatch" in block]
     block = re.sub(r'^flags=".*"$', f'flags="{FLAGS}"', block, flags=re.MULTILINE)
-    return block.replace("freesound 5", "tiny 2").replace("--array 0-4", "--array 0-1")
+    block = block.replace("freesound 5", "tiny 2").replace("--array 0-4", "--array 0-1")
+    (tmp_path / "jobs.txt").write_text("")
+    queued = scripts_called(block, tmp_path, PLAN, sbatch=SBATCH)
+    assert (tmp_path / "jobs.txt").read_text() == "1\n2\n3\n"
+    assert queued == scripts_called(f"./run.sh tiny 2 {FLAGS}", tmp_path, PLAN)
+    assert [name for name, *_ in queued] == ["loaders/freesound_loader.py", *["train.py", "test.py"] * 2, "merge.py"]
 
 
-def test_the_slurm_jobs_of_the_docs_end_where_the_loop_does(make_repository, loop, process, warm_python):
-    root, at = make_repository(), loop[0]
-    (root / "bin").mkdir()
-    (root / "bin/sbatch").write_text(SBATCH)
-    (root / "bin/sbatch").chmod(0o755)
-    (root / "jobs.txt").write_text("")
-    path = f"{root / 'bin'}:{os.environ['PATH']}"
-    done = process(root, "bash", "-euc", slurm_commands(), PATH=path, SPLITS="test", PYTHON=warm_python / "python")
-    assert done.code == 0, done.err
-    assert (root / "jobs.txt").read_text() == "1\n2\n3\n"
-    assert (root / "submission.csv").read_bytes() == (at / "submission.csv").read_bytes()
-    for made in (root / "predictions").glob("*.npz"):
-        with np.load(made) as got, np.load(at / "predictions" / made.name) as expected:
-            np.testing.assert_array_equal(got["probabilities"], expected["probabilities"])
-
-
-@pytest.mark.parametrize(
-    ("only", "code", "line"),
-    [
-        ("train:1", 1, "run: python loaders/freesound_loader.py --dataset tiny --sampling_rate 16000 --img_rows 32"),
-        ("test:1", 1, "there is no checkpoint checkpoints/mobilenet_v3_small_tiny_best_32x64_16000_1-2_model.pth"),
-        ("merge", 1, "predictions: no predictions of --dataset tiny"),
-        *((only, 2, "--only") for only in ("train", "train:", "train:2", "train:01", "test:-1", "fold:1", "all:1", "")),
-    ],
-)
-def test_a_stage_without_its_inputs_says_what_is_missing_and_one_that_cannot_be_is_misuse(stage, only, code, line):
-    done = stage("--only", only)
-    assert done.code == code
-    assert line in done.error
-    assert code == 1 or f"--only {only}" in done.error.replace("'", "")
-
-
-def test_a_stage_does_nothing_but_itself(stage, empty):
-    assert stage("--only=features").code == 0
-    assert sorted(path.name for path in empty.iterdir() if path.name in ("checkpoints", "predictions")) == []
-    shutil.rmtree(empty / "data/features")
-
-
-def test_noisy_clips_are_selected_in_two_stages_and_a_kill_between_them_costs_neither(
-    make_repository, process, warm_python
-):
-    root = make_repository()
-
-    def call(*words: str) -> object:
-        flags = ["--select_noisy", *FLAGS.split()]
-        return process(root, "./run.sh", "tiny", 2, *words, *flags, PYTHON=warm_python / "python", SPLITS="test")
+def test_noisy_clips_are_selected_in_two_stages_and_a_kill_between_them_costs_neither(run_all, place, tmp_path):
+    def call(stage: str = "") -> str:
+        return run_all(scripts_called(f"./run.sh tiny 2 --select_noisy {stage} {FLAGS}", tmp_path, PLAN))
 
     def made(pattern: str) -> dict[Path, int]:
-        return {path: path.stat().st_mtime_ns for path in root.glob(pattern)}
+        return {path: path.stat().st_mtime_ns for path in place.glob(pattern)}
 
-    done = call()
-    assert done.code == 0, done.err
-    assert done.out.count("of 8 noisy clips have believable labels") == 2
-    first = made("checkpoints/first/*.pth") | made("predictions/first/*")
-    assert len(first) == 2 * 2 + 2 * 2
-    name = "mobilenet_v3_small_tiny_{}_32x64_16000_1-2{}".format
-    last = root / "checkpoints" / name("last", "_model.pth")
-    whole, submission = last.read_bytes(), (root / "submission.csv").read_bytes()
-    for path in [last, root / "checkpoints" / name("best", "_model.pth"), root / "submission.csv"]:
+    assert call().count("of 8 noisy clips have believable labels") == 2
+    first = made("*/first/*")
+    assert len(first) == 2 * 3 + 2 * 2
+    last = place / BEST[1].replace("_best_", "_last_")
+    whole, submission = last.read_bytes(), (place / "submission.csv").read_bytes()
+    for path in [last, place / BEST[1], place / "submission.csv"]:
         path.unlink()  # as if killed after the first stage of fold 1
-    assert call("--only", "train:1").code == 0
-    assert call("--only", "test:1").code == call("--only", "merge").code == 0
-    assert made("checkpoints/first/*.pth") | made("predictions/first/*") == first
-    assert (last.read_bytes(), (root / "submission.csv").read_bytes()) == (whole, submission)
+    for stage in ("train:1", "test:1", "merge"):
+        call(f"--only {stage}")
+    assert (last.read_bytes(), (place / "submission.csv").read_bytes()) == (whole, submission)
+    assert made("*/first/*").items() >= {path: time for path, time in first.items() if path.suffix != ".jsonl"}.items()
+    results = "checkpoints/**/*.pth", "predictions/**/*.npz", "data/features/*/*.npy"
+    before = [made(pattern) for pattern in results]
+    assert "0 clips computed, 20 up to date" in call()
+    assert [made(pattern) for pattern in results] == before

@@ -53,7 +53,7 @@ def test_map_at_3_and_accuracy_are_printed_public_and_private(merge):
 def test_accuracy_out_of_fold_is_printed_and_the_report_shows_a_confusion_matrix(merge, script, tmp_path):
     done = merge("urbansound8k", "val", lambda fname: [0.9, 0.1])  # every second clip is of the first class
     assert "CV accuracy 0.5000, mean of 2 folds 0.5000" in done.out
-    assert script(tmp_path, "report.py", *FLAGS, "--clips", 0).code == 0
+    script(tmp_path, "report.py", *FLAGS, "--clips", 0).ok()
     html = (tmp_path / "report.html").read_text()
     taken = [f"{name}: taken for siren in 6 of 6 clips (100%)" for name in ("air_conditioner", "siren")]
     assert all(text in html for text in ("6 of 12 clips are right", "CV accuracy", *taken))

@@ -73,23 +73,3 @@ def test_a_file_where_tensorboards_folder_should_be_is_found_at_the_start(into, 
     refused = into(f"{TRAIN} --tensorboard --checkpoint_dir PLACE", tmp_path)
     assert (refused.code, refused.out) == (1, "")
     assert f"{tmp_path}/tensorboard is not a folder" in refused.error
-
-
-@pytest.mark.parametrize(
-    "command", [f"merge.py {RUN} --output", f"report.py {RUN} --clips 0 --noisy_clips 0 --output", "tag.py"]
-)
-def test_what_a_link_points_to_is_written_and_the_link_stays(script, ready, tagger, template, tmp_path, command):
-    if command == "tag.py":
-        ready, command = tagger, f"tag.py {template / 'test'} --model_path {BEST} --no-use_cuda --csv"
-    (tmp_path / "link").symlink_to("target")
-    for output in ("plain", "link"):
-        done = script(ready, *shlex.split(command), tmp_path / output)
-        assert (done.code, done.err) == (0, "")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_bytes() == (tmp_path / "plain").read_bytes()
-
-
-def test_two_tables_may_not_go_into_the_same_file(run_tag, tmp_path, template):
-    refused = run_tag(template / "test", "--model_path", BEST, "--csv", tmp_path / "x", "--json", tmp_path / "x")
-    assert refused.code == 2
-    assert "overwritten" in refused.error

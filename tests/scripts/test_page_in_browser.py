@@ -13,7 +13,7 @@ from tagging.events import RULE, event_table, write_events
 from tagging.stream import Timeline, read_seconds, second_levels
 from tagging.tagger import Tagged
 from tests.conftest import SETTINGS
-from tests.scripts.conftest import resize
+from tests.scripts.conftest import check_looks, resize
 
 LABELS = ["Bark", 'Cat, "meow" </script><b>', "Hum"]
 THRESHOLDS = np.array([0.5, 0.4, 0.3], np.float32)
@@ -108,7 +108,7 @@ def slide(page, label: int, shift: float) -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("moves", [{-1: 2.0}, {-1: -1.5}, {2: 3.0}, {-1: 1.0, 0: -2.0}, {-1: 5.0}, {-1: -5.0}])
+@pytest.mark.parametrize("moves", [{2: 3.0}, {-1: 1.0, 0: -2.0}, {-1: -5.0}])
 def test_the_slider_shows_at_once_what_would_be_reported(page, files, tmp_path, moves):
     odds = np.log(THRESHOLDS.astype(float) / (1 - THRESHOLDS.astype(float))) + moves.get(-1, 0)
     for label, shift in moves.items():
@@ -177,23 +177,15 @@ def test_zoom_keeps_the_place_that_is_heard_in_sight(page):
     page.execute_script("go(9)")
     click(page, "in")
     click(page, "in")
-    assert state(page, "inner.clientWidth / strip.clientWidth") == pytest.approx(1.1, abs=3.1)
+    assert state(page, "inner.clientWidth > strip.clientWidth")
     assert state(page, "strip.scrollLeft < 9 / one.seconds * inner.clientWidth")
     click(page, "out")
     click(page, "out")
     assert state(page, "inner.clientWidth") == state(page, "strip.clientWidth")
 
 
-@pytest.mark.parametrize("width", [320, 400, 768, 1400])
-def test_the_page_is_no_wider_than_its_window_and_dark_where_the_system_is(page, width):
-    resize(page, width)
-    assert state(page, "document.documentElement.scrollWidth") <= width
-    colours = set()
-    for scheme in ("light", "dark"):
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-        colours.add(state(page, "getComputedStyle($('wave')).color + getComputedStyle(strip).backgroundColor"))
-    assert len(colours) == 2
+def test_the_page_is_no_wider_than_its_window_and_dark_where_the_system_is(page):
+    check_looks(page, "getComputedStyle($('wave')).color + getComputedStyle(strip).backgroundColor")
 
 
 def test_what_does_not_fit_is_played_from_its_file(browser, files, tmp_path, monkeypatch):

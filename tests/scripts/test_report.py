@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -57,7 +56,7 @@ def report(script, tmp_path):
     return make
 
 
-def test_scores_and_classes_are_those_that_merge_prints(ready, report, script):
+def test_scores_and_classes_are_those_that_merge_and_test_print(ready, report, script, template, module_of, capsys):
     page, val, test = report(), *(script(ready, "merge.py", *FLAGS, "--split", split).out for split in ("val", "test"))
     cv = re.search(r"CV lwlrap (\S+) over 20 clips", val)[1]
     assert f"CV lwlrap{cv}20 curated clips" in page.said
@@ -73,14 +72,10 @@ def test_scores_and_classes_are_those_that_merge_prints(ready, report, script):
     classes = [(row[2], row[0], row[1]) for row in page.tables["per-class"][1:]]
     assert classes == re.findall(r"^  (\S+)  (\S+) \((\d+) clips\)$", val, re.M)  # in the same order
     assert len(classes) == 4
-
-
-def test_the_single_folds_score_on_what_they_held_out_is_what_test_prints(ready, report, template, module_of, capsys):
     held = load_predictions(next(ready.glob("predictions/*_val_*_0-2.npz")))
     module_of("test.py").print_score("val", read_corpus(template), held)
     lwlrap, mean_precision = re.search(r"clips: (\S+)  mAP (\S+)", capsys.readouterr().out).groups()
-    page = report()
-    assert lwlrap == {row[0]: row[1] for row in page.tables["folds"]}["fold 0"]
+    assert lwlrap == rows["fold 0"][0]
     assert mean_precision == {row[0]: row[1] for row in page.tables["folds-mAP"]}["fold 0"]
 
 
@@ -111,7 +106,7 @@ def test_no_clips_no_sections_of_clips_and_all_settings_and_versions(ready, repo
 def test_the_default_page_is_small_the_same_each_time_and_loads_nothing_from_elsewhere(ready, script):
     pages = []
     for _ in range(2):
-        assert script(ready, "report.py", *FLAGS).code == 0
+        script(ready, "report.py", *FLAGS).ok()
         pages.append(Page(ready / "report.html"))
     page, again = pages
     assert page.html == again.html
@@ -127,13 +122,12 @@ def test_the_default_page_is_small_the_same_each_time_and_loads_nothing_from_els
     ("splits", "there", "absent"),
     [
         (["val"], ["scores", "classes", "hardest"], []),
-        (["test"], ["scores"], ["classes", "confusions", "calibration", "hardest"]),
-        (["train_noisy"], ["doubtful"], ["scores", "classes"]),
+        (["test", "train_noisy"], ["scores", "doubtful"], ["classes", "confusions", "calibration", "hardest"]),
     ],
 )
 def test_sections_without_predictions_are_left_out(workplace, template, report, splits, there, absent, predict):
-    for split in splits:
-        predict(workplace, template, 0, split), predict(workplace, template, 1, split)
+    for split in splits:  # which may differ in their crops
+        predict(workplace, template, 0, split, tta=split), predict(workplace, template, 1, split, tta=split)
     page = report()
     assert set(there) < set(page.sections)
     assert not set(absent) & set(page.sections)
@@ -184,9 +178,7 @@ def test_versions_of_the_training_come_from_the_checkpoint(ready, report, tagger
 def test_two_runs_need_a_choice_and_are_averaged_as_by_merge(ready, template, report, script, predict):
     for fold in range(2):
         predict(ready, template, fold, "val", arch="mobilenet_v3_large")
-    done = script(ready, "report.py", *FLAGS)
-    assert done.code == 2
-    assert "say which to report on with --run" in done.error
+    assert "say which to report on with --run" in script(ready, "report.py", *FLAGS).refused(2)
     names = ["resnet18_16000_2", "mobilenet_v3_large_16000_2"]
     page = report("--run", *names)
     cv = re.search(r"CV lwlrap (\S+) over", script(ready, "merge.py", *FLAGS, "--split", "val", "--run", *names).out)[1]
@@ -197,12 +189,6 @@ def test_two_runs_need_a_choice_and_are_averaged_as_by_merge(ready, template, re
     assert page.tables["settings-table"][0][1:] == names
 
 
-def test_it_needs_no_torch(process, tmp_path, request):
-    check = "import report, sys; print(sorted({'torch', 'librosa'} & set(sys.modules)))"
-    done = process(tmp_path, sys.executable, "-c", check, PYTHONPATH=str(request.config.rootpath))
-    assert (done.out, done.err) == ("[]\n", "")
-
-
 NO_CLIPS = ["--clips", 0, "--noisy_clips", 0]
 CHECKPOINT = "checkpoints/resnet18_tiny_best_32x64_16000_0-2_model.pth"
 LOG = "checkpoints/resnet18_tiny_32x64_16000_1-2_log.jsonl"
@@ -210,11 +196,7 @@ ANOTHER = "resnet18_tiny_test_32x64_16000_0-2.npz"
 
 
 def predicted(split: str = "test", **changes: object):
-    def spoil(ready, template, predict):
-        for fold in range(2):
-            predict(ready, template, fold, split, **changes)
-
-    return spoil
+    return lambda ready, template, predict: [predict(ready, template, fold, split, **changes) for fold in range(2)]
 
 
 def without(pattern: str):
@@ -229,16 +211,14 @@ REFUSED = {  # what is spoiled: how, and what the one line must hold
         [CHECKPOINT],
     ),
     "another step": (predicted(checkpoint_step=5), ["checkpoint_step", ANOTHER]),
-    "another rate": (predicted(l_rate=0.2), ["l_rate", ANOTHER]),
     "another weight": (predicted(noisy_weight=0.5), ["noisy_weight", ANOTHER]),
-    "below 0": (predicted("val", table=np.full((10, 4), -0.5)), ["damaged or not a prediction file of test.py"]),
     "above 1": (predicted("val", table=np.full((10, 4), 1.5)), ["damaged or not a prediction file of test.py"]),
     **{
         f"a log of {content}": (
             lambda ready, *_, content=content: (ready / LOG).write_bytes(content),
             [f"{LOG} is not a log of train.py"],
         )
-        for content in (b"nonsense", b'{"step": 1}', b"[]", b'{"step": "x"}', b"\x00", b"3")
+        for content in (b"nonsense", b'{"step": 1}', b"3")
     },
 }
 
@@ -247,12 +227,6 @@ REFUSED = {  # what is spoiled: how, and what the one line must hold
 def test_what_is_missing_or_broken_is_one_line(ready, template, predict, script, case):
     spoil, words = REFUSED[case]
     spoil(ready, template, predict)
-    refused = script(ready, "report.py", *FLAGS, *NO_CLIPS)
-    assert refused.code == 1
-    assert all(word in refused.error for word in words), refused.error
+    error = script(ready, "report.py", *FLAGS, *NO_CLIPS).refused()
+    assert all(word in error for word in words), error
     assert not (ready / "report.html").exists()
-
-
-def test_splits_may_differ_in_their_crops(ready, template, predict, script):
-    predicted("train_noisy", tta="shared", tta_shift=0.03)(ready, template, predict)
-    assert script(ready, "report.py", *FLAGS, *NO_CLIPS).code == 0

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from tests.scripts.conftest import resize
+from tests.scripts.conftest import check_looks, resize
 
 FLAGS = shlex.split("--dataset tiny --img_rows 32 --img_cols 64 --seed 1234 --clips 3 --noisy_clips 2")
 
@@ -12,7 +12,7 @@ FLAGS = shlex.split("--dataset tiny --img_rows 32 --img_cols 64 --seed 1234 --cl
 @pytest.fixture
 def page(browser, ready, script):
     """The report of a random run, opened from disk in a window of a phone's width; it may not have said a thing."""
-    assert script(ready, "report.py", *FLAGS).code == 0
+    script(ready, "report.py", *FLAGS).ok()
     resize(browser, 390)
     browser.get((ready / "report.html").as_uri())
     yield browser
@@ -64,27 +64,14 @@ def test_the_filter_keeps_the_rows_that_hold_the_word(page):
     assert column(page, "pairs", 0) == before
 
 
-def test_the_page_is_no_wider_than_its_window(page):
-    for width in (320, 390, 768, 1400):
-        resize(page, width)
-        assert page.execute_script("return document.documentElement.scrollWidth") <= width
-
-
-def test_dark_and_light_follow_the_system(page):
-    colours = []
-    for scheme in ("light", "dark"):
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-        script = "return [getComputedStyle(document.body), getComputedStyle(document.querySelector('svg text'))]"
-        colours.append(page.execute_script(script + ".map((style) => [style.backgroundColor, style.fill])"))
-    (light, light_chart), (dark, dark_chart) = colours
-    assert light[0] != dark[0]
-    assert light_chart[1] != dark_chart[1]
+def test_the_page_is_no_wider_than_its_window_and_dark_where_the_system_is(page):
+    check_looks(page, "getComputedStyle(document.body).backgroundColor")
+    check_looks(page, "getComputedStyle(document.querySelector('svg text')).fill")
 
 
 def test_a_script_that_got_in_would_not_run(browser, ready, script):
     """The page's policy knows its own script by its hash."""
-    assert script(ready, "report.py", *FLAGS).code == 0
+    script(ready, "report.py", *FLAGS).ok()
     page = ready / "report.html"
     page.write_text(page.read_text().replace("<main>", "<main><script>document.title = 'taken'</script>"))
     browser.get(page.as_uri())

@@ -1,5 +1,8 @@
 """No result outlives what it was made from, and no run overwrites another one."""
 
+import errno
+import fcntl
+import os
 import shutil
 
 import numpy as np
@@ -8,6 +11,7 @@ import soundfile as sf
 
 from predicting.checkpoint import load_checkpoint, save_checkpoint
 from predicting.prediction_file import load_predictions
+from utils import locks
 
 LAST, BEST = (f"checkpoints/mobilenet_v3_small_tiny_{kind}_32x64_16000_0-2_model.pth" for kind in ("last", "best"))
 PREDICTED = "predictions/mobilenet_v3_small_tiny_test_32x64_16000_{}-2.npz"
@@ -42,8 +46,7 @@ def reverse(script, place, pattern):
         samples, rate = sf.read(path)
         sf.write(path, samples[::-1], rate)
     features = ["--dataset", "tiny", "--sampling_rate", 16000, "--img_rows", 32, "--jobs", 1]
-    done = script(place, "loaders/freesound_loader.py", *features)
-    assert done.code == 0, done.err
+    script(place, "loaders/freesound_loader.py", *features).ok()
 
 
 def replace_checkpoint(script, place):
@@ -76,8 +79,7 @@ def test_predictions_that_are_out_of_date_are_made_again(predict, place, script,
     before, flags = load_predictions(place / PREDICTED.format(0)), what.split() if what.startswith("--") else []
     change, differs = OUTDATED[what]
     change(script, place)
-    done = predict(*flags)
-    assert done.code == 0, done.err
+    done = predict(*flags).ok()
     assert "is up to date" not in done.out
     now = load_predictions(place / PREDICTED.format(0))
     assert differs != np.array_equal(now.probabilities, before.probabilities)
@@ -87,16 +89,13 @@ def test_predictions_that_are_out_of_date_are_made_again(predict, place, script,
 
 
 def test_predictions_of_what_was_replaced_are_not_merged(merge, place, script):
-    assert merge().code == 0
+    merge().ok()
     reverse(script, place, "test/test03.wav")
-    refused = merge()
-    assert refused.code == 1
-    assert "the features of the clips changed" in refused.error
+    assert "the features of the clips changed" in merge().refused()
     replace_checkpoint(script, place)
-    refused = merge()
-    assert refused.code == 1
-    assert "since it was made, the checkpoint and the features of the clips changed" in refused.error
-    assert f"python test.py --model_path {BEST} --split test" in refused.error
+    error = merge().refused()
+    assert "since it was made, the checkpoint and the features of the clips changed" in error
+    assert f"python test.py --model_path {BEST} --split test" in error
 
 
 def rename_class(script, place):
@@ -119,12 +118,9 @@ CHANGED = {  # since a run was trained -> what the refusal says
 def test_a_run_whose_data_have_changed_is_named_and_not_gone_on_with(train, place, script, what):
     change, said = CHANGED[what]
     change(script, place)
-    for resume in ("auto", LAST):
-        refused = train("--resume", resume)
-        assert refused.code == 1
-        assert all(text in refused.error for text in (said, LAST, "--overwrite"))
-    again = train("--resume", "auto", "--overwrite")
-    assert again.code == 0, again.err
+    error = train("--resume", "auto").refused()
+    assert all(text in error for text in (said, LAST, "--overwrite"))
+    again = train("--resume", "auto", "--overwrite").ok()
     assert "resuming" not in again.out
 
 
@@ -134,12 +130,11 @@ def test_the_order_of_rows_and_classes_is_no_content(train, place, merge, predic
         path.write_text(header + "".join(rows[::-1]))
     edit(place / "data/sample_submission.csv", "Bark,Hum,Rain,Whistle", "Whistle,Bark,Rain,Hum")
     before = load_checkpoint(place / LAST)
-    done = train("--resume", "auto")
-    assert done.code == 0, done.err
+    done = train("--resume", "auto").ok()
     assert "resuming after step 2 of 2" in done.out
     assert load_checkpoint(place / LAST)["made_from"] == before["made_from"]
-    assert predict().code == 0
-    assert merge().code == 0
+    predict().ok()
+    merge().ok()
 
 
 OTHER = (2, f"{LAST} is there already, of another run, with --", "--overwrite", "--checkpoint_dir")
@@ -172,88 +167,114 @@ def test_a_run_starts_goes_on_or_is_refused_and_overwrites_no_other_unless_that_
 
 def test_a_damaged_checkpoint_is_replaced_only_if_that_is_wanted(train, place):
     (place / BEST).write_bytes(b"of another run")
-    refused = train("--resume", "auto")
-    assert refused.code == 2
-    assert all(text in refused.error for text in (BEST, "damaged", "--overwrite"))
+    error = train("--resume", "auto").refused(2)
+    assert all(text in error for text in (BEST, "damaged", "--overwrite"))
     assert "resuming after step 2 of 2" in train("--resume", "auto", "--overwrite").out
     assert load_checkpoint(place / BEST)["step"] == 2
 
 
 def test_a_run_that_goes_on_overwrites_no_other_one(train, place):
-    assert train("--seed", 9, "--checkpoint_dir", "other").code == 0
-    refused = train("--resume", LAST, "--checkpoint_dir", "other")
-    assert refused.code == 2
-    assert "--seed 9 (here 1234)" in refused.error
-    assert train("--resume", LAST, "--checkpoint_dir", "other", "--overwrite").code == 0
+    train("--seed", 9, "--checkpoint_dir", "other").ok()
+    assert "--seed 9 (here 1234)" in train("--resume", LAST, "--checkpoint_dir", "other").refused(2)
+    train("--resume", LAST, "--checkpoint_dir", "other", "--overwrite").ok()
     assert load_checkpoint(place / BEST.replace("checkpoints", "other"))["args"]["seed"] == 1234
 
 
 def test_the_report_shows_the_curves_of_the_run_that_made_the_predictions(train, place, script):
-    assert train("--seed", 9, "--checkpoint_dir", "b").code == 0
+    train("--seed", 9, "--checkpoint_dir", "b").ok()
     for path in (place / "checkpoints").glob("*_log.jsonl"):
         path.unlink()
     left_out = f"leaving out the log of b/{BEST.split('/')[1]}: it did not make these predictions"
     for flags, said in {"": "", "--checkpoint_dir b": left_out}.items():
-        done = script(place, "report.py", *RUN, "--clips", 0, "--noisy_clips", 0, *flags.split())
-        assert done.code == 0, done.err
+        done = script(place, "report.py", *RUN, "--clips", 0, "--noisy_clips", 0, *flags.split()).ok()
         assert said in done.out
         assert "There are no logs of these folds" in (place / "report.html").read_text(encoding="utf-8")
 
 
 def test_scores_of_noisy_clips_by_a_network_that_has_changed_are_refused(train, place, script):
     first = ["--split", "train_curated", "--checkpoint_dir", "first"]
-    assert train(*first).code == 0
+    train(*first).ok()
     path = BEST.replace("checkpoints/", "first/")
     flags = ["--model_path", path, "--tta", 1, "--split", "train_noisy", "--prediction_dir", "scores"]
-    assert script(place, "test.py", *flags).code == 0
+    script(place, "test.py", *flags).ok()
     second = ["--noisy_scores", "scores", "--noisy_precision", 0.1, "--checkpoint_dir", "second"]
-    assert train(*second).code == 0
-    assert train(*first, "--overwrite", "--l_rate", 0.05).code == 0
-    refused = train(*second, "--resume", "auto")
-    assert refused.code == 1
-    assert "since it was made, the checkpoint changed" in refused.error
+    train(*second).ok()
+    train(*first, "--overwrite", "--l_rate", 0.05).ok()
+    assert "since it was made, the checkpoint changed" in train(*second, "--resume", "auto").refused()
 
 
 def test_folds_that_were_trained_on_different_labels_are_not_merged(train, place, merge, script):
     edit(place / "data/train_noisy.csv", '"Bark"', '"Rain"')
     path = BEST.replace("0-2", "1-2")
-    assert train("--fold_num", 1, "--overwrite").code == 0
-    assert script(place, "test.py", "--model_path", path).code == 0
-    refused = merge()
-    assert refused.code == 1
-    assert "was trained on other labels than" in refused.error
-    assert script(place, "test.py", "--model_path", path, "--prediction_dir", "alone").code == 0
-    assert merge("--prediction_dir", "alone", "--allow_missing").code == 0
-
-
-def test_a_held_out_clip_that_is_gone_is_named_with_what_to_do(place, predict):
-    gone = load_checkpoint(place / BEST)["held_out"][0]
-    table = place / "data/train_curated.csv"
-    table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith(gone)))
-    refused = predict("--split", "val")
-    assert refused.code == 1
-    assert f"held out {gone}, which is no curated clip any more; put it back, or train that fold again" in refused.error
+    train("--fold_num", 1, "--overwrite").ok()
+    script(place, "test.py", "--model_path", path).ok()
+    assert "was trained on other labels than" in merge().refused()
+    script(place, "test.py", "--model_path", path, "--prediction_dir", "alone").ok()
+    merge("--prediction_dir", "alone", "--allow_missing").ok()
 
 
 @pytest.mark.parametrize("name", ["merge.py", "report.py"])
 def test_one_of_several_folders_without_predictions_is_an_error(place, script, name):
-    refused = script(place, name, *RUN, "--prediction_dir", "predictions", "predictoins")
-    assert refused.code == 1
-    assert "predictoins: no predictions of --dataset tiny" in refused.error
+    error = script(place, name, *RUN, "--prediction_dir", "predictions", "predictoins").refused()
+    assert "predictoins: no predictions of --dataset tiny" in error
 
 
-def test_two_seeds_of_one_network_can_be_merged(train, place, merge, script):
-    for fold in (0, 1):
-        done = train("--seed", 9, "--fold_num", fold, "--checkpoint_dir", "b")
-        assert done.code == 0, done.err
-        path = BEST.replace("0-2", f"{fold}-2").replace("checkpoints/", "b/")
-        assert script(place, "test.py", "--model_path", path, "--prediction_dir", "b").code == 0
-    done = merge("--prediction_dir", "predictions", "b")
-    assert done.code == 0, done.err
-    assert "not averaged" not in done.out
-    paths = [
-        place / folder / PREDICTED.format(fold).split("/")[1] for folder in ("predictions", "b") for fold in (0, 1)
-    ]
-    mean = np.mean([load_predictions(path).probabilities for path in paths], axis=0, dtype=np.float64)
-    merged = np.loadtxt(place / "submission.csv", delimiter=",", skiprows=1, usecols=range(1, 5))
-    np.testing.assert_allclose(merged, mean, rtol=1e-6)
+def spoil(path, **changes):
+    state = load_checkpoint(path)
+    save_checkpoint(path, state | {name: change(state[name]) for name, change in changes.items()})
+
+
+OTHERS = {  # how `last` differs from the run of `best`, and what is said
+    "step": ({"step": lambda _: 1, "best_step": lambda _: 0, "log": lambda _: []}, "step 2 and 0"),
+    "flags": ({"args": lambda args: args | {"l_rate": 0.5}}, "l_rate 0.01 and 0.5"),
+    "data": ({"made_from": lambda made: made | {"the training clips": "x"}}, "the training clips changed"),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_a_best_checkpoint_that_is_not_of_the_run_beside_it_is_refused_before_anything_is_predicted(
+    place, script, template, what
+):
+    changes, said = OTHERS[what]
+    spoil(place / LAST, **changes)
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in place.rglob("*.*")}
+    for command in (
+        ["test.py", "--model_path", BEST],
+        ["tag.py", template / "test"],
+        ["tag.py", template / "test", "--model_path", BEST],
+        ["merge.py", *RUN],
+        ["on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, "--no-wheels"],
+    ):
+        error = script(place, *command).refused()
+        assert f"{BEST} is not the best checkpoint of the run of {LAST.split('/')[1]}: {said}" in error
+        assert f"python train.py --resume {LAST}" in error
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in place.rglob("*.*")} == before
+
+
+def test_a_fold_of_another_run_with_the_same_labels_is_not_averaged(place, script, template):
+    for path in (BEST, LAST):
+        spoil(place / path.replace("0-2", "1-2"), args=lambda args: args | {"l_rate": 0.5})
+    assert "l_rate" in script(place, "tag.py", template / "test").refused()
+
+
+def test_copies_are_named_and_a_lock_left_behind_disturbs_nobody(place, script):
+    alone = script(place, "tag.py", "data/test/test00.wav")
+    (place / "checkpoints" / ".mobilenet_v3_small_tiny_32x64_16000_0-2_log.lock").write_text("process 1 on nowhere\n")
+    copies = [place / BEST.replace("mobile", "old_mobile"), place / BEST.replace(".pth", " (copy).pth")]
+    for copy in copies:
+        shutil.copy(place / BEST, copy)
+    done = script(place, "tag.py", "data/test/test00.wav")
+    assert (done.code, done.out) == (0, alone.out)
+    assert all(copy.name in done.error for copy in copies)
+    error = script(place, "tag.py", "data/test/test00.wav", "--model_path", place / BEST, copies[0]).refused(2)
+    assert "names one network twice" in error
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, 0])
+def test_where_there_are_no_locks_it_goes_on_and_says_so_once(train, monkeypatch, code):
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", fail) if code else monkeypatch.setattr(locks, "fcntl", None)
+    done = train("--checkpoint_dir", "elsewhere").ok()
+    assert done.error.startswith("elsewhere lies where files cannot be locked (")

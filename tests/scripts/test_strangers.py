@@ -1,7 +1,6 @@
 """Checkpoints from strangers, handed to the scripts: refused with one line that names the file, and never run."""
 
 import os
-import pickle
 import random
 import zipfile
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from predicting.checkpoint import load_checkpoint
 
 STEM = "mobilenet_v3_small_tiny_last_32x64_16000_0-2_model.pth"
 ALL = ("test.py", "tag.py", "train.py")
-FLIPPED = 50  # checkpoints with a few bytes changed
+FLIPPED = 25  # checkpoints with a few bytes changed
 
 
 @pytest.fixture
@@ -54,34 +53,22 @@ class Bomb:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("place", ["beside", "args", "model", "the old format", "a bare pickle"])
+@pytest.mark.parametrize("place", ["beside", "model", "the old format"])
 def test_a_pickle_bomb_is_refused_and_does_not_go_off(refuse, state, tmp_path, place):
     path, crater = tmp_path / "stranger.pth", tmp_path / "crater"
-    bomb = Bomb(crater)
-    if place == "a bare pickle":
-        path.write_bytes(pickle.dumps({"format": 1, "bomb": bomb}))
-    else:
-        content = {**state, **({place: {**state[place], "bomb": bomb}} if place in state else {"bomb": bomb})}
-        torch.save(content, path, _use_new_zipfile_serialization=place != "the old format")
+    bomb = {"model": {**state["model"], "bomb": Bomb(crater)}} if place == "model" else {"bomb": Bomb(crater)}
+    torch.save({**state, **bomb}, path, _use_new_zipfile_serialization=place != "the old format")
     refuse(path, "may hold code, and was not loaded")
     assert not crater.exists()
-    torch.load(path, weights_only=False) if place != "a bare pickle" else pickle.loads(path.read_bytes())
+    torch.load(path, weights_only=False)
     assert crater.exists()  # so it was a real one
 
 
 FIRST = "features.0.0.weight"
-REFUSED = {  # by every script: what differs, from what the checkpoint holds; and what the line names
+REFUSED = {  # what differs, from what the checkpoint holds; and what the line names
     "a weight of another shape": (lambda s: {"model": {**s["model"], FIRST: s["model"][FIRST][:1]}}, FIRST),
-    "a weight too many": (lambda s: {"model": {**s["model"], "further.weight": torch.ones(2)}}, "further.weight"),
-    "a weight missing": (lambda s: {"model": {k: v for k, v in s["model"].items() if k != FIRST}}, FIRST),
-    "a weight that is a text": (lambda s: {"model": {**s["model"], FIRST: "text"}}, FIRST),
-    "a weight not finite": (lambda s: {"model": {**s["model"], FIRST: s["model"][FIRST] * torch.nan}}, "finite"),
-    "no weights": (lambda s: {"model": {}}, ""),
     "a class too many": (lambda s: {"class_names": [*s["class_names"], "Meow"]}, ""),
-    "a class twice": (lambda s: {"class_names": [*s["class_names"][1:], s["class_names"][1]]}, ""),
     "an unknown network": (lambda s: {"args": {**s["args"], "arch": "../x"}}, "arch"),
-    "an argument missing": (lambda s: {"args": {k: v for k, v in s["args"].items() if k != "seed"}}, "seed"),
-    "a part of another kind": (lambda s: {"log": {"x": 1}}, "log"),
     "another format": (lambda s: {"format": 99}, "format 99"),
 }
 
@@ -98,11 +85,23 @@ def test_other_classes_than_those_of_the_data_set_are_refused(refuse, state, tmp
     refuse(tmp_path / "stranger.pth", "class", ("test.py", "train.py"))  # tag.py has no data set
 
 
+def test_what_is_no_file_or_cut_off_or_unpacks_to_a_thousand_times_its_size_is_refused(refuse, tagger, tmp_path):
+    (tmp_path / "folder.pth").mkdir()
+    (tmp_path / "loop.pth").symlink_to("loop.pth")
+    whole = (tagger / "checkpoints" / STEM).read_bytes()
+    for size in (0, 1000, len(whole) - 1):
+        (tmp_path / f"{size}.pth").write_bytes(whole[:size])
+    with zipfile.ZipFile(tmp_path / "zip.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+        file.writestr("archive/version", "3\n")
+        file.writestr("archive/data.pkl", bytes(32 << 20))
+    for name in ("nothing.pth", "x" * 300, *sorted(path.name for path in tmp_path.iterdir())):
+        refuse(tmp_path / name, "compressed" if name == "zip.pth" else "")
+
+
 TRAINING = {  # arguments and parts that only a training needs
-    "n_iter": [0, "2", None, 1], "batch_size": [0, "4"], "iter_size": [0], "l_rate": ["0.1", -1.0],
-    "dropout_rate": [7.0], "loss": ["nonsense"], "split": ["elsewhere"], "fold_split": [5], "noisy_weight": [None],
+    "n_iter": [0, "2", None, 1], "l_rate": ["0.1", -1.0], "dropout_rate": [7.0], "loss": ["nonsense"],
     "precision": ["fp7"], "generators": [{}, {"cpu": torch.zeros(3)}], "losses": [torch.zeros(7), torch.zeros(2, 2)],
-    "optimizer": [{}, {"state": "x"}, {"state": {}, "param_groups": []}], "held_out": [["nobody.wav"], []],
+    "optimizer": [{}, {"state": {}, "param_groups": []}], "held_out": [["nobody.wav"], []],
 }  # fmt: skip
 
 
@@ -121,24 +120,6 @@ def test_a_checkpoint_does_not_choose_where_to_write(state, tagger, script, tmp_
     outcome = script(tagger, "train.py", "--resume", path, "--checkpoint_dir", tmp_path / "out")
     assert outcome.code == 0, outcome
     assert not elsewhere.exists()
-
-
-def test_what_is_no_file_or_cut_off_is_refused(refuse, tagger, tmp_path):
-    (tmp_path / "folder.pth").mkdir()
-    (tmp_path / "loop.pth").symlink_to("loop.pth")
-    whole = (tagger / "checkpoints" / STEM).read_bytes()
-    for size in (0, 1, 64, 1000, len(whole) // 2, len(whole) - 1000, len(whole) - 1):
-        (tmp_path / f"{size}.pth").write_bytes(whole[:size])
-    for name in ("nothing.pth", "x" * 300, *sorted(path.name for path in tmp_path.iterdir())):
-        refuse(tmp_path / name)
-
-
-def test_a_zip_that_unpacks_to_a_thousand_times_its_size_is_refused(refuse, tmp_path):
-    with zipfile.ZipFile(tmp_path / "stranger.pth", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-        file.writestr("archive/version", "3\n")
-        file.writestr("archive/data.pkl", bytes(32 << 20))
-    assert (tmp_path / "stranger.pth").stat().st_size < 40_000
-    refuse(tmp_path / "stranger.pth", "compressed")
 
 
 def test_changed_bytes_are_refused_or_change_nothing_that_matters(tagger, script, tmp_path):

@@ -1,4 +1,6 @@
-"""tag.py: the same probabilities as test.py's, of any files, and one clear line for each that cannot be used."""
+"""tag.py: the same probabilities as test.py's, of any files, one clear line for each that cannot be used, and what it
+writes: tables, events, timelines.
+"""
 
 import json
 import os
@@ -25,10 +27,10 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, index_col="fname", dtype={"fname": str}, keep_default_na=False, na_values=[""])
 
 
-@pytest.mark.parametrize("tta", [8, 1, 0])
+@pytest.mark.parametrize("tta", [1, 0])
 def test_the_test_clips_get_the_probabilities_that_test_py_gives_them(tag, script, tagger, template, tta):
     flags = ["--model_path", BEST.format(0), "--no-use_cuda", "--tta", tta, "--prediction_dir", f"tta{tta}"]
-    assert script(tagger, "test.py", *flags).code == 0
+    script(tagger, "test.py", *flags).ok()
     expected = load_predictions(tagger / f"tta{tta}" / Path(PREDICTED.format(0)).name)
     clips = [template / "test" / fname for fname in expected.fnames]
     table = tag(clips, BEST.format(0), tta=tta)
@@ -72,46 +74,45 @@ def test_a_file_whose_labels_all_lie_below_their_thresholds_has_none_of_them(
         state["presence"]["thresholds"].fill_(threshold)
         paths.append(tmp_path / f"{fold}.pth")
         torch.save(state, paths[-1])
-    done = run_tag(clip, "--model_path", *paths, "--csv", tmp_path / "tags.csv")
-    assert done.code == 0
+    done = run_tag(clip, "--model_path", *paths, "--csv", tmp_path / "tags.csv").ok()
     assert ("none of the 4 labels; closest: " in done.out) == none
     assert read_table(tmp_path / "tags.csv").notna().all(axis=None)
     torch.save(load_checkpoint(paths[1]) | {"presence": {}}, paths[1])  # of before there were thresholds
     assert "none of" not in run_tag(clip, "--model_path", *paths).out
 
 
-@pytest.mark.parametrize("words", ["sampling_rate 8000", "img_rows 40", "img_cols 50", "on other classes than"])
+OTHERS = {  # how another checkpoint differs -> what is said of it and the first
+    "sampling_rate 8000": {"sampling_rate": 8000},
+    "img_cols 50": {"img_cols": 50},
+    "on other classes than": {},
+}
+
+
+@pytest.mark.parametrize("words", OTHERS)
 def test_checkpoints_that_do_not_go_together_are_refused(run_tag, tagger, template, tmp_path, words):
-    state, (name, *_, last) = load_checkpoint(tagger / BEST.format(1)), words.split()
-    if last.isdigit():
-        state["args"][name] = int(last)
-    else:
+    state = load_checkpoint(tagger / BEST.format(1))
+    state["args"] |= OTHERS[words]
+    if not OTHERS[words]:
         state["class_names"][0] = "Yap"
     torch.save(state | {"log": [], "best_step": 0}, tmp_path / "other.pth")  # a log names its classes, too
-    refused = run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth")
-    assert refused.code == 1
-    assert words in refused.error
+    assert words in run_tag(template / "test", "--model_path", BEST.format(0), tmp_path / "other.pth").refused()
 
 
 @pytest.mark.parametrize(
     ("changes", "code", "said"), [({"num_folds": 5}, 2, "2 runs"), ({"dataset": "other"}, 1, "make them alike")]
 )
 def test_without_model_path_exactly_one_run_must_be_there(script, tagger, template, tmp_path, changes, code, said):
-    refused = script(tmp_path, "tag.py", template / "test")
-    assert refused.code == 2
-    assert "--model_path" in refused.error
+    assert "--model_path" in script(tmp_path, "tag.py", template / "test").refused(2)
     shutil.copytree(tagger / "checkpoints", tmp_path / "checkpoints")
     state = load_checkpoint(tagger / BEST.format(1))
     state["args"] |= changes
     torch.save(state, checkpoint_path(Namespace(**state["args"], checkpoint_dir=tmp_path / "checkpoints"), "best"))
-    refused = script(tmp_path, "tag.py", template / "test")
-    assert refused.code == code
-    assert said in refused.error
+    assert said in script(tmp_path, "tag.py", template / "test").refused(code)
 
 
 def test_top_labels_are_printed_best_first(run_tag, tag, template):
     done, table = run_tag(template / "test", "--top", 2), tag(template / "test")
-    assert (done.code, done.err, len(table)) == (0, "", 6)
+    assert (done.code, done.err) == (0, "")
     for line, (fname, scores) in zip(done.out.splitlines(), table.iterrows(), strict=True):
         first, second = scores.nlargest(2).index
         assert line == f"{fname}: {first} {scores[first]:.3f}, {second} {scores[second]:.3f}"
@@ -130,7 +131,7 @@ def test_silence_is_called_silence_and_no_file_overtakes_another(run_tag, sounds
     assert [record["silence"] for record in records] == [record["scores"] is None for record in records] == [0, 1, 1]
 
 
-def test_broken_files_are_named_with_the_reason_and_the_rest_goes_on(run_tag, sounds, beep):
+def test_broken_files_are_named_with_the_reason_and_the_rest_goes_on(run_tag, tag, sounds, beep):
     (sounds / "a empty.wav").write_bytes(b"")
     (sounds / "b text.wav").write_text("no sound at all")
     cut = beep(sounds / "c cut.wav", 2.0)
@@ -149,24 +150,24 @@ def test_broken_files_are_named_with_the_reason_and_the_rest_goes_on(run_tag, so
     for line, (name, reason) in zip(said, reasons.items(), strict=True):
         assert line.startswith(f"tag.py: {sounds / name}.wav: ")
         assert reason in line
-    assert list(read_table(sounds / "tags.csv").index) == [str(cut)]
+    table = read_table(sounds / "tags.csv")
+    assert list(table.index) == [str(cut)]
+    with pytest.warns(UserWarning, match="no such file|holds 1.00 of its 2.00") as warned:
+        from_python = tag([cut, sounds / "gone.wav"])
+    assert len(warned) == 2
+    pd.testing.assert_frame_equal(from_python, table, check_dtype=False, rtol=1e-6)
 
 
 @pytest.mark.parametrize("seconds", [3, 62])
-def test_of_opposite_channels_one_is_heard_and_that_is_said(run_tag, tag, sounds, seconds):
+def test_of_opposite_channels_one_is_heard_and_that_is_said(run_tag, sounds, seconds):
     noise = np.random.default_rng(0).normal(0, 0.1, seconds * RATE)
     both, one = sounds / "x.wav", sounds / "y.wav"
     sf.write(both, np.stack([noise, -noise], axis=1), RATE, subtype="FLOAT")
     sf.write(one, noise, RATE, subtype="FLOAT")
-    done = run_tag(sounds, "--csv", sounds / "tags.csv")
-    assert done.code == 0
+    done = run_tag(sounds, "--csv", sounds / "tags.csv").ok()
     assert done.error == f"tag.py: {both}: its channels cancel out; channel 1 of 2 is taken alone"
     table = read_table(sounds / "tags.csv")
     np.testing.assert_array_equal(table.iloc[0], table.iloc[1])
-    with pytest.warns(UserWarning, match="no such file|x.wav: its channels cancel out") as warned:
-        from_python = tag([both, sounds / "gone.wav", one])
-    assert len(warned) == 2
-    pd.testing.assert_frame_equal(from_python, table, check_dtype=False, rtol=1e-6)
 
 
 ODD = ["a b.wav", "it's.wav", 'say "hi", you.wav', "-dash.wav", "größe 犬.wav", "new\nline.wav", "$x^$.wav", "NA.wav"]
@@ -174,15 +175,13 @@ ODD = ["a b.wav", "it's.wav", 'say "hi", you.wav', "-dash.wav", "größe 犬.wav
 
 def test_odd_file_names_come_back_from_csv_and_json(run_tag, sounds, beep):
     paths = [str(beep(sounds / name, 0.3)) for name in ODD]
-    done = run_tag(*paths, "--csv", sounds / "t.csv", "--json", sounds / "t.json", "--timeline", sounds / "times")
-    assert (done.code, done.err) == (0, "")
-    assert len(done.out.splitlines()) == len(ODD)
+    done = run_tag(*paths, "--csv", sounds / "t.csv", "--json", sounds / "t.json")
+    assert (done.code, done.err, len(done.out.splitlines())) == (0, "", len(ODD))
     table = read_table(sounds / "t.csv")
     records = json.loads((sounds / "t.json").read_text(encoding="utf-8"))
     assert list(table.index) == [record["fname"] for record in records] == paths
     scores = pd.DataFrame([record["scores"] for record in records], index=table.index)
     np.testing.assert_allclose(table.to_numpy(), scores[table.columns].to_numpy(), rtol=1e-6)
-    assert len(list((sounds / "times").glob("*.png"))) == len(list((sounds / "times").glob("*.csv"))) == len(ODD)
 
 
 def test_a_leading_dash_needs_two_dashes_and_a_name_that_is_not_utf8_is_refused(script, tagger, sounds, beep):
@@ -196,21 +195,9 @@ def test_a_leading_dash_needs_two_dashes_and_a_name_that_is_not_utf8_is_refused(
 def test_sounds_after_the_checkpoints_are_sounds_and_each_is_tagged_once(run_tag, template):
     first, *others = sorted((template / "test").glob("*.wav"))
     checkpoints = ["--model_path", BEST.format(0), BEST.format(1)]
-    orders = [*checkpoints, template / "test"], [first, first, *others, *checkpoints], [first, *checkpoints, *others]
-    outcomes = [run_tag(*flags) for flags in orders]
-    assert outcomes[0] == outcomes[1] == outcomes[2]
-    assert (outcomes[0].code, len(outcomes[0].out.splitlines()), outcomes[0].err) == (0, 6, "")
-
-
-def test_a_terminal_that_knows_ascii_only_ends_nothing(process, tagger, sounds, beep):
-    beep(sounds / "größe 犬.wav")
-    (sounds / "größe.wav").write_text("no sound")
-    flags = ["tag.py", sounds, "--model_path", BEST.format(0), "--no-use_cuda", "--csv", sounds / "t.csv"]
-    done = process(tagger, *flags, PYTHONIOENCODING="ascii:strict")
-    assert done.code == 1
-    assert done.out.startswith(str(sounds) + r"/gr\xf6\xdfe \u72ac.wav: ")
-    assert r"gr\xf6\xdfe.wav: " in done.error
-    assert list(read_table(sounds / "t.csv").index) == [str(sounds / "größe 犬.wav")]
+    one, other = (run_tag(*flags) for flags in ([first, first, *others, *checkpoints], [first, *checkpoints, *others]))
+    assert one == other
+    assert (one.code, len(one.out.splitlines()), one.err) == (0, 6, "")
 
 
 def test_export_hands_over_the_one_checkpoint(run_tag, module_of, monkeypatch, tmp_path):
@@ -228,6 +215,7 @@ REFUSED = {  # flags -> exit code, and what the one line must hold; DATA are six
     "--export x.onnx": (2, "one checkpoint"),
     f"--export {BEST.format(0)} --model_path {BEST.format(0)}": (2, "overwritten"),
     "x.wav --top 0": (2, "--top"),
+    "DATA --events x.txt": (2, "name a folder"),
     f"--model_path {BEST.format(0)} x.xyz": (2, "x.xyz was taken for a checkpoint"),
     "--model_path x.wav": (2, "x.wav was taken for a checkpoint"),
     "DATA --timeline t.png": (2, "6 files"),
@@ -239,33 +227,69 @@ REFUSED = {  # flags -> exit code, and what the one line must hold; DATA are six
 @pytest.mark.parametrize("flags", REFUSED)
 def test_misuse_and_what_cannot_be_used_are_one_line(run_tag, template, sounds, flags):
     (sounds / "bomb.pth").write_bytes(b"\x80\x05cos\nsystem\n.")
-    refused = run_tag(*flags.replace("DATA", str(template / "test")).replace("EMPTY", str(sounds)).split())
     code, words = REFUSED[flags]
-    assert refused.code == code
-    assert words in refused.error
+    flags = flags.replace("DATA", str(template / "test")).replace("EMPTY", str(sounds))
+    assert words in run_tag(*flags.split()).refused(code)
 
 
-def test_events_as_a_table_and_as_tracks_and_from_python(run_tag, tagger, sounds, beep, recwarn):
+def test_events_as_a_table_and_as_tracks_and_from_python(run_tag, module_of, tagger, sounds, beep):
     beep(sounds / "one.wav", 2.0), beep(sounds / "two.wav", 3.0)
     files = [sounds / "one.wav", sounds / "two.wav"]
     how = ["--model_path", BEST.format(0), "--threshold", 0.0]
     done = run_tag(*files, *how, "--events", sounds / "all.tsv")
     assert (done.code, done.err) == (0, "")
     table = pd.read_csv(sounds / "all.tsv", sep="\t")
-    assert list(table.columns) == ["filename", "onset", "offset", "event_label"]
-    assert set(table.filename) == set(map(str, files))
     assert len(table) == 8  # four labels, each as long as its file
     assert (table.groupby("filename").offset.max().to_numpy() <= [2.0, 3.0]).all()
-    assert run_tag(*files, *how, "--events", sounds / "tracks").code == 0
+    run_tag(*files, *how, "--events", sounds / "tracks").ok()
     assert sorted(path.name for path in (sounds / "tracks").iterdir()) == ["one.wav.txt", "two.wav.txt"]
-    refused = run_tag(*files, *how, "--events", sounds / "x.txt")
-    assert (refused.code, "name a folder" in refused.error) == (2, True)
-    none = run_tag(*files, "--model_path", BEST.format(0), "--threshold", 1.0, "--events", sounds / "none.tsv")
-    assert none.code == 0
+    none = run_tag(*files, "--model_path", BEST.format(0), "--threshold", 1.0, "--events", sounds / "none.tsv").ok()
     assert (sounds / "none.tsv").read_text() == "filename\tonset\toffset\tevent_label\n"
     assert "none of the 4 labels" in none.out
-    from tag import events
-
-    again = events(files, tagger / BEST.format(0), threshold=0.0)
+    again = module_of("tag.py").events(files, tagger / BEST.format(0), threshold=0.0)
     assert list(again.columns) == [*table.columns, "score"]
     np.testing.assert_allclose(again.onset, table.onset, atol=1e-3)
+
+
+def test_a_timeline_has_a_row_per_second_and_is_empty_where_it_is_silent(run_tag, sound, sounds):
+    """Of 65.3 s at another rate: 20 s of rain, 10 s of nothing, then a hum."""
+    rng, rate = np.random.default_rng(0), 22050
+    parts = [sound(rng, "Rain", 20, rate), np.zeros(10 * rate), sound(rng, "Hum", 35.3, rate)]
+    sf.write(sounds / "long.wav", np.concatenate(parts), rate)
+    done = run_tag(sounds, "--timeline", sounds / "times", "--csv", sounds / "tags.csv").ok()
+    table = pd.read_csv(sounds / "times" / "long.wav.csv", index_col=["fname", "second"]).droplevel("fname")
+    assert list(table.index) == list(range(66))
+    silent = set(np.flatnonzero(table.isna().all(axis=1)))
+    assert set(range(21, 29)) <= silent <= set(range(20, 30))  # resampling rings a little
+    assert table.drop(silent).notna().all(axis=None)
+    np.testing.assert_allclose(table.mean(), read_table(sounds / "tags.csv").iloc[0], rtol=1e-5)
+    assert (sounds / "times" / "long.wav.png").read_bytes().startswith(b"\x89PNG")
+    assert " at 0:" in done.out
+
+
+@pytest.mark.parametrize("seconds", [0.05, 2.4])
+def test_short_files_have_timelines_of_their_own_length_too(run_tag, sounds, seconds, beep):
+    beep(sounds / "x.wav", seconds)
+    run_tag(sounds / "x.wav", "--timeline", sounds / "t.png").ok()
+    assert len(pd.read_csv(sounds / "t.csv")) == np.ceil(seconds)
+
+
+def test_timelines_keep_the_folders_below_what_holds_them_all_and_say_their_file(run_tag, sounds, beep):
+    for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
+        (sounds / name).parent.mkdir(exist_ok=True)
+        beep(sounds / name)
+    run_tag(sounds / "oak/1.WAV", sounds / "river", "--timeline", sounds / "times").ok()
+    for name in ("oak/1.WAV", "river/1.WAV", "river/deep/1.WAV"):
+        assert (sounds / "times" / f"{name}.png").exists()
+        assert set(pd.read_csv(sounds / "times" / f"{name}.csv")["fname"]) == {str(sounds / name)}
+
+
+OVERWRITTEN = ["--csv x.wav", "--timeline t.png --csv t.csv", "--csv t --json t"]
+
+
+@pytest.mark.parametrize("flags", [*OVERWRITTEN, "--csv=", "--csv ."])
+def test_an_output_that_cannot_be_or_would_replace_something_is_refused(script, sounds, beep, flags):
+    beep(sounds / "x.wav")
+    error = script(sounds, "tag.py", "x.wav", *flags.split()).refused(2)
+    assert ("overwritten" if flags in OVERWRITTEN else "folder") in error
+    assert sf.info(sounds / "x.wav").duration == 1
