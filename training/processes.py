@@ -84,11 +84,10 @@ class Processes:
         return int(largest)
 
     def leave(self, code: int) -> int:
-        """The exit code; several processes part here."""
+        """The exit code; several processes part here.  Each then ends at once (utils.errors.run): clean-up can hang."""
         if self.size > 1:
             with suppress(RuntimeError):
                 dist.barrier()  # or the first one may still wait for what this one has sent
-            dist.destroy_process_group()
         return code
 
     def reseed(self, seed: int, step: int) -> None:

@@ -1,5 +1,6 @@
 """Run by torchrun in test_processes.py, and by the test itself as a single process: steps and scores of one process."""
 
+import os
 import shlex
 import sys
 
@@ -49,9 +50,9 @@ def main(output: str) -> None:
     if team.rank == 0:
         state = {"model": model.state_dict(), "losses": torch.stack(losses), "scores": torch.from_numpy(scores)}
         torch.save(state | {"stop": stop, "size": team.size, "meetings": sum(meetings), "aligned": aligned}, output)
-
     team.leave(0)
 
 
 if __name__ == "__main__":
     main(sys.argv[1])
+    os._exit(0)  # as utils.errors.run does
