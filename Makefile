@@ -70,5 +70,5 @@ install: .venv/installed ## make .venv and install requirements.txt into it
 	touch $@
 
 clean: ## delete .venv, the demo's data and everything that runs wrote, checkpoints included
-	rm -rf .venv datasets/demo predictions checkpoints/*.pth checkpoints/*.jsonl checkpoints/tensorboard checkpoints/first submission.csv oof.csv noisy.csv report.html
+	rm -rf .venv datasets/demo predictions checkpoints/*.pth checkpoints/*.jsonl checkpoints/.*.lock checkpoints/tensorboard checkpoints/first submission.csv oof.csv noisy.csv report.html
 	rm -rf kaggle_dataset kaggle_notebook

@@ -123,7 +123,10 @@ def test_the_loop_ends_in_a_submission_and_an_out_of_fold_table(make_repository,
     done = process(root.parent, "bash", root / "run.sh", "tiny", 2, *FLAGS.split(), PYTHON=sys.executable).ok()
     check_submission(root / "submission.csv", template)
     check_out_of_fold(root / "oof.csv", template, done.out)
-    assert [len(list(root.glob(f"{folder}/*_?-2*"))) for folder in ("checkpoints", "predictions")] == [3 * 2, 2 * 2 * 2]
+    assert [len(list(root.glob(f"{folder}/[!.]*_?-2*"))) for folder in ("checkpoints", "predictions")] == [
+        3 * 2,
+        2 * 2 * 2,
+    ]
     for made in (root / "data/features/16000_32").glob("*.npy"):
         (alone,) = (template / "features/16000_32").glob(made.name.split(".")[0] + ".*.npy")
         np.testing.assert_array_equal(np.load(made), np.load(alone))
@@ -148,7 +151,7 @@ def test_noisy_clips_are_selected_in_two_stages_and_a_kill_between_them_costs_ne
         return {path: path.stat().st_mtime_ns for path in place.glob(pattern)}
 
     assert call().count("of 8 noisy clips have believable labels") == 2
-    first = made("*/first/*")
+    first = made("*/first/[!.]*")
     assert len(first) == 2 * 3 + 2 * 2
     last = place / BEST[1].replace("_best_", "_last_")
     whole, submission = last.read_bytes(), (place / "submission.csv").read_bytes()
@@ -157,7 +160,9 @@ def test_noisy_clips_are_selected_in_two_stages_and_a_kill_between_them_costs_ne
     for stage in ("train:1", "test:1", "merge"):
         call(f"--only {stage}")
     assert (last.read_bytes(), (place / "submission.csv").read_bytes()) == (whole, submission)
-    assert made("*/first/*").items() >= {path: time for path, time in first.items() if path.suffix != ".jsonl"}.items()
+    assert (
+        made("*/first/[!.]*").items() >= {path: time for path, time in first.items() if path.suffix != ".jsonl"}.items()
+    )
     results = "checkpoints/**/*.pth", "predictions/**/*.npz", "data/features/*/*.npy"
     before = [made(pattern) for pattern in results]
     assert "0 clips computed, 20 up to date" in call()

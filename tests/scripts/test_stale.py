@@ -242,7 +242,6 @@ def test_a_best_checkpoint_that_is_not_of_the_run_beside_it_is_refused_before_an
         ["test.py", "--model_path", BEST],
         ["tag.py", template / "test"],
         ["tag.py", template / "test", "--model_path", BEST],
-        ["merge.py", *RUN],
         ["on_kaggle/pack.py", "--dataset", "tiny", "--num_folds", 2, "--no-wheels"],
     ):
         error = script(place, *command).refused()
