@@ -17,7 +17,14 @@ from predicting.splits import SPLITS, check_classes, clips_of, describe, fill_in
 from predicting.tta import ONE_PASS, SHARED, predict, prepare, shift_of
 from utils.atomic import try_outputs
 from utils.cli import hertz, make_parser, natural_int, positive_int, seed, share
-from utils.devices import add_device_flags, pick_device, pick_precision, set_up_device, torch_errors_in_one_line
+from utils.devices import (
+    add_device_flags,
+    pick_device,
+    pick_precision,
+    precision_name,
+    set_up_device,
+    torch_errors_in_one_line,
+)
 from utils.digests import changes
 from utils.errors import MisuseError, UserError, run
 
@@ -54,7 +61,7 @@ def main() -> int:
             continue
         clips = usable_clips(trained.dataset, SPLITS[split], fnames, settings)
         if network is None:
-            print(f"{device}, {precision}", flush=True)
+            print(f"{device}, {precision_name(precision)}", flush=True)
             set_up_device(device, same_shapes=args.tta not in ONE_PASS)
             built = build_network(args.model_path, state).to(device, memory_format=torch.channels_last)
             network = prepare(built, args.tta, trained.img_rows, trained.img_cols)

@@ -1,7 +1,7 @@
 """Samples -> per-channel energy normalized mel spectrogram, block by block, equal to librosa's within 1e-4.
 
-librosa has the same function.  This one exists because it also works on a stream of any length, and because the
-buffers that it reuses stay in the cache: on one core it was 1.65 times as fast (docs/speed.md).
+librosa has the same function.  This one exists because it also works on a stream of any length, and is faster, since
+the buffers that it reuses stay in the cache (docs/speed.md).
 
 PCEN: Wang et al., "Trainable frontend for robust and far-field keyword spotting", ICASSP 2017, eq. 1-2; the
 parameters' meaning: Lostanlen et al., "Per-channel energy normalization: why and how", IEEE SPL 2019.

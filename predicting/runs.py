@@ -42,10 +42,10 @@ def is_named_after(path: str | Path, args: Args) -> bool:
 def last_of(best: str | Path) -> Path | None:
     """The `last` checkpoint beside a `best` one, if it is there; None beside any other file."""
     name = parse_name(best)
-    last = (
-        Path(best).with_name(f"{name.network}_last_{name.fold}{name.suffix}") if name and name.kind == "best" else None
-    )
-    return last if last and last.exists() else None
+    if not name or name.kind != "best":
+        return None
+    last = Path(best).with_name(f"{name.network}_last_{name.fold}{name.suffix}")
+    return last if last.exists() else None
 
 
 def checkpoint_path(args: Namespace, kind: str) -> Path:
