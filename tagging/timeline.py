@@ -62,6 +62,7 @@ def draw_timeline(
         least = thresholds[rows][:, None]
         grey = LinearSegmentedColormap.from_list("below", GREYS)
         heat.imshow(np.ma.masked_array(columns / least, ~(columns < least)), cmap=grey, vmax=1, **how)
+    _name_silence(heat, np.isnan(columns[0]), seconds, len(rows))
     heat.set_yticks(range(len(rows)), [one_line(class_names[row], 34) for row in rows], parse_math=False)
     heat.hlines(np.arange(len(rows) - 1) + 0.5, 0, seconds, color="white", linewidth=2.5)
     heat.xaxis.set_major_locator(MultipleLocator(next((step for step in STEPS if step >= seconds / 10), seconds)))
@@ -109,3 +110,10 @@ def _draw_wave(axes: Any, height: np.ndarray, seconds: float) -> None:
     height = height / max(height.max(), 1e-9)
     axes.fill_between(time, -height, height, color="#52606d", linewidth=0.5)
     axes.set(xlim=(0, seconds), ylim=(-1.05, 1.05), yticks=[])
+
+
+def _name_silence(axes: Any, silent: np.ndarray, seconds: float, n_rows: int) -> None:
+    edges = np.flatnonzero(np.diff(silent, prepend=False, append=False)).reshape(-1, 2) * seconds / len(silent)
+    for first, last in edges[np.ptp(edges, axis=1) > seconds / 50]:
+        middle = (first + last) / 2, (n_rows - 1) / 2
+        axes.text(*middle, "silence", color=QUIET, ha="center", va="center", rotation=90, zorder=3)
