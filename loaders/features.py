@@ -160,7 +160,9 @@ def _compute(
 
             results = compute_on_cluster(scheduler, folder, fnames, settings)
         else:
-            results = Parallel(return_as="generator")(delayed(try_clip)(folder, fname, settings) for fname in fnames)
+            results = Parallel(jobs, return_as="generator")(
+                delayed(try_clip)(folder, fname, settings) for fname in fnames
+            )
         bar = tqdm(results, desc=split, total=len(fnames), unit="clip", disable=None)
         yield from zip(fnames, bar, strict=True)
 
