@@ -160,8 +160,9 @@ def _compute(
 
             results = compute_on_cluster(scheduler, folder, fnames, settings)
         else:
+            there = Path(os.path.abspath(folder))  # processes that joblib uses again stay in the folder they began in
             results = Parallel(jobs, return_as="generator")(
-                delayed(try_clip)(folder, fname, settings) for fname in fnames
+                delayed(try_clip)(there, fname, settings) for fname in fnames
             )
         bar = tqdm(results, desc=split, total=len(fnames), unit="clip", disable=None)
         yield from zip(fnames, bar, strict=True)
