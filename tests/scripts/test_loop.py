@@ -70,7 +70,8 @@ echo $id
 @pytest.fixture
 def place(template, tmp_path) -> Path:
     """A folder to run scripts in, with a copy of the corpus that has no features."""
-    root = write_config(tmp_path / "place", tiny="data", freesound="data")
+    data = tmp_path / "place/data"
+    root = write_config(tmp_path / "place", tiny=data, freesound=data)
     shutil.copytree(template, root / "data", ignore=shutil.ignore_patterns("features"))
     return root
 
