@@ -46,7 +46,9 @@ def train(args: Namespace, resumed: State | None) -> int:
     print(describe_recipe(args))
     where = f"{setup.device} x {processes.size}, {precision_name(setup.precision)}{', compiled' * setup.compiled}"
     clips = f"{len(pool.clips)} training clips, {len(pool.held_out)} held out"
-    print(f"{clips}, {where}", *filter(None, [pool.lacking]), sep="\n", flush=True)
+    print(f"{clips}, {where}", flush=True)
+    if pool.lacking:
+        print(pool.lacking, flush=True)
     quiet = True if processes.rank else None  # None: where the output is no terminal
     with Interrupts() as interrupts:
         for step in trange(progress.step, args.n_iter, initial=progress.step, total=args.n_iter, disable=quiet):

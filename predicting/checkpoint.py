@@ -68,8 +68,10 @@ def find_checkpoint(path: str) -> str:
 
     bash takes k_model for the variable's name, so the fold count and "_model" are missing: ..._0-.pth.
     """
+    if Path(path).exists() or not path.endswith("-.pth"):
+        return path
     meant = glob.glob(f"{glob.escape(path.removesuffix('.pth'))}[0-9]*_model.pth")
-    if not path.endswith("-.pth") or len(meant) != 1:
+    if len(meant) != 1:
         return path
     print(f"{path} is not there, taking {meant[0]}: in bash, write ${{i}}-${{k}}_model.pth", file=sys.stderr)
     return meant[0]
@@ -90,13 +92,19 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 def load_trained(path: str | Path) -> dict[str, Any]:
     """A checkpoint to predict with, without its optimizer, half of its size.
 
-    Raises UserError as load_checkpoint does, and on a `best` other than that of its run's `last`, which lies beside it.
+    Raises UserError as load_checkpoint and check_best do.
     """
-    state, last = load_checkpoint(path) | {"optimizer": {}}, last_of(path)
+    state = load_checkpoint(path) | {"optimizer": {}}
+    check_best(path, state)
+    return state
+
+
+def check_best(path: str | Path, state: dict[str, Any]) -> None:
+    """Raises UserError on a `best` checkpoint other than the one that its run's `last`, beside it, speaks of."""
+    last = last_of(path)
     if last and (odd := differs_from_best(state, load_checkpoint(last))):
         remedy = f"move it away, then python train.py --resume {last} writes its own; to use it, move {last.name} away"
         raise UserError(f"{path} is not the best checkpoint of the run of {last.name}: {odd}; {remedy}")
-    return state
 
 
 def differs_from_best(best: dict[str, Any], last: dict[str, Any]) -> str:
@@ -181,8 +189,9 @@ def find_runs(folder: str | Path, **wanted: Any) -> dict[str, dict[Path, dict[st
         name = parse_name(path)
         if name and name.kind == "last":
             continue
-        state = load_trained(path) if name else None
+        state = load_checkpoint(path) | {"optimizer": {}} if name else None  # half of its size
         if state and is_named_after(path, state["args"]) and not changes(wanted, state["args"]):
+            check_best(path, state)
             runs.setdefault(run_name(state["args"]), {})[path] = state
         else:
             left_out.append(path.name)

@@ -67,10 +67,9 @@ def refuse_outdated(path: Path, fold: Predictions) -> None:
     before = fold.args.get("made_from")
     if not before or not (changed := changes(before, made_from(fold.args, fold.fnames))):
         return
-    how = {name: fold.args[name] for name in ("model_path", "split", "tta", "tta_shift")} | {
-        "prediction_dir": path.parent
-    }
-    again = f"python test.py{''.join(f' --{name} {value}' for name, value in how.items())}"
+    how = {name: fold.args[name] for name in ("model_path", "split", "tta", "tta_shift")}
+    flags = "".join(f" --{name} {value}" for name, value in how.items())
+    again = f"python test.py{flags} --prediction_dir {path.parent}"
     raise UserError(f"{path}: since it was made, {' and '.join(changed)} changed; predict again: {again}")
 
 

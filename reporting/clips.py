@@ -80,8 +80,8 @@ def coloured(features: np.ndarray, width: int) -> bytes:
     low, high = np.percentile(mel, (1, 99.7))
     levels = np.clip((mel - low) / max(high - low, 1e-6), 0, 1)
     enlarged = cv2.resize((levels * 255).astype(np.uint8), (width, HEIGHT), interpolation=cv2.INTER_LINEAR)
-    coloured = cv2.applyColorMap(enlarged, cv2.COLORMAP_MAGMA)
-    _, jpeg = cv2.imencode(".jpg", coloured, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    in_colour = cv2.applyColorMap(enlarged, cv2.COLORMAP_MAGMA)
+    _, jpeg = cv2.imencode(".jpg", in_colour, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return jpeg.tobytes()
 
 

@@ -74,10 +74,8 @@ def name_outputs(paths: list[Path], flag: str, where: str, named: list[str], suf
             raise MisuseError(f"{flag} {where}: there are {len(paths)} files; name a folder, for a {suffix} of each")
         return {path: Path(where) for path in paths}
     tops = [os.path.abspath(path if os.path.isdir(path) else os.path.dirname(path)) for path in named]
-    pictures: dict[Path, Path] = {}
-    for path in paths:
-        pictures[path] = Path(where, f"{os.path.relpath(path, os.path.commonpath(tops))}{suffix}")
-    return pictures
+    top = os.path.commonpath(tops)
+    return {path: Path(where, f"{os.path.relpath(path, top)}{suffix}") for path in paths}
 
 
 def name_tracks(paths: list[Path], where: str | None, named: list[str]) -> dict[Path, Path]:
